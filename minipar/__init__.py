@@ -22,3 +22,15 @@ if not (_Path(__file__).parent / "kernels").is_dir():
     _sys.meta_path.append(_SourceKernels)
 
 __version__ = "0.1.0"
+
+from . import autograd, backend  # noqa: E402
+from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .backend import device
+from .backend.dispatch import use_kernels
+from .backend.dtypes import float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8
+from .backend.dtypes import bool_ as bool
+from .backend.random import Generator, initial_seed, manual_seed
+from .creation import *
+from .ops.arithmetic import *
+from .ops.pointwise import *
+from .tensor import Tensor, tensor

@@ -1,0 +1,76 @@
+"""Devices: the CPU (NumPy arrays) and CUDA GPUs (CuPy arrays). CuPy is imported when a GPU is first asked for."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+
+class device:
+    """A place where arrays live: `device("cpu")`, `device("cuda")`, `device("cuda:1")`, `device("cuda", 1)`."""
+
+    __slots__ = ("type", "index")
+
+    def __init__(self, type: str | device, index: int | None = None) -> None:
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        if not isinstance(type, str):
+            raise TypeError(f"device must be a string such as 'cpu' or 'cuda:0', not {type!r}")
+        name, _, number = type.partition(":")
+        if name not in ("cpu", "cuda") or (number and (index is not None or not number.isdigit())):
+            raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', not {type!r}")
+        self.type = name
+        self.index = int(number) if number else index
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+
+CPU = device("cpu")
+
+
+def namespace(array: Any) -> Any:
+    """The array module (`xp`) that an array belongs to: numpy, or cupy."""
+    if isinstance(array, (np.ndarray, np.generic)):
+        return np
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        return cupy
+    raise TypeError(f"expected a NumPy or CuPy array, not {type(array).__name__}")
+
+
+def device_of(array: Any) -> device:
+    return CPU if namespace(array) is np else device("cuda", int(array.device.id))
+
+
+def on_device(array: Any, target: device) -> Any:
+    """The array on `target`: itself if it is there already, else a copy.
+
+    Raises RuntimeError with the reason, and what to install, where there is no usable GPU.
+    """
+    if target.type == "cpu":
+        return to_numpy(array)
+    from ..kernels.cuda import detect
+
+    usable, reason = detect.status()
+    if not usable:
+        raise RuntimeError(f"device {str(target)!r} cannot be used: {reason}")
+    import cupy
+
+    with cupy.cuda.Device(target.index or 0):
+        return cupy.asarray(array)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    return np.asarray(array) if namespace(array) is np else array.get()

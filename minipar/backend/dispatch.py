@@ -1,0 +1,110 @@
+"""The dispatch seam: which kernel serves an operation.
+
+An operation asks for its kernel by name and shows it the array: `kernel("conv2d_forward", x)(x, w, …)`. The array says
+where it lives, `use_kernels` says what the user wants, and the tables below say who serves:
+
+| use_kernels(…) | NumPy arrays                              | CuPy arrays                                  |
+|----------------|-------------------------------------------|----------------------------------------------|
+| "auto"         | compiled (Numba) where one pays, else reference | hand-written CUDA kernel, else reference |
+| "reference"    | the plain NumPy form                      | the same lines over CuPy                     |
+| "library"      | as "auto" (NumPy's matmul is its BLAS)    | the reference form, with CuPy's cuBLAS matmul |
+
+Every name has a reference form: it is what a student reads and what the tests compare with. A call waits for its kernel
+to be compiled; the reference never stands in for it silently, so timing never decides the bits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+CHOICES = ("auto", "reference", "library")
+
+REFERENCE = {  # name -> module of minipar.kernels that holds it
+    "matmul": "reference.matmul",
+    "conv2d_forward": "reference.conv2d",
+    "conv2d_grad_input": "reference.conv2d",
+    "conv2d_grad_weight": "reference.conv2d",
+    "max_pool2d_forward": "reference.pool2d",
+    "max_pool2d_backward": "reference.pool2d",
+    "avg_pool2d_forward": "reference.pool2d",
+    "avg_pool2d_backward": "reference.pool2d",
+    "rnn_forward": "reference.rnn",
+    "rnn_backward": "reference.rnn",
+    "cross_entropy_forward": "reference.softmax_cross_entropy",
+    "cross_entropy_backward": "reference.softmax_cross_entropy",
+    "sgd_step": "reference.optimizer_steps",
+    "adam_step": "reference.optimizer_steps",
+}
+COMPILED = {
+    "max_pool2d_forward": "cpu.pool2d",
+    "max_pool2d_backward": "cpu.pool2d",
+}
+CUDA = {
+    "matmul": "cuda.matmul",
+    "conv2d_forward": "cuda.conv2d",
+    "conv2d_grad_input": "cuda.conv2d",
+    "conv2d_grad_weight": "cuda.conv2d",
+}
+
+
+class _Choice(threading.local):
+    name = "auto"
+
+
+_choice = _Choice()
+
+
+class use_kernels:
+    """Context manager: choose the kernels of this thread, `"auto"`, `"reference"` or `"library"`.
+
+    >>> import minipar
+    >>> with minipar.use_kernels("reference"):
+    ...     y = minipar.ones(2, 3) @ minipar.ones(3, 2)
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in CHOICES:
+            raise ValueError(f"use_kernels takes one of {', '.join(map(repr, CHOICES))}, not {name!r}")
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.before = _choice.name
+        _choice.name = self.name
+
+    def __exit__(self, *_: object) -> None:
+        _choice.name = self.before
+
+
+@cache
+def _has_numba() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("numba") is not None
+
+
+@cache
+def _load(module: str, name: str) -> Callable[..., Any]:
+    return getattr(import_module(f"minipar.kernels.{module}"), name)
+
+
+def serving(name: str, array: Any) -> str:
+    """The module of `minipar.kernels` that serves operation `name` for this array."""
+    choice = _choice.name
+    if choice != "reference":
+        if type(array) is np.ndarray:
+            if name in COMPILED and array.dtype.char in "fd" and _has_numba():
+                return COMPILED[name]
+        elif choice == "auto" and name in CUDA and array.dtype.char in "fd":
+            return CUDA[name]
+    return REFERENCE[name]
+
+
+def kernel(name: str, array: Any) -> Callable[..., Any]:
+    """The kernel that serves operation `name` for arrays like this one."""
+    return _load(serving(name, array), name)

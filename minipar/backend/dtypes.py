@@ -1,0 +1,111 @@
+"""Element types and PyTorch's promotion table, applied once, before an operation's forward runs.
+
+The rule (PyTorch, "Type promotion"): operands fall into three ranks — tensors with dimensions, tensors without (0-d), Python
+scalars — and a lower rank only decides the result where it brings a higher *category* (bool < integer < floating).
+So float32 tensor * 2.5, and float32 tensor * 0-d float64 tensor, stay float32; an int64 tensor * 2.5 becomes the
+default dtype. Between integers and floats the float wins as it is (int64 + float32 is float32; NumPy would say float64).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+bool_ = np.dtype(np.bool_)
+uint8 = np.dtype(np.uint8)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+float16 = np.dtype(np.float16)
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+
+SUPPORTED = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+class _Default(threading.local):
+    dtype = float32
+
+
+_default = _Default()
+
+
+def get_default_dtype() -> np.dtype:
+    """The dtype of float tensors made from Python numbers (float32 unless changed on this thread)."""
+    return _default.dtype
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Set it, for this thread. Raises TypeError unless `dtype` is a floating-point type."""
+    dtype = as_dtype(dtype)
+    if not is_floating(dtype):
+        raise TypeError(f"the default dtype must be floating point, not {dtype.name}")
+    _default.dtype = dtype
+
+
+def as_dtype(dtype: Any) -> np.dtype:
+    """np.dtype of a dtype, its name, or Python's float, int or bool (the default dtype, int64, bool)."""
+    if dtype is float:
+        return get_default_dtype()
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in SUPPORTED or dtype is None:
+        raise TypeError(f"dtype must be one of {', '.join(d.name for d in SUPPORTED)}, not {dtype!r}")
+    return found
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    return dtype.kind == "f"
+
+
+def _promote(a: np.dtype, b: np.dtype) -> np.dtype:
+    if _CATEGORY[a.kind] != _CATEGORY[b.kind]:
+        return max(a, b, key=lambda d: _CATEGORY[d.kind])
+    return np.promote_types(a, b)
+
+
+def scalar_dtype(x: Any) -> np.dtype:
+    """The dtype that a Python number has among tensors."""
+    if isinstance(x, bool):
+        return bool_
+    if isinstance(x, int):
+        return int64
+    if isinstance(x, float):
+        return get_default_dtype()
+    raise TypeError(f"expected a tensor, an array or a Python number, not {type(x).__name__}")
+
+
+def result_type(*operands: Any) -> np.dtype:
+    """PyTorch's `torch.result_type` of arrays and Python numbers."""
+    ranks: list[np.dtype | None] = [None, None, None]  # dimensioned, 0-d, Python scalars
+    for x in operands:
+        if hasattr(x, "dtype"):
+            rank, dtype = (0 if len(x.shape) else 1), x.dtype
+        else:
+            rank, dtype = 2, scalar_dtype(x)
+        ranks[rank] = dtype if ranks[rank] is None else _promote(ranks[rank], dtype)
+    result = None
+    for dtype in ranks:
+        if dtype is not None and (result is None or _CATEGORY[dtype.kind] > _CATEGORY[result.kind]):
+            result = dtype
+    if result not in SUPPORTED:
+        raise TypeError(f"unsupported dtype {result}; use one of {', '.join(d.name for d in SUPPORTED)}")
+    return result
+
+
+def scalar_like(x: Any, like: Any, dtype: np.dtype) -> Any:
+    """A 0-d array of a Python number, on the device of the array `like`."""
+    from . import namespace
+
+    return namespace(like).asarray(x, dtype)
+
+
+def quiet() -> np.errstate:
+    """Inside, infinities and NaN arise without a NumPy warning, as they do in PyTorch (and in CuPy)."""
+    return np.errstate(divide="ignore", invalid="ignore", over="ignore")

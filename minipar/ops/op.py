@@ -1,0 +1,254 @@
+"""What an operation is: its forward and its gradient side by side.
+
+    class Mul(Elementwise):
+        saves = (0, 1)                          # which inputs the gradient needs
+
+        def forward(self, a, b):                # arrays in, array out
+            return a * b
+
+        def vjp(self, g, a, b):                 # g: gradient of the output; then what was saved
+            return g * b, g * a
+
+An instance is one application of the operation, and is itself the node on the tape: `Mul()(x, y)`. Called with
+Tensors it returns a Tensor and records itself if a gradient may be wanted; called with arrays it just computes.
+Because `vjp` is written with operations (and the operators that arrays and Tensors share), the same lines serve the
+fast backward, on arrays, and `create_graph=True`, on Tensors: so the gradient of a gradient needs no further rule.
+
+vjp is the vector–Jacobian product: for y = f(x) it returns gᵀ ∂f/∂x, the only thing that reverse mode needs
+(Griewank & Walther, Evaluating Derivatives, 2nd ed., ch. 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import tape
+from ..backend import dtypes
+from ..tape import Value
+
+RELEASED = ("released",)
+
+
+class Op(tape.Node):
+    """Base of all operations. Parameters of an operation (an axis, a stride) are arguments of its constructor."""
+
+    __slots__ = ("needs", "saved", "versions", "aux")
+
+    saves: tuple[int, ...] = ()  # positions of the inputs that vjp needs
+    saves_output = False  # does vjp need the output too?
+
+    aux: Any  # whatever else forward keeps for vjp, held constant by the gradient (a mask, indices)
+    needs: tuple[bool, ...]  # for each input, whether its gradient is wanted
+
+    def forward(self, *arrays: Any) -> Any:
+        raise NotImplementedError
+
+    def vjp(self, grad: Any, *saved: Any) -> Any:
+        """One gradient an input (None where `self.needs` says that none is wanted)."""
+        raise NotImplementedError
+
+    def __call__(self, *inputs: Any) -> Any:
+        arrays = []
+        tracked = False
+        first = None
+        for x in inputs:
+            if isinstance(x, Value):
+                arrays.append(x.array)
+                if first is None:
+                    first = x
+                elif type(x.array) is not type(first.array):
+                    raise _device_error(self, first, x)
+                if x.tracked:
+                    tracked = True
+            else:
+                arrays.append(x)
+        self.aux = None
+        result = self.forward(*arrays)
+        if first is None:
+            return result
+        if not (tracked and tape.mode.grad):
+            if self.outputs == 1:
+                return tape.new_value(result)
+            return tuple(tape.new_value(part) for part in result)
+        return self._recorded(inputs, result)
+
+    def _recorded(self, inputs: tuple, result: Any) -> Any:
+        """Save what the gradient will need, enter the tape, and wrap the result."""
+        edges = tuple([x.edge() if isinstance(x, Value) else None for x in inputs])
+        self.needs = tuple([edge is not None for edge in edges])
+        saved = [inputs[i] for i in self.saves]
+        self.versions = [x.changes() if isinstance(x, Value) else 0 for x in saved]
+        self.record(edges)
+        values = []
+        for index, array in enumerate((result,) if self.outputs == 1 else result):
+            value = tape.new_value(array)
+            if value.array.dtype.kind == "f":
+                value.tracked = True
+                value.node = self
+                value.index = index
+            values.append(value)
+        if self.saves_output:
+            # Not the value itself, which points here (a cycle): an alias of it, given its node when it is needed.
+            alias = tape.new_value(values[0].array)
+            alias.version = values[0].version = tape.Version()
+            saved.append(alias)
+            self.versions.append(0)
+        self.saved = saved
+        return values[0] if self.outputs == 1 else tuple(values)
+
+    def _unpack(self, as_values: bool) -> list[Any]:
+        """What was saved, as arrays or as values, after checking that nobody changed it since."""
+        if self.saved is RELEASED:
+            raise RuntimeError(
+                f"second backward through a freed graph (at {self.name()}): what it saved was released by the first; "
+                "pass retain_graph=True to the first backward"
+            )
+        unpacked = []
+        for x, version in zip(self.saved, self.versions):
+            if not isinstance(x, Value):
+                unpacked.append(x)
+                continue
+            if x.changes() != version:
+                raise RuntimeError(
+                    f"{self.name()} needs a tensor of shape {tuple(x.array.shape)} for its gradient, but "
+                    f"{x.version.changed_by} changed it in place since (version {x.changes()}, saved at version "
+                    f"{version}); change a copy instead: x = x.clone()"
+                )
+            unpacked.append(x if as_values else x.array)
+        if as_values and self.saves_output:
+            alias = tape.new_value(unpacked[-1].array)
+            alias.tracked, alias.node, alias.index, alias.version = True, self, 0, unpacked[-1].version
+            unpacked[-1] = alias
+        return unpacked
+
+    def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
+        if self.outputs > 1:
+            grad = tuple(grad)
+        pulled = self.vjp(grad, *self._unpack(as_values=create_graph))
+        return pulled if isinstance(pulled, tuple) else (pulled,)
+
+    def release(self) -> None:
+        if self.saved or self.aux is not None:
+            self.saved = RELEASED
+        self.aux = None
+
+
+class Elementwise(Op):
+    """An operation on corresponding elements: operands are promoted to one dtype and broadcast to one shape.
+
+    The rule is written for operands of equal shape; what broadcasting repeated is summed back here.
+    """
+
+    __slots__ = ("shapes",)
+
+    integers_become_floats = False  # true division and the transcendental functions
+
+    def __call__(self, *operands: Any) -> Any:
+        dtype = None
+        for x in operands:
+            if not isinstance(x, Value) or (dtype is not None and x.array.dtype != dtype):
+                operands = promoted(operands)
+                break
+            dtype = x.array.dtype
+        if self.integers_become_floats and any(isinstance(x, Value) for x in operands):
+            operands = tuple([x if dtypes.is_floating(x.dtype) else cast(x, dtypes.get_default_dtype()) for x in operands])
+        return super().__call__(*operands)
+
+    def _recorded(self, inputs: tuple, result: Any) -> Any:
+        self.shapes = [x.shape for x in inputs]
+        return super()._recorded(inputs, result)
+
+    def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
+        pulled = super().pull(grad, create_graph)
+        return [None if g is None else unbroadcast(g, shape) for g, shape in zip(pulled, self.shapes)]
+
+
+class Fat(Op):
+    """One node for what could be many: a hand-written array `vjp`, and a `composite` for the gradient of the gradient.
+
+    `composite` is the same function in simple differentiable operations. Under create_graph it is run on the inputs
+    and differentiated, so that no kernel ever needs a second derivative. A Fat operation saves all its inputs.
+    """
+
+    __slots__ = ()
+
+    def composite(self, *inputs: Any) -> Any:
+        raise NotImplementedError
+
+    def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
+        if not create_graph:
+            return super().pull(grad, create_graph)
+        inputs = self._unpack(as_values=True)[: len(self.needs)]
+        # Fresh leaves' edges would cut the graph: aliases share each input's edge, and the walk stops at them.
+        aliases = [Identity()(x) if need else x for x, need in zip(inputs, self.needs)]
+        outputs = self.composite(*aliases)
+        pairs = [(outputs, grad)] if self.outputs == 1 else zip(outputs, grad)
+        roots, grads = zip(*[(y, g) for y, g in pairs if g is not None])
+        wanted = [x for x, need in zip(aliases, self.needs) if need]
+        found = iter(tape.run_backward(roots, grads, create_graph=True, retain_graph=True, wanted=wanted))
+        return [next(found) if need else None for need in self.needs]
+
+
+class Identity(Op):
+    """y = x, as a new value."""
+
+    __slots__ = ()
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+    def vjp(self, g: Any) -> Any:
+        return g
+
+
+class Cast(Op):
+    """y = x in another dtype; the gradient comes back in x's."""
+
+    __slots__ = ("dtype", "source")
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+
+    def forward(self, x: Any) -> Any:
+        self.source = x.dtype
+        return x.astype(self.dtype)
+
+    def vjp(self, g: Any) -> Any:
+        return cast(g, self.source)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    return x if x.dtype == dtype else Cast(dtype)(x)
+
+
+def promoted(operands: Sequence[Any]) -> tuple[Any, ...]:
+    """The operands as values (or arrays, if all are) of the one dtype that PyTorch's promotion table gives them."""
+    values = [x for x in operands if isinstance(x, Value)]
+    like = values[0].array if values else next(x for x in operands if hasattr(x, "dtype"))
+    dtype = dtypes.result_type(*[x.array if isinstance(x, Value) else x for x in operands])
+    return tuple(
+        cast(x, dtype) if hasattr(x, "dtype") else dtypes.scalar_like(x, like, dtype)
+        for x in operands
+    )
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes that broadcasting repeated, back to `shape`."""
+    if g.shape == shape:
+        return g
+    from .reduce import sum
+    from .shape import reshape
+
+    lead = len(g.shape) - len(shape)
+    repeated = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
+    return reshape(sum(g, (*range(lead), *repeated), True), shape)
+
+
+def _device_error(op: Op, a: Value, b: Value) -> RuntimeError:
+    from ..backend import device_of
+
+    return RuntimeError(
+        f"{op.name()} got tensors on two devices: {device_of(a.array)} (shape {tuple(a.array.shape)}) and "
+        f"{device_of(b.array)} (shape {tuple(b.array.shape)}); move one with .to({str(device_of(a.array))!r})"
+    )

@@ -1,0 +1,202 @@
+"""Reductions: sum, mean, var, max, min and what is made of them.
+
+`dim` is an axis, several, or None for all; `keepdim` keeps reduced axes with size 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..backend import dtypes, namespace
+from ..backend.dtypes import quiet
+from .op import Op, cast
+from .shape import expand, normal_dim, reshape
+
+Dims = int | Sequence[int] | None
+
+
+def reduced_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
+    """The reduced axes as sorted numbers from 0; RuntimeError if one is named twice."""
+    if dim is None:
+        return tuple(range(ndim))
+    dims = [normal_dim(d, ndim) for d in ([dim] if isinstance(dim, int) else dim)]
+    if len(set(dims)) < len(dims):
+        raise RuntimeError(f"dim names an axis twice: {dim}")
+    return tuple(sorted(dims)) if ndim else ()
+
+
+class _Reduce(Op):
+    __slots__ = ("dims", "keepdim", "source")
+
+    def __init__(self, dims: tuple[int, ...], keepdim: bool) -> None:
+        self.dims, self.keepdim = dims, keepdim
+
+    def kept(self, g: Any) -> Any:
+        """A gradient (or result) with its reduced axes back, of size 1."""
+        if self.keepdim or not self.dims:
+            return g
+        return reshape(g, [1 if i in self.dims else n for i, n in enumerate(self.source)])
+
+
+class Sum(_Reduce):
+    """y = Σ x; every element gets the gradient of its sum."""
+
+    def forward(self, x):
+        self.source = x.shape
+        dtype = dtypes.int64 if x.dtype.kind in "bui" else x.dtype
+        return x.sum(self.dims, dtype, keepdims=self.keepdim)
+
+    def vjp(self, g):
+        return expand(self.kept(g), self.source)
+
+
+class Mean(_Reduce):
+    """y = Σ x / n"""
+
+    def forward(self, x):
+        self.source = x.shape
+        with quiet():
+            return x.sum(self.dims, keepdims=self.keepdim) / x.dtype.type(self.count())
+
+    def vjp(self, g):
+        return expand(self.kept(g) * (1.0 / max(self.count(), 1)), self.source)
+
+    def count(self) -> int:
+        return math.prod(self.source[d] for d in self.dims)
+
+
+class AMax(_Reduce):
+    """y = max x, NaN if there is one. Equal maxima share the gradient evenly, as in PyTorch."""
+
+    saves = (0,)
+    saves_output = True
+
+    def forward(self, x):
+        self.source = x.shape
+        return x.max(self.dims, keepdims=self.keepdim)
+
+    def vjp(self, g, x, y):
+        ties = x == self.kept(y)
+        return self.kept(g) / cast(sum(ties, self.dims, True), g.dtype) * ties
+
+
+class AMin(AMax):
+    """y = min x, with the rules of AMax."""
+
+    def forward(self, x):
+        self.source = x.shape
+        return x.min(self.dims, keepdims=self.keepdim)
+
+
+class LogSumExp(_Reduce):
+    """y = ln Σ eˣ, with the maximum taken out first so that nothing overflows; ∂y/∂x = softmax(x)."""
+
+    saves = (0,)
+    saves_output = True
+
+    def forward(self, x):
+        self.source = x.shape
+        xp = namespace(x)
+        top = x.max(self.dims, keepdims=True)
+        top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
+        with quiet():
+            y = xp.log(xp.exp(x - top).sum(self.dims, keepdims=True)) + top
+        return y if self.keepdim else y.reshape([n for i, n in enumerate(x.shape) if i not in self.dims])
+
+    def vjp(self, g, x, y):
+        from .pointwise import exp
+
+        return self.kept(g) * exp(x - self.kept(y))
+
+
+def _empty_error(name: str, x: Any, dims: tuple[int, ...]) -> None:
+    if math.prod(x.shape[d] for d in dims) == 0:
+        raise IndexError(f"{name} of an empty axis has no value: shape {tuple(x.shape)}, dim {dims}")
+
+
+def sum(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Σ x over `dim`; bools and integers are summed as int64."""
+    return Sum(reduced_dims(dim, len(x.shape)), keepdim)(x)
+
+
+def mean(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Σ x / n over `dim` (NaN where n = 0). RuntimeError for integers."""
+    if x.dtype.kind != "f":
+        raise RuntimeError(f"mean needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
+    return Mean(reduced_dims(dim, len(x.shape)), keepdim)(x)
+
+
+def var(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = False) -> Any:
+    """Σ (x − mean)² / (n − correction) over `dim`."""
+    dims = reduced_dims(dim, len(x.shape))
+    count = math.prod(x.shape[d] for d in dims)
+    centred = x - mean(x, dims, True)
+    squares = sum(centred * centred, dims, keepdim)
+    free = max(count - correction, 0)
+    return squares / free if free else squares / squares.dtype.type(0) if not hasattr(squares, "array") else squares / 0.0
+
+
+def std(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = False) -> Any:
+    """√var"""
+    from .pointwise import sqrt
+
+    return sqrt(var(x, dim, correction=correction, keepdim=keepdim))
+
+
+def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """The maximum over `dim`; equal maxima share the gradient. IndexError for an empty axis."""
+    dims = reduced_dims(dim, len(x.shape))
+    _empty_error("amax", x, dims)
+    return AMax(dims, keepdim)(x)
+
+
+def amin(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """The minimum over `dim`; equal minima share the gradient. IndexError for an empty axis."""
+    dims = reduced_dims(dim, len(x.shape))
+    _empty_error("amin", x, dims)
+    return AMin(dims, keepdim)(x)
+
+
+def logsumexp(x: Any, dim: Dims, keepdim: bool = False) -> Any:
+    """ln Σ eˣ over `dim`, without overflow."""
+    return LogSumExp(reduced_dims(dim, len(x.shape)), keepdim)(x)
+
+
+def arg(which: str, x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The int64 index of the first maximum ("argmax") or minimum ("argmin") along `dim`, or of the flattened tensor."""
+    return Arg(which, dim, keepdim)(x)
+
+
+class Arg(Op):
+    """An index has no gradient."""
+
+    __slots__ = ("which", "dim", "keepdim")
+
+    def __init__(self, which: str, dim: int | None, keepdim: bool) -> None:
+        self.which, self.dim, self.keepdim = which, dim, keepdim
+
+    def forward(self, x):
+        if self.dim is None:
+            found = getattr(x, self.which)()
+            return found.reshape((1,) * x.ndim) if self.keepdim else found
+        dim = normal_dim(self.dim, x.ndim)
+        found = getattr(x, self.which)(dim if x.ndim else None)
+        return namespace(x).expand_dims(found, dim) if self.keepdim and x.ndim else found
+
+
+def extremum(which: str, x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
+    """(values, indices) of the "argmax" or "argmin" along one axis: the gradient goes to that one element."""
+    from .index import take_along
+
+    dim = normal_dim(dim, len(x.shape))
+    if not x.shape:
+        return x, arg(which, x)
+    _empty_error(which, x, (dim,))
+    where = arg(which, x, dim, True)
+    values = take_along(x, where, dim)
+    if keepdim:
+        return values, where
+    rest = [n for i, n in enumerate(x.shape) if i != dim]
+    return reshape(values, rest), reshape(where, rest)

@@ -1,0 +1,6 @@
+"""Communicators: one interface, and a file for each way in which ranks reach one another."""
+
+from .communicator import Communicator
+from .errors import CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
+
+__all__ = ["Communicator", "CommunicatorError", "CommunicatorTimeout", "MismatchError", "PeerFailedError"]

@@ -1,0 +1,40 @@
+"""Reducing arrays of several ranks in a fixed order, so that every rank, run and backend gets the same bits."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+UFUNCS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
+
+
+def check_reduction(op: str, dtype: np.dtype) -> None:
+    """Raise ValueError for an unknown `op`, TypeError for one that has no meaning for `dtype`."""
+    if op not in UFUNCS:
+        raise ValueError(f"op={op!r} is unknown: choose one of {', '.join(UFUNCS)}")
+    if op == "mean" and dtype.kind not in "fc":
+        raise TypeError(f"op='mean' needs a floating or complex array, not {dtype}: convert it, or use 'sum'")
+    if op in ("max", "min") and dtype.kind == "c":
+        raise TypeError(f"op={op!r} needs an ordered dtype, and {dtype} has no order")
+
+
+def reduce_in_order(sources: Sequence[np.ndarray], op: str, out: np.ndarray) -> None:
+    """out = ((sources[0] + sources[1]) + sources[2]) + …, left to right; "mean" then divides by the number of sources.
+
+    All arrays have `out`'s shape and dtype; none of the sources may overlap `out`, except the first. Booleans follow
+    NumPy: their sum is "or", their product is "and".
+    """
+    ufunc = UFUNCS[op]
+    if len(sources) == 1:
+        np.copyto(out, sources[0])
+    else:
+        ufunc(sources[0], sources[1], out=out)
+    for source in sources[2:]:
+        ufunc(out, source, out=out)
+    if op == "mean":
+        np.true_divide(out, len(sources), out=out)
+
+
+def share(length: int, rank: int, size: int) -> slice:
+    """The piece of `length` elements that `rank` of `size` reduces: equal pieces, the last ones shorter or empty."""
+    each = -(-length // size)
+    return slice(min(length, rank * each), min(length, (rank + 1) * each))
