@@ -3,11 +3,11 @@
 It lies in any buffer: shared memory between processes, a bytearray between threads. A rank has two cache lines of
 numbers and three texts, and only that rank writes them:
 
-    epoch                     how many times it has arrived at a meeting; the others wait on it, so it has a line of its own
-    activity, number          what it is doing; how many collective calls it has begun
-    text 0, text 1            its last two collective calls, the call with number n in text n % 2: a rank that runs ahead into
-                              call n+1 leaves call n readable, and cannot reach n+2 before all have arrived at n+1
-    text 2                    its last send or recv
+    epoch               how many times it has arrived at a meeting; the others wait on it, so it has a line of its own
+    activity, number    what it is doing; how many collective calls it has begun
+    text 0, text 1      its last two collective calls, call number n in text n % 2: a rank that runs ahead into call n+1
+                        leaves call n readable, and cannot reach n+2 before all have arrived at n+1
+    text 2              its last send or recv
 
 The first line of the board says which rank has failed first.
 """
@@ -23,6 +23,7 @@ _LINE = 64
 _TEXT = 256
 _RANK = 2 * _LINE + 3 * _TEXT
 _MESSAGE = 2  # the text of a send or recv
+CALLER = -2  # stands for the caller of `launch` where a rank could stand
 
 
 class Activity(IntEnum):
@@ -71,7 +72,7 @@ class Board:
 
     @property
     def failed_rank(self) -> int | None:
-        """The rank that failed first, or None."""
+        """The rank that failed first, or CALLER, or None."""
         return self._words[0] - 1 if self._words[0] else None
 
     def fail(self, rank: int) -> None:

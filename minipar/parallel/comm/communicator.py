@@ -53,7 +53,8 @@ class Communicator(ABC):
         """Combine `array` of all ranks element by element, in place on every rank; returns `array`.
 
         `op` is "sum", "mean", "max", "min" or "prod". The order is fixed, ((rank 0 + rank 1) + rank 2) + …, in the
-        array's own dtype: every rank gets the same bits, in every run and on every backend. The mean is the sum divided by `size`.
+        array's own dtype: every rank gets the same bits, in every run and on every backend. The mean is the sum
+        divided by `size`. TypeError where the dtype has no such operation (the mean of integers, the largest complex).
         """
         array = check_array("all_reduce", array, written=True)
         check_reduction(op, array.dtype)
@@ -69,7 +70,7 @@ class Communicator(ABC):
     def send(self, array: np.ndarray, dest: int, tag: int = 0) -> None:
         """Send `array` to rank `dest`; on return the array may be changed.
 
-        May wait for the receiver to make any communicator call. Messages of one rank with one tag arrive in the order sent.
+        May wait until rank `dest` makes a communicator call, whichever. Messages with one tag arrive in the order sent.
         """
         array = check_array("send", array, written=False)
         dest = self._check_rank("dest", dest)
@@ -145,7 +146,7 @@ class Communicator(ABC):
 
     def _check_open(self, kind: str) -> None:
         if self._closed:
-            raise CommunicatorError(f"{kind}: the communicator of rank {self.rank} is closed (its function has returned)")
+            raise CommunicatorError(f"{kind}: the communicator of rank {self.rank} is closed")
 
     def _check_rank(self, name: str, rank: int) -> int:
         rank = operator.index(rank)
@@ -158,7 +159,8 @@ def check_array(verb: str, array: np.ndarray, *, written: bool) -> np.ndarray:
     """The array. TypeError if it is not an ndarray of a numeric dtype, ValueError if it cannot be written."""
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise TypeError(
-            f"{verb} takes a NumPy array, not {type(array).__name__}: pass a tensor's .array, a number as np.array(number)"
+            f"{verb} takes a NumPy array, not {type(array).__name__}: "
+            f"pass a tensor's .array, and a number as np.array(number)"
         )
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{verb} takes arrays of a numeric dtype, not {array.dtype}")

@@ -1,4 +1,4 @@
-"""What a communicator raises. After any of these the communicator is of no further use: its ranks are no longer in step."""
+"""What a communicator raises. After any of these it is of no further use: its ranks are no longer in step."""
 
 
 class CommunicatorError(RuntimeError):
@@ -14,4 +14,4 @@ class CommunicatorTimeout(CommunicatorError, TimeoutError):
 
 
 class PeerFailedError(CommunicatorError):
-    """Another rank has failed. This is the consequence, never the cause: the caller of `launch` is told of the other."""
+    """Another rank has failed. This is a consequence, never the cause: the caller of `launch` is told of the cause."""

@@ -1,11 +1,11 @@
-"""Communicators whose ranks share a board: meeting, agreeing on the call, and giving up with an error that names the culprit."""
+"""Communicators whose ranks share a board: they meet, agree on the call, or give up with an error naming the culprit."""
 
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from .board import Activity, Board, call_text
+from .board import CALLER, Activity, Board, call_text
 from .communicator import Communicator
 from .errors import CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 
@@ -39,6 +39,15 @@ class MeetingCommunicator(Communicator):
             self._board.activity[self.rank] = Activity.FINISHED
             self._wake()
         super().close()
+
+    def fail(self) -> None:
+        """Have the other ranks raise at their next communicator call, or at once if they are waiting in one."""
+        self._board.fail(self.rank)
+        self._wake()
+
+    def doing(self) -> str:
+        """What this rank is doing, as the end of a sentence: "in all_reduce #17 float32 (512, 128) sum"."""
+        return self._board.doing(self.rank)
 
     # -- meeting ---------------------------------------------------------------------------------------------------
 
@@ -82,15 +91,16 @@ class MeetingCommunicator(Communicator):
 
     def _check_peers(self) -> None:
         failed = self._board.failed_rank
+        if failed == CALLER:
+            raise PeerFailedError(f"launch was interrupted, while rank {self.rank} was {self.doing()}")
         if failed == self.rank:
             raise CommunicatorError(f"rank {self.rank} has failed before: its communicator can no longer be used")
         if failed is not None:
-            raise PeerFailedError(f"rank {failed} has failed, while rank {self.rank} was {self._board.doing(self.rank)}")
+            raise PeerFailedError(f"rank {failed} has failed, while rank {self.rank} was {self.doing()}")
 
     def _give_up(self, error: CommunicatorError) -> None:
         """Raise `error` here, and have the other ranks stop at once: they can never be in step with this one again."""
-        self._board.fail(self.rank)
-        self._wake()
+        self.fail()
         raise error
 
     # -- saying what is wrong --------------------------------------------------------------------------------------
@@ -100,13 +110,13 @@ class MeetingCommunicator(Communicator):
         other = self._board.first_disagreement(number)
         return (
             f"rank 0 called {self._board.collective(0, number)}, but rank {other} called "
-            f"{self._board.collective(other, number)}: all ranks must make the same collective calls in the same order, "
-            f"with the same shapes, dtypes and options"
+            f"{self._board.collective(other, number)}: all ranks must make the same collective calls, in the same "
+            f"order, with the same shapes, dtypes and options"
         )
 
     def _waits_in_vain(self, peer: int) -> str:
         return (
-            f"rank {self.rank} is {self._board.doing(self.rank)}, waiting for rank {peer}, whose function has "
+            f"rank {self.rank} is {self.doing()}, waiting for rank {peer}, whose function has "
             f"returned (after {self._board.number[peer]} collective calls)"
         )
 
@@ -115,7 +125,7 @@ class MeetingCommunicator(Communicator):
         if self._board.activity[self.rank] == Activity.COLLECTIVE:
             late = [rank for rank in range(self.size) if self._board.epoch[rank] < self._epoch]
         missing = "; ".join(f"rank {rank} is {self._board.doing(rank)}" for rank in late)
-        return f"rank {self.rank}, {self._board.doing(self.rank)}, waited {self.timeout:g} s: {missing}"
+        return f"rank {self.rank}, {self.doing()}, waited {self.timeout:g} s: {missing}"
 
     # -- what differs between threads and processes ------------------------------------------------------------------
 

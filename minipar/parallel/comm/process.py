@@ -7,12 +7,11 @@ The memory of a launch, one block of `nbytes(size)` bytes, is laid out as
     the result     two halves, into which every rank reduces its share of a chunk
     the rings      a stream of messages from every rank to every other (ring.py)
 
-Two halves let consecutive chunks be copied in, reduced and copied out at the same time, with one meeting a chunk: the half of
-a chunk is written again two chunks later, and by then every rank has passed the meeting in between. The chunks
+Two halves let consecutive chunks be copied in, reduced and copied out at the same time, with one meeting a chunk: the
+half of a chunk is written again two chunks later, and by then every rank has passed the meeting in between. The chunks
 are counted over the life of the communicator, so this also holds from one call to the next.
 
-An array of any size fits, and stays in the cache on its way. Arrays that lie in shared memory already would need no slots:
-`reduce_in_order` takes any arrays, a rank's share of each.
+So an array of any size fits, and a chunk stays in the cache on its way.
 """
 
 import os
@@ -151,7 +150,7 @@ class ProcessCommunicator(MeetingCommunicator):
             yield from fill(ring, length.view(np.uint8))
             header = np.empty(length[0], np.uint8)
             yield from fill(ring, header)
-            tag, dtype, shape = pickle.loads(header)
+            tag, dtype, shape = pickle.loads(header.tobytes())
             array = np.empty(shape, dtype)
             yield from fill(ring, array.reshape(-1).view(np.uint8))
             self._inbox.put(source, tag, array)

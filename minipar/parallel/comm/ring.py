@@ -9,7 +9,7 @@ _LINE = 64
 
 
 class Ring:
-    """Two counters that only grow, each on its own cache line and written by one side only, and the bytes between them."""
+    """Two counters that only grow, each on its own cache line and written by one side only, and the bytes."""
 
     CAPACITY = 128 << 10  # bytes
     NBYTES = 2 * _LINE + CAPACITY

@@ -1,7 +1,7 @@
 """Memory shared between processes that has no name, so that nothing can be left behind, whoever is killed.
 
-A block is a file descriptor of an anonymous file (`memfd_create`, or a file that was never in any folder). Whoever holds
-the descriptor maps the same memory: a process is given it when it starts, or later over a Unix socket
+A block is the file descriptor of an anonymous file (`memfd_create`; elsewhere a temporary file that is in no folder).
+Whoever holds the descriptor maps the same memory: a process is given it when it starts, or later over a Unix socket
 (`socket.send_fds`). The memory goes when the last process that holds or maps it is gone.
 """
 
@@ -26,7 +26,8 @@ def create_block(nbytes: int) -> int:
             os.posix_fallocate(descriptor, 0, nbytes)
     except OSError as error:
         os.close(descriptor)
-        raise OSError(error.errno, f"cannot reserve {nbytes / 2**20:.1f} MiB of shared memory: {error.strerror}") from None
+        wanted = f"{nbytes / 2**20:.1f} MiB of shared memory"
+        raise OSError(error.errno, f"cannot reserve {wanted}: {error.strerror}") from None
     except BaseException:
         os.close(descriptor)
         raise

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from .board import Board
+from .board import CALLER, Board
 from .inbox import Inbox
 from .meeting import MeetingCommunicator
 from .reduction import reduce_in_order, share
@@ -18,13 +19,13 @@ class ThreadWorld:
         self.size = size
         self.board = Board(bytearray(Board.nbytes(size)), size)
         self.changed = threading.Condition()
-        self.shown: list[np.ndarray | None] = [None] * size  # arrays as given to the current call
-        self.reduced: list[np.ndarray | None] = [None] * size  # each rank's share of the result
+        self.shown: list[Any] = [None] * size  # arrays as given to the current call
+        self.reduced: list[Any] = [None] * size  # each rank's share of the result
         self.inboxes = [Inbox() for _ in range(size)]
 
-    def fail(self, rank: int) -> None:
-        """Tell all ranks that `rank` has failed."""
-        self.board.fail(rank)
+    def interrupt(self) -> None:
+        """Have all ranks raise at their next communicator call."""
+        self.board.fail(CALLER)
         with self.changed:
             self.changed.notify_all()
 

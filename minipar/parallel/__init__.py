@@ -1,0 +1,18 @@
+"""Parallel training: ranks, what they tell each other, and the strategies written on top.
+
+Importing this starts nothing and loads no multiprocessing: the process backend does when it is first used.
+"""
+
+from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
+from .errors import WorkerError
+from .launch import launch
+
+__all__ = [
+    "Communicator",
+    "CommunicatorError",
+    "CommunicatorTimeout",
+    "MismatchError",
+    "PeerFailedError",
+    "WorkerError",
+    "launch",
+]

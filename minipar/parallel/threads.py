@@ -1,0 +1,55 @@
+"""Ranks as threads of this process."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import errors
+from .comm.thread import ThreadCommunicator, ThreadWorld
+from .errors import Failure
+from .launch import mark_as_rank
+
+GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
+_POLL = 0.05  # seconds
+
+
+def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: int, timeout: float) -> list[Any]:
+    """The results by rank; see `launch`."""
+    world = ThreadWorld(workers)
+    results: list[Any] = [None] * workers
+    failures: list[Failure] = []
+
+    def run_rank(rank: int) -> None:
+        mark_as_rank()
+        comm = ThreadCommunicator(world, rank, timeout)
+        try:
+            results[rank] = fn(comm, *args, **kwargs)
+            comm.close()
+        except BaseException as error:
+            comm.fail()
+            failures.append(Failure.of_exception(rank, comm.doing(), error))
+
+    ranks = [
+        threading.Thread(target=run_rank, args=(rank,), name=f"rank {rank}", daemon=True) for rank in range(workers)
+    ]
+    try:
+        for thread in ranks:
+            thread.start()
+        while any(thread.is_alive() for thread in ranks) and not failures:
+            next(thread for thread in ranks if thread.is_alive()).join(_POLL)
+    except BaseException:  # KeyboardInterrupt: every rank stops at its next communicator call
+        world.interrupt()
+        _join(ranks)
+        raise
+    if failures:
+        _join(ranks)
+        raise errors.first(failures).error()
+    return results
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    deadline = time.monotonic() + GRACE
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
