@@ -1,4 +1,13 @@
-"""minipar: a neural-network engine, readable end to end."""
+"""minipar: a neural-network engine, readable end to end.
+
+    import minipar as torch
+    import minipar.nn as nn
+    import minipar.nn.functional as F
+    import minipar.optim as optim
+
+What exists in PyTorch is spelled as in PyTorch. Importing this loads NumPy and nothing else: Numba, CuPy and
+multiprocessing load when they are first needed.
+"""
 
 import sys as _sys
 from importlib.util import spec_from_file_location as _spec_from_file_location
@@ -23,14 +32,67 @@ if not (_Path(__file__).parent / "kernels").is_dir():
 
 __version__ = "0.1.0"
 
-from . import autograd, backend  # noqa: E402
+# ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
+from . import autograd, backend, nn, optim
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import device
 from .backend.dispatch import use_kernels
-from .backend.dtypes import float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8
 from .backend.dtypes import bool_ as bool
+from .backend.dtypes import (
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    result_type,
+    set_default_dtype,
+    uint8,
+)
 from .backend.random import Generator, initial_seed, manual_seed
-from .creation import *
-from .ops.arithmetic import *
-from .ops.pointwise import *
-from .tensor import Tensor, tensor
+from .checkpoint import load, save
+from .creation import (
+    arange,
+    empty,
+    eye,
+    full,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    zeros,
+    zeros_like,
+)
+from .ops.arithmetic import add, div, maximum, minimum, mul, neg, pow, sub
+from .ops.linalg import matmul
+from .ops.pointwise import abs_ as abs
+from .ops.pointwise import clamp, cos, exp, log, relu, sigmoid, sign, sin, sqrt, tanh
+from .ops.reduce import amax, amin, logsumexp, mean, std, sum, var
+from .ops.select import logical_not, where
+from .ops.shape import cat, flatten, permute, reshape, squeeze, stack, transpose, unsqueeze
+from .ops.softmax import log_softmax, softmax
+from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
+from .tensor import maximum_of as max
+from .tensor import minimum_of as min
+
+float = float32
+double = float64
+half = float16
+long = int64
+int = int32
+
+
+def __getattr__(name: str):
+    """`minipar.parallel`, `minipar.data` and `minipar.viz` load when they are first used."""
+    if name in ("data", "parallel", "viz"):
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

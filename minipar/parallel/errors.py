@@ -5,7 +5,7 @@ import signal
 import time
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cloudpickle
 
@@ -15,9 +15,9 @@ from .comm.errors import PeerFailedError
 class WorkerError(RuntimeError):
     """A rank raised, died, or returned something that cannot be sent back.
 
-    `rank` failed; `doing` says while it did what; `exitcode` is that of a dead worker process (negative: the signal that
-    killed it), and None for an exception; `remote_traceback` is the text of its traceback, "" for a death. The exception
-    itself is `cause` (and `__cause__`) where it can be rebuilt in this process, else None.
+    `rank` failed; `doing` says while it did what; `exitcode` is that of a dead worker process (negative: the signal
+    that killed it), and None for an exception; `remote_traceback` is the text of its traceback, "" for a death. The
+    exception itself is `cause` (and `__cause__`) where it can be rebuilt in this process, else None.
     """
 
     def __init__(self, failure: "Failure", cause: BaseException | None = None) -> None:
@@ -30,6 +30,10 @@ class WorkerError(RuntimeError):
         self.exitcode = failure.exitcode
         self.remote_traceback = failure.remote_traceback
         self.cause = self.__cause__ = cause
+        self._failure = failure
+
+    def __reduce__(self) -> tuple:
+        return WorkerError, (replace(self._failure, exception=None), self.cause)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ def launch(
 ) -> list[Any]:
     """Run ``fn(comm, *args, **kwargs)`` on `workers` ranks; returns the list of their results, by rank.
 
-    `comm` is the rank's `Communicator`. With backend "process" ranks are new processes with ``cores // workers`` threads
-    each for BLAS, OpenMP and Numba. `fn` may be a lambda, a closure, a function of a notebook or of a script without a
-    ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once for all ranks. With backend
-    "thread" ranks are threads of this process, and share `fn` and the arguments.
+    `comm` is the rank's `Communicator`. With backend "process" ranks are new processes with ``cores // workers``
+    threads each for BLAS, OpenMP and Numba. `fn` may be a lambda, a closure, a function of a notebook or of a script
+    without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once for all ranks. With
+    backend "thread" ranks are threads of this process, and share `fn` and the arguments.
 
     No rank waits for another for longer than `timeout` seconds (math.inf: for ever) in one call; the time that the
     other takes to start does not count.

@@ -1,12 +1,13 @@
 """Ranks as processes: starting workers, collecting their results, noticing their deaths, and leaving nothing behind.
 
-A worker is a new interpreter that runs `worker.main`. It never sees the caller's script, so notebooks, scripts without a
-`__main__` guard and scripts from stdin work alike; its environment is its own from the start; nothing is forked, no port
-is opened, and no helper process stays behind (multiprocessing's spawn leaves its resource tracker, and wants `__main__`).
+A worker is a new interpreter that runs `worker.main`. It never sees the caller's script, so notebooks, scripts without
+a `__main__` guard and scripts from stdin work alike; its environment is its own from the start; nothing is forked, no
+port is opened, and no helper process stays behind (multiprocessing's spawn leaves its resource tracker, and wants
+`__main__`).
 
-It inherits three file descriptors: its end of a socket pair, over which the result comes back and whose end-of-file tells
-either side of the other's death; the shared memory of the communicator; and the function with its arguments, pickled
-and written once for all.
+It inherits three file descriptors: its end of a socket pair, over which the result comes back and whose end-of-file
+tells either side of the other's death; the shared memory of the communicator; and the function with its arguments,
+pickled and written once for all.
 """
 
 import os

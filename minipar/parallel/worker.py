@@ -70,8 +70,9 @@ def _leave_interrupts_to_the_caller() -> None:
 def _die_with_the_caller(channel: Connection) -> None:
     """End this process when the caller's has ended, however that happened: its end of the channel is then closed.
 
-    On Linux the kernel also sends SIGKILL, which reaches even a process that is stopped or holds the interpreter lock. It
-    does so when the *thread* that started this process ends: `launch` stays in that thread until its workers have ended.
+    On Linux the kernel also sends SIGKILL, which reaches even a process that is stopped or holds the interpreter lock.
+    It does so when the *thread* that started this process ends: `launch` stays in that thread until its workers have
+    ended.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

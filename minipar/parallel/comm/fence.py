@@ -1,7 +1,8 @@
 """Memory fences, for processors that may show one process's stores to another in a different order.
 
 The process backend tells other ranks that data is there by storing a number after it. x86 keeps that order by itself;
-ARM and others need a fence between the two. Python and NumPy offer none, but Linux does, as a system call: membarrier(2).
+ARM and others need a fence between the two. Python and NumPy offer none, but Linux does, as a system call:
+membarrier(2).
 """
 
 import ctypes

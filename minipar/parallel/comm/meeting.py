@@ -1,4 +1,4 @@
-"""Communicators whose ranks share a board: they meet, agree on the call, or give up with an error naming the culprit."""
+"""Communicators whose ranks share a board: they meet and agree on the call, or give up with an error that says why."""
 
 import time
 from collections.abc import Callable

@@ -1,0 +1,340 @@
+"""Module: what has parameters, buffers and other modules inside, and a forward."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..backend import device as Device
+from ..backend import dtypes
+from ..tensor import RemovableHandle, Tensor, wrap
+from .parameter import Parameter
+
+
+class Module:
+    """Base of all layers and models. Subclasses set parameters and modules as attributes and define `forward`.
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(4, 2)
+
+            def forward(self, x):
+                return self.fc(x).relu()
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "training", True)
+        set_(self, "_parameters", OrderedDict())
+        set_(self, "_buffers", OrderedDict())
+        set_(self, "_non_persistent", set())
+        set_(self, "_modules", OrderedDict())
+        set_(self, "_forward_pre_hooks", {})
+        set_(self, "_forward_hooks", {})
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define forward()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not (self._forward_pre_hooks or self._forward_hooks):
+            return self.forward(*args, **kwargs)
+        for hook in list(self._forward_pre_hooks.values()):
+            replaced = hook(self, args)
+            if replaced is not None:
+                args = replaced if isinstance(replaced, tuple) else (replaced,)
+        result = self.forward(*args, **kwargs)
+        for hook in list(self._forward_hooks.values()):
+            replaced = hook(self, args, result)
+            if replaced is not None:
+                result = replaced
+        return result
+
+    # ── attributes are registered by their kind ───────────────────────────────────────────────────────────────────
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        registries = self.__dict__
+        if "_parameters" not in registries:
+            if isinstance(value, (Parameter, Module)):
+                raise AttributeError(f"call super().__init__() before assigning {name!r} to a Module")
+            object.__setattr__(self, name, value)
+        elif isinstance(value, Parameter):
+            self._forget(name)
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._forget(name)
+            self._modules[name] = value
+        elif name in self._parameters:
+            if value is not None:
+                raise TypeError(
+                    f"{name!r} is a parameter: assign an nn.Parameter or None, not {type(value).__name__}; "
+                    "to change its numbers use `with no_grad(): module.weight.copy_(x)`"
+                )
+            self._parameters[name] = None
+        elif name in self._modules and value is None:
+            self._modules[name] = None
+        elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+            self._buffers[name] = value
+        else:
+            self._forget(name)
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        for registry in ("_parameters", "_buffers", "_modules"):
+            found = self.__dict__.get(registry)
+            if found is not None and name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        if not self._forget(name):
+            object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
+
+    def _forget(self, name: str) -> bool:
+        """Remove `name` from wherever it is registered."""
+        self._non_persistent.discard(name)
+        removed = [r.pop(name) for r in (self._parameters, self._buffers, self._modules) if name in r]
+        if removed:
+            return True
+        if name in self.__dict__:
+            object.__delattr__(self, name)
+            return True
+        return False
+
+    def _check_name(self, name: str) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise KeyError(f"a name must be a non-empty string without dots, not {name!r}")
+        if hasattr(self, name) and name not in self._parameters and name not in self._buffers and name not in self._modules:
+            raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        self._check_name(name)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"register_parameter expects an nn.Parameter or None, not {type(param).__name__}")
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """A tensor that is no parameter but belongs to the module's state (unless not `persistent`)."""
+        self._check_name(name)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"register_buffer expects a Tensor or None, not {type(tensor).__name__}")
+        self._buffers[name] = tensor
+        (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        self._check_name(name)
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"add_module expects a Module or None, not {type(module).__name__}")
+        self._modules[name] = module
+
+    register_module = add_module
+
+    # ── walking the tree ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def named_modules(self, memo: set[Module] | None = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """(path, module) of this module and all inside it, each once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        return ((name, module) for name, module in self._modules.items() if module is not None)
+
+    def children(self) -> Iterator[Module]:
+        return (module for _, module in self.named_children())
+
+    def _named(self, registry: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+            for name, value in getattr(module, registry).items():
+                if value is None or (unique and id(value) in seen):
+                    continue
+                seen.add(id(value))
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(path, parameter) in order of registration; a tied parameter once, under its first name."""
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        module = self
+        for name in target.split(".") if target else []:
+            if not isinstance(module, Module) or module._modules.get(name) is None:
+                raise AttributeError(f"{type(module).__name__} has no module {name!r} (looking for {target!r})")
+            module = module._modules[name]
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._parameters.get(name)
+        if found is None:
+            raise AttributeError(f"no parameter {target!r}")
+        return found
+
+    # ── what is done to all of it ─────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, function: Callable[[Module], None]) -> Module:
+        """Call `function` on every module inside, children first, then on this one."""
+        for module in self.children():
+            module.apply(function)
+        function(self)
+        return self
+
+    def train(self, mode: bool = True) -> Module:
+        if not isinstance(mode, bool):
+            raise ValueError(f"train expects a bool, not {mode!r}")
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self) -> Module:
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for p in self.parameters():
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad = p.grad.detach().zero_()
+
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Module:
+        """Move to a device and convert floating-point parameters and buffers to a dtype, in place: parameters stay
+        the same objects, so an optimizer goes on training them."""
+        for arg in args:
+            if isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
+                device = arg
+            elif isinstance(arg, Tensor):
+                device, dtype = arg.device, arg.dtype
+            else:
+                dtype = arg
+        if dtype is not None and not dtypes.is_floating(dtypes.as_dtype(dtype)):
+            raise TypeError(f"a module's parameters can only be floating point, not {dtypes.as_dtype(dtype).name}")
+
+        def moved(x: Tensor) -> Tensor:
+            return x.detach().to(device=device, dtype=dtype if x.is_floating_point() else None)
+
+        for p in self.parameters():
+            new = moved(p)
+            if new.dtype != p.dtype or new.device != p.device:
+                grad = p.grad
+                p.data = new
+                p.grad = None if grad is None else moved(grad)
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = moved(buffer)
+        return self
+
+    def float(self) -> Module:
+        return self.to(dtypes.float32)
+
+    def double(self) -> Module:
+        return self.to(dtypes.float64)
+
+    def half(self) -> Module:
+        return self.to(dtypes.float16)
+
+    def cpu(self) -> Module:
+        return self.to("cpu")
+
+    def cuda(self, device: int | None = None) -> Module:
+        return self.to(Device("cuda", device))
+
+    # ── state ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def state_dict(self, prefix: str = "") -> OrderedDict[str, Tensor]:
+        """Path → tensor of every parameter and persistent buffer, sharing memory with the module."""
+        state: OrderedDict[str, Tensor] = OrderedDict()
+        for name, p in self._parameters.items():
+            if p is not None:
+                state[prefix + name] = p.detach()
+        for name, b in self._buffers.items():
+            if b is not None and name not in self._non_persistent:
+                state[prefix + name] = b.detach()
+        for name, module in self._modules.items():
+            if module is not None:
+                state.update(module.state_dict(f"{prefix}{name}."))
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Copy the numbers of a state dict in. Returns (missing, unexpected) keys.
+
+        RuntimeError listing every wrong shape, and (if `strict`) every missing or unexpected key; then nothing is changed.
+        """
+        own = self.state_dict()
+        missing = [k for k in own if k not in state_dict]
+        unexpected = [k for k in state_dict if k not in own]
+        problems = [
+            f"{k}: the checkpoint has shape {tuple(state_dict[k].shape)}, the model {own[k].shape}"
+            for k in own
+            if k in state_dict and tuple(state_dict[k].shape) != own[k].shape
+        ]
+        if strict:
+            problems += [f"missing key {k!r}" for k in missing] + [f"unexpected key {k!r}" for k in unexpected]
+        if problems:
+            raise RuntimeError(f"load_state_dict of {type(self).__name__}:\n  " + "\n  ".join(problems))
+        targets = dict(self._named("_parameters", "", True, False))
+        targets.update(self._named("_buffers", "", True, False))
+        for key in own:
+            if key in state_dict:
+                source = state_dict[key]
+                targets[key].detach().copy_(source if isinstance(source, Tensor) else wrap(source))
+        return missing, unexpected
+
+    # ── hooks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, args)` before forward; what it returns (if not None) replaces the arguments."""
+        return RemovableHandle(self._forward_pre_hooks, hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, args, output)` after forward; what it returns (if not None) replaces the output."""
+        return RemovableHandle(self._forward_hooks, hook)
+
+    # ── text ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def extra_repr(self) -> str:
+        """What is shown between the parentheses of this module's line."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = []
+        for name, module in self._modules.items():
+            first, *rest = repr(module).split("\n")
+            lines += [f"  ({name}): {first}", *[f"  {line}" for line in rest]]
+        extra = self.extra_repr()
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        return "\n".join([f"{type(self).__name__}(" + extra, *lines, ")"])

@@ -1,0 +1,40 @@
+"""Rows of a table, picked by number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .index import GetItem, PutItem
+
+
+class Embedding(GetItem):
+    """indices (…), weight (rows, width) → (…, width). Each row's gradient is the sum over its uses; padding gets none."""
+
+    __slots__ = ("padding",)
+
+    def __init__(self, indices, padding):
+        super().__init__(indices)
+        self.padding = padding
+
+    def vjp(self, g):
+        if self.padding is not None:
+            g = g * (self.index != self.padding)[..., None]
+        return PutItem(self.index, self.source)(g)
+
+
+def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """Rows `indices` (any shape, integers) of weight (rows, width): shape indices.shape + (width,).
+
+    Row `padding_idx` gets no gradient. IndexError for an index outside [0, rows), TypeError unless they are integers.
+    """
+    where = getattr(indices, "array", indices)
+    rows = weight.shape[0]
+    if where.dtype.kind not in "iu":
+        raise TypeError(f"embedding: indices must be integers, not {where.dtype.name}")
+    if where.size and (int(where.min()) < 0 or int(where.max()) >= rows):
+        raise IndexError(f"embedding: indices must be in [0, {rows}), got {int(where.min())} to {int(where.max())}")
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise ValueError(f"padding_idx must be in [{-rows}, {rows}), got {padding_idx}")
+        padding_idx %= rows
+    return Embedding(where, padding_idx)(weight)

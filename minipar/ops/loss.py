@@ -1,0 +1,166 @@
+"""Losses as single nodes. Each carries its denominator.
+
+A mean loss is Σ loss / denominator, where the denominator is the number of elements, or the sum of the weights. Whoever
+splits a batch (`minipar.parallel`) must add up sums and denominators separately and divide once; `denominator(loss)`
+is where that number is read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend import namespace
+from ..backend.dispatch import kernel
+from .op import Fat, Op, promoted
+from .shape import expand, permute, reshape
+from .softmax import log_softmax
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def check_reduction(reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
+
+
+class Reduced(Op):
+    """Σ x, or Σ x / denominator: the last node of every reduced loss."""
+
+    __slots__ = ("denominator", "divide", "source")
+
+    def __init__(self, denominator: float, divide: bool) -> None:
+        self.denominator, self.divide = denominator, divide
+
+    def forward(self, x):
+        self.source = x.shape
+        total = x.sum(dtype=x.dtype)
+        if not self.divide:
+            return total
+        return total / x.dtype.type(self.denominator) if self.denominator else total * x.dtype.type(math.nan)
+
+    def vjp(self, g):
+        if self.divide:
+            g = g * (1.0 / self.denominator if self.denominator else math.nan)
+        return expand(g, self.source)
+
+
+def reduced(x: Any, reduction: str, denominator: float) -> Any:
+    return x if reduction == "none" else Reduced(denominator, reduction == "mean")(x)
+
+
+def denominator(loss: Any) -> float | None:
+    """What a reduced loss was divided by (1 if it is a sum), or None if `loss` is not the result of a loss function."""
+    node = loss.node
+    if not isinstance(node, Reduced):
+        return None
+    return node.denominator if node.divide else 1.0
+
+
+class SquaredError(Fat):
+    """y = (x − t)², element by element"""
+
+    saves = (0, 1)
+
+    def forward(self, x, t):
+        difference = x - t
+        return difference * difference
+
+    def vjp(self, g, x, t):
+        dx = 2.0 * g * (x - t)
+        return dx, -dx if self.needs[1] else None
+
+    def composite(self, x, t):
+        return (x - t) ** 2
+
+
+def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
+    """(input − target)², its mean over all elements, or its sum. RuntimeError unless the shapes are equal."""
+    check_reduction(reduction)
+    if x.shape != target.shape:
+        raise RuntimeError(
+            f"mse_loss: input has shape {tuple(x.shape)}, target {tuple(target.shape)}; they must be equal "
+            "(broadcasting here would silently average over wrong pairs)"
+        )
+    return reduced(SquaredError()(*promoted((x, target))), reduction, math.prod(x.shape))
+
+
+class CrossEntropy(Fat):
+    """logits (N, C) → −weight[t] · log softmax(logits)[t] (N,), 0 where t is `ignored`; t are class numbers."""
+
+    __slots__ = ("target", "weight", "ignored")
+    saves = (0,)
+
+    def __init__(self, target, weight, ignored):
+        self.target, self.weight, self.ignored = target, weight, ignored
+
+    def forward(self, logits):
+        losses, self.aux = kernel("cross_entropy_forward", logits)(logits, self.target, self.weight, self.ignored)
+        return losses
+
+    def vjp(self, g, logits):
+        return kernel("cross_entropy_backward", g)(g, self.aux, self.target, self.weight, self.ignored)
+
+    def composite(self, logits):
+        xp = namespace(self.target)
+        kept = self.target != self.ignored
+        safe = xp.where(kept, self.target, 0)
+        picked = log_softmax(logits, 1)[xp.arange(len(safe)), safe]
+        scale = kept if self.weight is None else kept * self.weight[safe]
+        return picked * -scale.astype(logits.dtype)
+
+
+def cross_entropy(
+    x: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Cross entropy of logits x (N, C, …) or (C,) with class numbers target (N, …) or (), int64.
+
+    `weight` (C,) scales each class, `ignore_index` marks targets that do not count; the mean divides by the sum of the
+    weights of what counts (NaN if nothing does). IndexError for a class outside [0, C), RuntimeError for wrong shapes.
+    """
+    check_reduction(reduction)
+    for name, given in (("size_average", size_average), ("reduce", reduce)):
+        if given is not None:
+            raise NotImplementedError(f"cross_entropy: {name} was replaced by reduction=; pass that")
+    if label_smoothing:
+        raise NotImplementedError("cross_entropy: label_smoothing is not supported")
+    where = getattr(target, "array", target)
+    if where.dtype.kind == "f":
+        raise NotImplementedError("cross_entropy: class probabilities as target are not supported; pass class numbers")
+    if where.dtype.kind not in "iu":
+        raise RuntimeError(f"cross_entropy: target must hold class numbers (int64), not {where.dtype.name}")
+    if not len(x.shape) or tuple(where.shape) != (x.shape[:1] + x.shape[2:] if len(x.shape) > 1 else ()):
+        raise RuntimeError(
+            f"cross_entropy: input (N, C, …) needs target (N, …), got input of shape {tuple(x.shape)} and target of "
+            f"shape {tuple(where.shape)}"
+        )
+    classes = x.shape[1] if len(x.shape) > 1 else x.shape[0]
+    counted = where != ignore_index
+    if bool(((where < 0) | (where >= classes))[counted].any()):
+        raise IndexError(f"cross_entropy: class numbers must be in [0, {classes}), got {int(where[counted].max())}")
+    weights = getattr(weight, "array", weight)
+    if weights is not None and tuple(weights.shape) != (classes,):
+        raise RuntimeError(f"cross_entropy: weight must have shape ({classes},), not {tuple(weights.shape)}")
+    flat = where.reshape(-1)
+    losses = CrossEntropy(flat, weights, ignore_index)(_by_class(x, classes))
+    if reduction == "none":
+        return reshape(losses, where.shape)
+    total = float(counted.sum() if weights is None else weights[where[counted]].sum())
+    return reduced(losses, reduction, total)
+
+
+def _by_class(x: Any, classes: int) -> Any:
+    """Logits (N, C, d…) as rows (N·d…, C)."""
+    if len(x.shape) == 2:
+        return x
+    if len(x.shape) == 1:
+        return reshape(x, (1, classes))
+    rows = permute(x, (0, *range(2, len(x.shape)), 1))
+    return reshape(rows, (math.prod(rows.shape[:-1]), classes))
