@@ -1,0 +1,70 @@
+"""Whatever a test of this folder does, nothing may be left: no process, file descriptor, shared memory, temporary file."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+
+def children() -> set[int]:
+    """Process ids of this process's children, zombies included."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state_and_parent = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(state_and_parent[1]) == os.getpid():
+            found.add(int(stat.parent.name))
+    return found
+
+
+def _descriptors() -> dict[str, str]:
+    links = {}
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            links[entry] = os.readlink(f"/proc/self/fd/{entry}")
+        except OSError:  # that of listdir itself
+            continue
+    return links
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path_factory, monkeypatch):
+    scratch = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
+
+    def inventory() -> dict[str, object]:
+        return {
+            "children": children(),
+            "descriptors": _descriptors(),
+            "shared memory": set(os.listdir("/dev/shm")),
+            "temporary files": set(scratch.iterdir()),
+        }
+
+    before = inventory()
+    yield
+    assert inventory() == before
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def wait_until_gone():
+    """A function that waits up to two seconds for processes to end and returns those that have not."""
+
+    def wait(pids: list[int]) -> list[int]:
+        deadline = time.monotonic() + 2
+        while any(map(is_running, pids)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return [pid for pid in pids if is_running(pid)]
+
+    return wait
