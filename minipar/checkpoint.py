@@ -7,7 +7,6 @@ none of their code, and PyTorch reads and writes the same files.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike, metadata: Mapping
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
     file as it was. TypeError for what is no tensor, OSError where the folder cannot be written to.
     """
+    import tempfile
+
     from safetensors.numpy import save as encode
 
     arrays = {}

@@ -27,6 +27,7 @@ class _Mode(threading.local):
     """What is set for this thread only."""
 
     grad = True  # are operations recorded?
+    watch: Callable | None = None  # a hook for the floors above: called with (node, inputs, outputs) of each record
 
 
 mode = _Mode()

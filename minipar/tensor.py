@@ -436,7 +436,9 @@ class Tensor(Value):
         for arg in args:
             if isinstance(arg, Tensor):
                 device, dtype = arg.device, arg.dtype
-            elif isinstance(arg, (Device, str)) and (isinstance(arg, Device) or arg.partition(":")[0] in ("cpu", "cuda")):
+            elif isinstance(arg, (Device, str)) and (
+                isinstance(arg, Device) or arg.partition(":")[0] in ("cpu", "cuda")
+            ):
                 device = arg
             else:
                 dtype = arg
@@ -605,7 +607,9 @@ class Move(op.Op):
 def wrap(array: Any) -> Tensor:
     """An array (or NumPy scalar) as a Tensor, sharing its memory."""
     value = Tensor.__new__(Tensor)
-    Value.__init__(value, array if type(array) is np.ndarray or not isinstance(array, np.generic) else np.asarray(array))
+    Value.__init__(
+        value, array if type(array) is np.ndarray or not isinstance(array, np.generic) else np.asarray(array)
+    )
     return value
 
 
@@ -627,7 +631,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, sharing memory where that is possible."""
-    found = data if isinstance(data, Tensor) else wrap(_as_array(data, None if dtype is None else dtypes.as_dtype(dtype)))
+    found = (
+        data if isinstance(data, Tensor) else wrap(_as_array(data, None if dtype is None else dtypes.as_dtype(dtype)))
+    )
     return found.to(found.device if device is None else device, dtype=dtype)
 
 

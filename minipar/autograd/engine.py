@@ -96,6 +96,8 @@ def grad(
         if g is None and materialize_grads:
             g = wrap(_ones_like(x.array) * 0)
         elif g is None and not allow_unused:
-            raise RuntimeError(f"input {i} (shape {x.shape}) was not used to make the outputs; pass allow_unused=True for None")
+            raise RuntimeError(
+                f"input {i} (shape {x.shape}) was not used to make the outputs; pass allow_unused=True for None"
+            )
         result.append(g if g is None or isinstance(g, Tensor) else wrap(g))
     return tuple(result)

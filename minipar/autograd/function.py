@@ -57,6 +57,8 @@ class Function:
             if y.is_floating_point():
                 value.tracked, value.node, value.index = True, node, index
             fresh.append(value)
+        if tape.mode.watch is not None:
+            tape.mode.watch(node, args, fresh)
         return tuple(fresh) if isinstance(made, tuple) else fresh[0]
 
 
@@ -82,6 +84,9 @@ class FunctionNode(Op):
     def name(self) -> str:
         return self.function.__name__
 
+    def again(self, *args: Any) -> Any:
+        return self.function.apply(*args)
+
     def _restored(self, x: Any) -> Any:
         if not isinstance(x, tuple):
             return x
@@ -103,7 +108,9 @@ class FunctionNode(Op):
             )
         for i, (g, edge) in enumerate(zip(pulled, self.edges)):
             if edge is not None and g is not None and not isinstance(g, Tensor):
-                raise TypeError(f"{self.name()}.backward: gradient {i} must be a Tensor or None, not {type(g).__name__}")
+                raise TypeError(
+                    f"{self.name()}.backward: gradient {i} must be a Tensor or None, not {type(g).__name__}"
+                )
         return [g if create_graph or g is None or edge is None else g.array for g, edge in zip(pulled, self.edges)]
 
     def _as_tensor(self, g: Any, shape: tuple[int, ...], dtype: Any) -> Tensor:

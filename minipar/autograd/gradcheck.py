@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import tape
-from ..tape import set_grad_mode
+from ..tape import Value, set_grad_mode
 from ..tensor import Tensor, wrap
 from .engine import grad
 
@@ -90,9 +90,7 @@ def gradgradcheck(
         return grad(ys, [xs[i] for i in checked], gs, create_graph=True, materialize_grads=True)
 
     gradients.__name__ = f"the gradient of {_name(func)}"
-    return gradcheck(
-        gradients, (*arguments, *weights), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
-    )
+    return gradcheck(gradients, (*arguments, *weights), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
 
 
 def _checked(arguments: tuple) -> list[int]:
@@ -166,9 +164,7 @@ def _operation(y: Tensor) -> str:
     return "a leaf" if y.node is None else y.node.name()
 
 
-def _compare(
-    func: Callable, arguments: tuple, o: int, y: Tensor, i: int, eps: float, atol: float, rtol: float
-) -> None:
+def _compare(func: Callable, arguments: tuple, o: int, y: Tensor, i: int, eps: float, atol: float, rtol: float) -> None:
     x = arguments[i]
     analytic = _analytic(y, x)
     right, left = _numeric(func, arguments, o, i, eps)
@@ -190,7 +186,7 @@ def _compare(
             "no gradient can agree; move the input away from it."
         )
     else:
-        message += f"The last operation is {_operation(y)}{_suspect(y, x, arguments)}."
+        message += _guilty(func, arguments, eps, atol, rtol)
     raise GradcheckError(message)
 
 
@@ -198,8 +194,27 @@ def _place(flat: Any, shape: tuple[int, ...]) -> str:
     return str([int(n) for n in np.unravel_index(flat, shape)]) if shape else ""
 
 
-def _suspect(y: Tensor, x: Tensor, arguments: tuple) -> str:
-    """Name the operations between the input and the output, so that the guilty one can be looked for."""
-    nodes, _ = tape._reachable([y.node] if y.node is not None else [])
-    names = [node.name() for node in reversed(nodes)]
-    return f", reached through {' → '.join(names)}" if len(names) > 1 else ""
+def _guilty(func: Callable, arguments: tuple, eps: float, atol: float, rtol: float) -> str:
+    """Name the first operation whose own gradient is wrong, by checking each that `func` runs on its own."""
+    ran: list[tuple[Any, list[Any]]] = []
+
+    def note(node: Any, inputs: tuple, outputs: Any) -> None:
+        ran.append((node, [(x.array.copy(), x.tracked) if isinstance(x, Value) else (x, None) for x in inputs]))
+
+    tape.mode.watch = note
+    try:
+        func(*arguments)
+    finally:
+        tape.mode.watch = None
+    for node, inputs in ran:
+        alone = tuple([x if tracked is None else wrap(x).requires_grad_(tracked) for x, tracked in inputs])
+        for o, y in enumerate(_outputs(node.again, alone)):
+            for i, x in enumerate(alone):
+                if isinstance(x, Tensor) and x.requires_grad and y.tracked:
+                    right, left = _numeric(node.again, alone, o, i, eps)
+                    numeric = (right + left) / 2
+                    if not (np.abs(_analytic(y, x) - numeric) <= atol + rtol * np.abs(numeric)).all():
+                        return f"The operation at fault is {node.name()}, in the gradient of its input {i}."
+    return (
+        f"Each operation passes on its own ({' → '.join(node.name() for node, _ in ran)}): look at how they are joined."
+    )

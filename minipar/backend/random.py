@@ -8,7 +8,6 @@ enters. The key is a hash of the seed and of the names given (a module's path, a
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Sequence
@@ -35,7 +34,9 @@ def philox(counter: Sequence[Any], key: tuple[int, int]) -> tuple[Any, Any, Any,
 
 def key_of(seed: int, *names: object) -> tuple[int, int]:
     """The two key words of a seed and any names: a hash, so that streams of different names are unrelated."""
-    digest = hashlib.blake2b(repr((int(seed), *names)).encode(), digest_size=8).digest()
+    from hashlib import blake2b  # takes longer to import than this whole package
+
+    digest = blake2b(repr((int(seed), *names)).encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
 
@@ -47,7 +48,9 @@ def words(key: tuple[int, int], draw: int, rows: range, width: int) -> np.ndarra
     sample = np.arange(rows.start, rows.stop, rows.step, dtype=np.uint64)[:, None]
     block = np.arange(blocks, dtype=np.uint64)[None, :]
     zero = np.zeros_like(sample)
-    parts = philox((block + zero, (sample & _LOW) + block * np.uint64(0), np.uint64(draw) + zero * block, sample >> _32), key)
+    parts = philox(
+        (block + zero, (sample & _LOW) + block * np.uint64(0), np.uint64(draw) + zero * block, sample >> _32), key
+    )
     return np.stack(parts, -1).astype(np.uint32).reshape(len(rows), blocks * 4)[:, :width]
 
 

@@ -15,13 +15,13 @@ from .parameter import Parameter
 class Module:
     """Base of all layers and models. Subclasses set parameters and modules as attributes and define `forward`.
 
-        class Net(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.fc = nn.Linear(4, 2)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
 
-            def forward(self, x):
-                return self.fc(x).relu()
+        def forward(self, x):
+            return self.fc(x).relu()
     """
 
     training: bool
@@ -110,7 +110,12 @@ class Module:
     def _check_name(self, name: str) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise KeyError(f"a name must be a non-empty string without dots, not {name!r}")
-        if hasattr(self, name) and name not in self._parameters and name not in self._buffers and name not in self._modules:
+        if (
+            hasattr(self, name)
+            and name not in self._parameters
+            and name not in self._buffers
+            and name not in self._modules
+        ):
             raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:

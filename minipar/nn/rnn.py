@@ -97,7 +97,12 @@ class RNN(Module):
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
-        for name, default in (("num_layers", 1), ("nonlinearity", "tanh"), ("batch_first", False), ("bidirectional", False)):
+        for name, default in (
+            ("num_layers", 1),
+            ("nonlinearity", "tanh"),
+            ("batch_first", False),
+            ("bidirectional", False),
+        ):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)!r}"
         return text

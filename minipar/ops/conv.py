@@ -115,4 +115,3 @@ def conv2d(
     padding = pair(padding, "padding", 0)
     inputs = (x, weight) if bias is None else (x, weight, bias)
     return Conv2d(stride, padding, dilation, groups)(*inputs)
-

@@ -50,7 +50,9 @@ def write(x: Value, name: str, array: Any, index: Any = ...) -> None:
 
 def check_fits(x: Value, name: str, value: Any) -> None:
     if value.shape != x.array.shape:
-        raise RuntimeError(f"{name}: the result's shape {tuple(value.shape)} is not this tensor's {tuple(x.array.shape)}")
+        raise RuntimeError(
+            f"{name}: the result's shape {tuple(value.shape)} is not this tensor's {tuple(x.array.shape)}"
+        )
     if not np.can_cast(value.dtype, x.array.dtype, "same_kind"):
         raise RuntimeError(f"{name}: a result of dtype {value.dtype.name} cannot be stored as {x.array.dtype.name}")
 

@@ -41,6 +41,8 @@ def matmul(a: Any, b: Any) -> Any:
     row, column = len(a.shape) == 1, len(b.shape) == 1
     if not (row or column):
         return MatMul()(a, b)
-    c = MatMul()(reshape(a, (1, -1 if inner else 0)) if row else a, reshape(b, (-1 if inner else 0, 1)) if column else b)
+    c = MatMul()(
+        reshape(a, (1, -1 if inner else 0)) if row else a, reshape(b, (-1 if inner else 0, 1)) if column else b
+    )
     kept = list(c.shape[:-2]) + ([] if row else [c.shape[-2]]) + ([] if column else [c.shape[-1]])
     return reshape(c, kept)

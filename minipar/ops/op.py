@@ -21,6 +21,7 @@ vjp is the vector–Jacobian product: for y = f(x) it returns gᵀ ∂f/∂x, th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from .. import tape
@@ -95,7 +96,13 @@ class Op(tape.Node):
             saved.append(alias)
             self.versions.append(0)
         self.saved = saved
+        if tape.mode.watch is not None:
+            tape.mode.watch(self, inputs, values)
         return values[0] if self.outputs == 1 else tuple(values)
+
+    def again(self, *inputs: Any) -> Any:
+        """The same application on other inputs, as a node of its own."""
+        return copy(self)(*inputs)
 
     def _unpack(self, as_values: bool) -> list[Any]:
         """What was saved, as arrays or as values, after checking that nobody changed it since."""
@@ -106,21 +113,22 @@ class Op(tape.Node):
             )
         unpacked = []
         for x, version in zip(self.saved, self.versions):
-            if not isinstance(x, Value):
-                unpacked.append(x)
-                continue
-            if x.changes() != version:
-                raise RuntimeError(
-                    f"{self.name()} needs a tensor of shape {tuple(x.array.shape)} for its gradient, but "
-                    f"{x.version.changed_by} changed it in place since (version {x.changes()}, saved at version "
-                    f"{version}); change a copy instead: x = x.clone()"
-                )
-            unpacked.append(x if as_values else x.array)
+            self._unchanged(x, version)
+            unpacked.append(x if as_values or not isinstance(x, Value) else x.array)
         if as_values and self.saves_output:
             alias = tape.new_value(unpacked[-1].array)
             alias.tracked, alias.node, alias.index, alias.version = True, self, 0, unpacked[-1].version
             unpacked[-1] = alias
         return unpacked
+
+    def _unchanged(self, x: Any, version: int) -> Any:
+        if isinstance(x, Value) and x.changes() != version:
+            raise RuntimeError(
+                f"{self.name()} needs a tensor of shape {tuple(x.array.shape)} for its gradient, but "
+                f"{x.version.changed_by} changed it in place since (version {x.changes()}, saved at version {version}); "
+                "change a copy instead: x = x.clone()"
+            )
+        return x
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         if self.outputs > 1:
@@ -152,7 +160,9 @@ class Elementwise(Op):
                 break
             dtype = x.array.dtype
         if self.integers_become_floats and any(isinstance(x, Value) for x in operands):
-            operands = tuple([x if dtypes.is_floating(x.dtype) else cast(x, dtypes.get_default_dtype()) for x in operands])
+            operands = tuple(
+                [x if dtypes.is_floating(x.dtype) else cast(x, dtypes.get_default_dtype()) for x in operands]
+            )
         return super().__call__(*operands)
 
     def _recorded(self, inputs: tuple, result: Any) -> Any:
@@ -168,19 +178,29 @@ class Fat(Op):
     """One node for what could be many: a hand-written array `vjp`, and a `composite` for the gradient of the gradient.
 
     `composite` is the same function in simple differentiable operations. Under create_graph it is run on the inputs
-    and differentiated, so that no kernel ever needs a second derivative. A Fat operation saves all its inputs.
+    and differentiated, so that no kernel ever needs a second derivative.
     """
 
-    __slots__ = ()
+    __slots__ = ("inputs", "input_versions")
 
     def composite(self, *inputs: Any) -> Any:
         raise NotImplementedError
 
+    def _recorded(self, inputs: tuple, result: Any) -> Any:
+        self.inputs = inputs
+        self.input_versions = [x.changes() if isinstance(x, Value) else 0 for x in inputs]
+        return super()._recorded(inputs, result)
+
+    def release(self) -> None:
+        super().release()
+        self.inputs = ()
+
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         if not create_graph:
             return super().pull(grad, create_graph)
-        inputs = self._unpack(as_values=True)[: len(self.needs)]
-        # Fresh leaves' edges would cut the graph: aliases share each input's edge, and the walk stops at them.
+        self._unpack(as_values=False)  # raises if the graph was freed
+        inputs = [self._unchanged(x, version) for x, version in zip(self.inputs, self.input_versions)]
+        # The walk back must stop at this node's inputs, not run on through what made them: so it stops at aliases.
         aliases = [Identity()(x) if need else x for x, need in zip(inputs, self.needs)]
         outputs = self.composite(*aliases)
         pairs = [(outputs, grad)] if self.outputs == 1 else zip(outputs, grad)
@@ -227,10 +247,7 @@ def promoted(operands: Sequence[Any]) -> tuple[Any, ...]:
     values = [x for x in operands if isinstance(x, Value)]
     like = values[0].array if values else next(x for x in operands if hasattr(x, "dtype"))
     dtype = dtypes.result_type(*[x.array if isinstance(x, Value) else x for x in operands])
-    return tuple(
-        cast(x, dtype) if hasattr(x, "dtype") else dtypes.scalar_like(x, like, dtype)
-        for x in operands
-    )
+    return tuple(cast(x, dtype) if hasattr(x, "dtype") else dtypes.scalar_like(x, like, dtype) for x in operands)
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:

@@ -135,7 +135,9 @@ def var(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = Fals
     centred = x - mean(x, dims, True)
     squares = sum(centred * centred, dims, keepdim)
     free = max(count - correction, 0)
-    return squares / free if free else squares / squares.dtype.type(0) if not hasattr(squares, "array") else squares / 0.0
+    return (
+        squares / free if free else squares / squares.dtype.type(0) if not hasattr(squares, "array") else squares / 0.0
+    )
 
 
 def std(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = False) -> Any:

@@ -214,4 +214,6 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     tensors = list(tensors)
     if any(t.shape != tensors[0].shape for t in tensors):
         raise RuntimeError(f"stack: shapes must be equal, got {[tuple(t.shape) for t in tensors]}")
-    return cat([unsqueeze(t, dim) for t in tensors], dim if dim >= 0 or not tensors else dim + len(tensors[0].shape) + 1)
+    return cat(
+        [unsqueeze(t, dim) for t in tensors], dim if dim >= 0 or not tensors else dim + len(tensors[0].shape) + 1
+    )
