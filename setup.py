@@ -7,5 +7,5 @@ setup(
     + ["minipar.kernels"]
     + [f"minipar.kernels.{name}" for name in find_packages("kernels")],
     package_dir={"minipar.kernels": "kernels"},
-    package_data={"minipar": ["py.typed"], "minipar.data": ["shipped/*"]},
+    package_data={"minipar": ["py.typed"], "minipar.data": ["files/*"]},
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -35,16 +35,17 @@ FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dat
 class Table:
     """Examples and what to predict from them, split once and for all into a training and a test part.
 
-    x_train, x_test: float32 (N, ...), one example a row. y_train, y_test: int64 (N,) class indices where
+    x_train, x_test: float32 (N, ...), one example a row, as measured: standardise ``ames`` with a mean taken in float64
+    (its longitude varies in the fourth digit). y_train, y_test: int64 (N,) class indices where
     ``class_names`` is not empty, else float32 (N,) values of ``target_name``. ``feature_names`` names the columns of x
     where they are measurements and not pixels.
     """
 
     name: str
-    x_train: np.ndarray = field(repr=False)
-    y_train: np.ndarray = field(repr=False)
-    x_test: np.ndarray = field(repr=False)
-    y_test: np.ndarray = field(repr=False)
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
     licence: str
     source: str
     target_name: str
@@ -169,7 +170,13 @@ def _full_fashion_mnist() -> Table:
             f"the full fashion_mnist: {', '.join(missing)} not found in {place}; `apt install dataset-fashion-mnist` "
             f"puts all four files in {FASHION_FOLDER}, or set $MINIPAR_DATA to a folder that holds them"
         )
-    return _fashion_table(*map(_read_idx, paths))
+    table = _fashion_table(*map(_read_idx, paths))
+    for images, labels in ((table.x_train, table.y_train), (table.x_test, table.y_test)):
+        if len(images) != len(labels):
+            raise ValueError(
+                f"the files in {folder} do not belong together: {len(images)} images, {len(labels)} labels"
+            )
+    return table
 
 
 def _fashion_table(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Table:
@@ -195,7 +202,7 @@ def _digits() -> Table:
         x_test=_images(arrays["x_test"], white=16),
         y_test=arrays["y_test"].astype(np.int64),
         licence="CC BY 4.0",
-        source="E. Alpaydin and C. Kaynak 1998, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository",
+        source="E. Alpaydin and C. Kaynak 1998, Optical Recognition of Handwritten Digits, UCI repository",
         target_name="digit",
         class_names=tuple("0123456789"),
     )
