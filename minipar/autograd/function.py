@@ -52,7 +52,7 @@ class Function:
         fresh = []
         for index, y in enumerate(outputs):
             value = tape.new_value(y.array)
-            if y in args or y.version is not None:
+            if any(y is x for x in args) or y.version is not None:
                 y.share_version(value)
             if y.is_floating_point():
                 value.tracked, value.node, value.index = True, node, index
@@ -74,7 +74,7 @@ class FunctionNode(Op):
         self.aux = ctx
         self.saved = []
         for x in ctx.to_save:
-            made = [i for i, y in enumerate(outputs) if x is y and x not in args]
+            made = [i for i, y in enumerate(outputs) if x is y and not any(x is a for a in args)]
             # A saved output must not point back here (a cycle): keep a bare alias and its place.
             self.saved.append((tape.new_value(x.array), made[0]) if made else x)
         self.versions = [x.changes() if isinstance(x, Tensor) else 0 for x in self.saved]
