@@ -21,7 +21,7 @@ def warn_of_captured(function: Callable[..., Any]) -> None:
     warnings.warn(
         f"the function given to launch carries {total / 2**20:.1f} MB{': ' + names if names else ''}; "
         f"pass such data as an argument instead",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

@@ -1,4 +1,4 @@
-"""Whatever a test of this folder does, nothing may be left: no process, file descriptor, shared memory, temporary file."""
+"""Whatever a test here does, nothing may be left: no process, file descriptor, shared memory or temporary file."""
 
 import os
 import tempfile
@@ -21,12 +21,13 @@ def children() -> set[int]:
     return found
 
 
-def _descriptors() -> dict[str, str]:
+def descriptors() -> dict[str, str]:
+    """Number and target of this process's open file descriptors."""
     links = {}
-    for entry in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         try:
-            links[entry] = os.readlink(f"/proc/self/fd/{entry}")
-        except OSError:  # that of listdir itself
+            links[entry.name] = str(entry.readlink())
+        except OSError:  # the one that lists the folder
             continue
     return links
 
@@ -40,8 +41,8 @@ def nothing_is_left(tmp_path_factory, monkeypatch):
     def inventory() -> dict[str, object]:
         return {
             "children": children(),
-            "descriptors": _descriptors(),
-            "shared memory": set(os.listdir("/dev/shm")),
+            "descriptors": descriptors(),
+            "shared memory": set(Path("/dev/shm").iterdir()),
             "temporary files": set(scratch.iterdir()),
         }
 

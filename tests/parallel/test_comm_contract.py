@@ -209,12 +209,13 @@ def check_messages(comm):
 
 
 def with_error(kind, words, function, *arguments, **options):
+    message = None
     try:
         function(*arguments, **options)
     except kind as error:
-        assert words in str(error), error
-    else:
-        raise AssertionError(f"{kind.__name__} was not raised by {function.__name__}{arguments}")
+        message = str(error)
+    assert message is not None, f"{kind.__name__} was not raised by {function.__name__}{arguments}"
+    assert words in message
 
 
 def check_arguments(comm):

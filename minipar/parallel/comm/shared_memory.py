@@ -5,16 +5,23 @@ Whoever holds the descriptor maps the same memory: a process is given it when it
 (`socket.send_fds`). The memory goes when the last process that holds or maps it is gone.
 """
 
+import errno
 import mmap
 import os
 import tempfile
+from pathlib import Path
 
 
 def create_block(nbytes: int) -> int:
     """The file descriptor of `nbytes` of zeroed shared memory, which the caller closes.
 
-    Raises OSError when there is not so much memory: without asking first, touching a missing page is a bus error.
+    The pages are reserved at once, and OSError says when there are too few. Otherwise the first touch of a page that a
+    full file system lacks would be a bus error, and reserving more than there is would have the kernel kill processes.
     """
+    wanted = f"{nbytes / 2**20:.1f} MiB of shared memory"
+    available = available_memory()
+    if available is not None and nbytes > available:
+        raise OSError(errno.ENOMEM, f"cannot reserve {wanted}: only {available / 2**20:.1f} MiB are available")
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("minipar")  # the name is for people who read /proc
     else:
@@ -26,7 +33,6 @@ def create_block(nbytes: int) -> int:
             os.posix_fallocate(descriptor, 0, nbytes)
     except OSError as error:
         os.close(descriptor)
-        wanted = f"{nbytes / 2**20:.1f} MiB of shared memory"
         raise OSError(error.errno, f"cannot reserve {wanted}: {error.strerror}") from None
     except BaseException:
         os.close(descriptor)
@@ -37,3 +43,19 @@ def create_block(nbytes: int) -> int:
 def map_block(descriptor: int) -> mmap.mmap:
     """Map the whole block of this descriptor for reading and writing. The descriptor may be closed afterwards."""
     return mmap.mmap(descriptor, 0)
+
+
+def available_memory() -> int | None:
+    """Bytes that this machine and this container can reserve without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        kibibytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    available = int(kibibytes) << 10
+    cgroup = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((cgroup / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:  # not in a control group (version 2) of its own
+        return available
+    return available if limit == "max" else min(available, int(limit) - int(used))

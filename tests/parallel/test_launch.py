@@ -1,0 +1,211 @@
+"""Starting ranks from wherever a user may be, and bringing their results back."""
+
+import functools
+import math
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import pytest
+
+from minipar import parallel
+from minipar.parallel.processes import THREAD_COUNTS, worker_environment
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+ROOT = Path(__file__).parents[2]
+BACKENDS = pytest.mark.parametrize("backend", ["thread", "process"])
+
+
+class Pair:
+    """Keeps its identity on the way to a worker and back."""
+
+    def __init__(self, left, right):
+        self.left, self.right = left, right
+
+
+@BACKENDS
+def test_results_come_by_rank_with_arguments_of_every_kind(backend):
+    offset = 10
+
+    def work(comm, scale, *, table):
+        return Pair(comm.rank * scale + offset, table)
+
+    table = {"weights": np.arange(4.0)}
+    results = parallel.launch(work, 2, workers=3, backend=backend, table=table)
+    assert [result.left for result in results] == [10, 12, 14]
+    assert all(isinstance(result, Pair) for result in results)
+    np.testing.assert_array_equal(results[2].right["weights"], np.arange(4.0))
+    assert (results[0].right is table) == (backend == "thread")
+
+
+@BACKENDS
+def test_two_workers_are_the_default_and_a_partial_is_a_function(backend):
+    sizes = parallel.launch(functools.partial(lambda unit, comm: (comm.size, unit), "rank"), backend=backend)
+    assert sizes == [(2, "rank"), (2, "rank")]
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ({"workers": 0}, ValueError, "workers=0 must be at least 1"),
+        ({"workers": 1.5}, TypeError, "integer"),
+        ({"backend": "fork"}, ValueError, "backend='fork' is unknown: choose one of process, thread"),
+        ({"timeout": 0}, ValueError, "timeout=0 must be a positive"),
+        ({"timeout": math.nan}, ValueError, "timeout=nan must be a positive"),
+        ({"timeout": "1"}, TypeError, "timeout='1' must be a number of seconds"),
+    ],
+)
+def test_wrong_options(backend, change, kind, words):
+    with pytest.raises(kind, match=words):
+        parallel.launch(lambda comm: None, **{"backend": backend} | change)
+
+
+def test_something_that_is_no_function():
+    with pytest.raises(TypeError, match="needs a function to run on every rank, not int"):
+        parallel.launch(3)
+
+
+def test_arguments_that_cannot_travel():
+    with pytest.raises(TypeError, match=r"cannot be sent to other processes.*backend='thread'"):
+        parallel.launch(lambda comm, lock: None, threading.Lock())
+
+
+@BACKENDS
+def test_launches_do_not_nest(backend):
+    def nest(comm):
+        try:
+            parallel.launch(lambda comm: None, workers=1, backend=backend)
+        except RuntimeError as error:
+            return str(error)
+
+    assert "launches do not nest" in parallel.launch(nest, workers=1, backend=backend)[0]
+    parallel.launch(lambda comm: None, workers=1, backend="thread")  # the caller itself is no rank
+
+
+@BACKENDS
+def test_a_communicator_is_closed_when_its_function_has_returned(backend):
+    kept = []
+
+    def keep(comm):
+        kept.append(comm)
+        comm.close()
+        try:
+            comm.barrier()
+        except parallel.CommunicatorError as error:
+            return str(error)
+
+    assert parallel.launch(keep, workers=1, backend=backend) == ["barrier: the communicator of rank 0 is closed"]
+    if backend == "thread":
+        assert repr(kept[0]) == "<ThreadCommunicator rank 0 of 1, closed>"
+
+
+def test_cores_are_divided_before_numpy_loads(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    for name in THREAD_COUNTS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MKL_NUM_THREADS", "64")
+    assert [worker_environment(2)[name] for name in THREAD_COUNTS] == ["1", "4", "4", "4"]
+    assert worker_environment(16)["NUMBA_NUM_THREADS"] == "1"
+
+    before = dict(os.environ)
+    seen = parallel.launch(lambda comm: {name: os.environ[name] for name in THREAD_COUNTS}, workers=1)
+    assert [seen[0][name] for name in THREAD_COUNTS] == ["1", "8", "8", "8"]
+    assert dict(os.environ) == before
+
+
+def test_a_large_global_is_named():
+    huge, small = np.zeros(3 << 20, np.uint8), 1
+
+    def mentions(comm):
+        return [huge.nbytes + small for _ in range(1)]
+
+    with pytest.warns(UserWarning, match=r"carries 3.0 MB: huge \(3.0 MB\); pass such data as an argument") as caught:
+        assert parallel.launch(mentions, workers=1) == [[huge.nbytes + 1]]
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parallel.launch(lambda comm, huge: huge.nbytes, huge, workers=1) == [huge.nbytes]
+
+
+def test_large_results_of_many_ranks():
+    results = parallel.launch(lambda comm: np.full(1_000_000, comm.rank), workers=3)
+    assert [int(result.sum()) for result in results] == [0, 1_000_000, 2_000_000]
+
+
+def test_launches_from_several_threads_at_once():
+    results = {}
+
+    def start(name):
+        results[name] = parallel.launch(lambda comm, name: (name, comm.rank), name, workers=1)
+
+    threads = [threading.Thread(target=start, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {"a": [("a", 0)], "b": [("b", 0)]}
+
+
+def test_importing_minipar_starts_nothing():
+    code = "import sys, minipar.parallel; print(sorted({'multiprocessing', 'numba', 'subprocess'} & set(sys.modules)))"
+    assert run_python(["-c", code]).stdout.strip() == "[]"
+
+
+# -- scripts ---------------------------------------------------------------------------------------------------------
+
+UNGUARDED = """
+import os, sys
+import numpy as np
+from minipar import parallel
+
+if "seen" in globals() or os.environ.get("COUNT") == "ran":
+    raise SystemExit("the script ran twice")
+os.environ["COUNT"] = "ran"
+STEP = 3
+
+def shift(x):
+    return x + STEP
+
+def work(comm):
+    print("rank", comm.rank, "speaks", flush=True)
+    return int(comm.all_reduce(np.array([shift(comm.rank)]))[0])
+
+print(parallel.launch(work), parallel.launch(lambda comm: shift(comm.rank)), sys.stdin.read(5) == "")
+assert "__file__" in globals() or "-c" in sys.argv or not sys.argv[0] or sys.argv[0] == "-"
+"""
+
+
+def run_python(arguments, **options):
+    options = {"capture_output": True, "text": True, "timeout": 60, "check": True} | options
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-W", "error", *arguments], env=environment, **options)
+
+
+@pytest.mark.parametrize("way", ["script", "stdin", "-c", "interactive"])
+def test_a_script_without_a_main_guard(way, tmp_path):
+    if way == "script":
+        (tmp_path / "train.py").write_text(UNGUARDED)
+        done = run_python([str(tmp_path / "train.py")], stdin=subprocess.DEVNULL)
+    elif way == "stdin":
+        done = run_python(["-"], input=UNGUARDED)
+    elif way == "interactive":
+        done = run_python(["-i", "-c", UNGUARDED], input="")
+    else:
+        done = run_python(["-c", UNGUARDED], stdin=subprocess.DEVNULL)
+    assert "[7, 7] [3, 4] True" in done.stdout
+    assert sorted(line for line in done.stdout.splitlines() if "speaks" in line) == ["rank 0 speaks", "rank 1 speaks"]
+
+
+def test_a_worker_finds_modules_that_only_the_caller_can_import(tmp_path, monkeypatch):
+    (tmp_path / "beside_the_notebook.py").write_text("def answer(comm):\n    return 40 + comm.size\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    from beside_the_notebook import answer
+
+    assert parallel.launch(answer, workers=2) == [42, 42]
