@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel import WorkerError
+from minipar.parallel import WorkerError, processes
 from minipar.parallel.comm import fence, shared_memory
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -315,6 +315,35 @@ def test_after_a_failure_a_communicator_is_of_no_use(backend):
     assert "all ranks must make the same collective calls" in with_cause.remote_traceback
 
 
+class SlowToLoad:
+    """Loading it takes rank 1 of a launch 0.7 seconds."""
+
+    def __reduce__(self):
+        return eval, ("__import__('time').sleep(0.7 * (__import__('sys').argv[1] == '1'))",)
+
+
+def test_the_start_of_a_slow_rank_does_not_count():
+    assert parallel.launch(lambda comm, argument: comm.barrier(), SlowToLoad(), timeout=0.2) == [None, None]
+
+
+def test_a_rank_that_never_gets_ready(monkeypatch):
+    monkeypatch.setattr(processes, "START_LIMIT", 0.5)
+    error = failure_of(lambda comm, argument: comm.barrier(), SlowToLoad())
+    assert str(error) == "rank 1 was not ready after 0.5 s, while it was starting"
+
+
+def test_a_thread_left_running_delays_the_end_only_so_long(monkeypatch):
+    monkeypatch.setattr(processes, "EXIT_LIMIT", 0.2)
+
+    def work(comm):
+        threading.Thread(target=time.sleep, args=(60,)).start()
+        return comm.rank
+
+    started = time.monotonic()
+    assert parallel.launch(work) == [0, 1]
+    assert time.monotonic() - started < 10
+
+
 # -- the caller goes away ----------------------------------------------------------------------------------------------
 
 CALLER = """
@@ -332,40 +361,35 @@ def work(comm):
     elif comm.rank == 1:
         time.sleep(60)
     else:
-        while True:
-            pass
+        {last}
 
 parallel.launch(work, workers=3, backend={backend!r})
 """
 
 
-def start_caller(backend="process"):
-    """A process that launches ranks which wait, sleep and work for ever; returns it and the ranks' process ids."""
+BUSY = "while True: pass"
+SLEEP = "time.sleep(60)"
+STOPPED = "os.kill(os.getpid(), 19)"
+
+
+def start_caller(backend="process", last=BUSY):
+    """A process that launches a rank that waits, one that sleeps, and a last one; also the ranks' process ids."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     caller = subprocess.Popen(
-        [sys.executable, "-c", CALLER.format(backend=backend)],
+        [sys.executable, "-c", CALLER.format(backend=backend, last=last)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     return caller, [int(pid) for pid in caller.stdout.readline().split()]
 
 
-def test_ranks_end_with_a_caller_that_is_killed(wait_until_gone):
-    caller, pids = start_caller()
+@pytest.mark.parametrize("last", [STOPPED, "import ctypes; ctypes.CDLL(None).prctl(1, 0); " + SLEEP])
+def test_ranks_end_with_a_caller_that_is_killed(last, wait_until_gone):
+    """A stopped rank needs the kernel's signal; one that has switched it off needs the socket's end-of-file."""
+    caller, pids = start_caller(last=last)
+    time.sleep(0.2)
     caller.kill()
     caller.communicate()
     assert len(set(pids)) == 3
-    assert wait_until_gone(pids) == []
-
-
-def test_each_way_of_noticing_the_callers_end_is_enough(wait_until_gone):
-    """The socket's end-of-file alone: the kernel's signal is switched off in the ranks."""
-    off = "import ctypes; ctypes.CDLL(None).prctl(1, 0)"
-    code = CALLER.replace("def work(comm):", f"def work(comm):\n    {off}").format(backend="process")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    caller = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
-    pids = [int(pid) for pid in caller.stdout.readline().split()]
-    caller.kill()
-    caller.communicate()
     assert wait_until_gone(pids) == []
 
 
