@@ -42,8 +42,9 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
     "adam_step": "reference.optimizer_steps",
 }
 COMPILED = {
-    "max_pool2d_forward": "cpu.pool2d",
-    "max_pool2d_backward": "cpu.pool2d",
+    "max_pool2d_forward": "cpu.max_pool2d",
+    "max_pool2d_backward": "cpu.max_pool2d",
+    "adam_step": "cpu.optimizer_steps",
 }
 CUDA = {
     "matmul": "cuda.matmul",

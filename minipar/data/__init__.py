@@ -1,5 +1,24 @@
-"""Data: the sets that ship in the wheel."""
+"""Data: datasets, samplers, the loader that makes batches, and the sets that ship in the wheel."""
 
-from minipar.data.shipped import NAMES, Series, Table, Text, load
+from .dataset import Dataset, Subset, TensorDataset, random_split
+from .loader import DataLoader, default_collate
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .shipped import NAMES, Series, Table, Text, load
 
-__all__ = ["load", "NAMES", "Table", "Series", "Text"]
+__all__ = [
+    "BatchSampler",
+    "DataLoader",
+    "Dataset",
+    "NAMES",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Series",
+    "Subset",
+    "Table",
+    "TensorDataset",
+    "Text",
+    "default_collate",
+    "load",
+    "random_split",
+]

@@ -4,6 +4,7 @@ Importing this starts nothing and loads no multiprocessing: the process backend 
 """
 
 from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
+from .data import DataParallel
 from .errors import WorkerError
 from .launch import launch
 
@@ -11,6 +12,7 @@ __all__ = [
     "Communicator",
     "CommunicatorError",
     "CommunicatorTimeout",
+    "DataParallel",
     "MismatchError",
     "PeerFailedError",
     "WorkerError",
