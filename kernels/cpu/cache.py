@@ -1,8 +1,8 @@
 """Where compiled kernels are kept between runs: a file for each kernel and signature.
 
 Why not Numba's ``cache=True``: it watches only the file that defines a function, so an edit in an imported module
-leaves stale machine code; its folder can be moved only by an environment variable, for the user's own functions too; and
-several processes that start together all compile. Here the folder's name is a hash of every source file of this
+leaves stale machine code; its folder can be moved only by an environment variable, for the user's own functions too;
+and several processes that start together all compile. Here the folder's name is a hash of every source file of this
 package, of the Python, Numba, llvmlite and NumPy versions and of the CPU's features, so a file in it is never stale and
 needs no index. A file appears whole (written beside, then renamed), and a lock a kernel lets one process compile while
 the others wait for its file. Without a writable folder everything works, uncached.

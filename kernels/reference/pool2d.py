@@ -3,7 +3,8 @@
 A window's taps are visited in row-major order; each tap is one strided slice of the input for *all* windows at once.
 Positions outside the input never take part, so padding needs no copy of the input.
 
-Shapes: x (N, C, H, W), y and g (N, C, OH, OW). ``kernel``, ``stride``, ``padding``, ``dilation``: (height, width). Raises ValueError, naming the sizes, where no window fits.
+Shapes: x (N, C, H, W), y and g (N, C, OH, OW). ``kernel``, ``stride``, ``padding``, ``dilation`` are (h, w).
+Raises ValueError, naming the sizes, where no window fits.
 """
 
 from collections.abc import Iterator

@@ -50,6 +50,6 @@ def _classes(target: Array, ignore_index: int, class_count: int) -> tuple[Array,
     if outside.any():
         first = int(outside.argmax())
         raise IndexError(
-            f"target[{first}] is {int(target[first])}, neither in 0..{class_count - 1} nor ignore_index ({ignore_index})"
+            f"target[{first}] is {int(target[first])}, not in 0..{class_count - 1} nor ignore_index ({ignore_index})"
         )
     return valid, xp.where(valid, target, 0)

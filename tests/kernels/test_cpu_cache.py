@@ -1,0 +1,98 @@
+"""Compiled once a machine: laziness, the key, the lock, and what happens without a usable folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import minipar.kernels
+
+ROOT = Path(minipar.kernels.__file__).parent
+USE = """
+import sys
+from minipar.kernels.cpu import max_pool2d
+assert "numba" not in sys.modules, "importing the kernels must not import numba"
+import numpy as np
+y, winners = max_pool2d.max_pool2d_forward(np.eye(4)[None, None], (2, 2), (2, 2), (0, 0), (1, 1), False)
+assert y.ravel().tolist() == [1, 0, 0, 1] and winners.ravel().tolist() == [0, 2, 8, 10]
+"""
+COMPILING = "minipar: compiling max_pool2d_forward_planes once…"
+
+
+def start(folder, source=USE, pythonpath=None) -> subprocess.Popen:
+    environment = {**os.environ, "MINIPAR_CACHE": str(folder), "PYTHONIOENCODING": "utf-8"}
+    environment["PYTHONPATH"] = str(pythonpath or Path(minipar.__file__).parent.parent)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", source], stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+    )
+
+
+def finish(process: subprocess.Popen) -> list[str]:
+    """The process's stderr lines; it must have succeeded."""
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return errors.splitlines()
+
+
+def test_three_processes_on_a_cold_cache_compile_once(tmp_path):
+    processes = [start(tmp_path) for _ in range(3)]
+    assert [line for process in processes for line in finish(process)] == [COMPILING]
+
+
+def test_a_warm_cache_compiles_nothing(tmp_path):
+    assert finish(start(tmp_path)) == [COMPILING]
+    assert finish(start(tmp_path)) == []
+
+
+def test_an_unusable_folder_means_no_cache_not_no_kernel(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    assert finish(start(tmp_path / "file")) == [COMPILING]
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_a_damaged_entry_is_compiled_anew(tmp_path):
+    finish(start(tmp_path))
+    (entry,) = tmp_path.rglob("*.kernel")
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[: len(whole) // 2])
+    assert finish(start(tmp_path)) == [COMPILING]
+    assert finish(start(tmp_path)) == []
+
+
+def test_an_edit_in_any_kernel_source_is_a_new_key(tmp_path):
+    library = tmp_path / "library"
+    shutil.copytree(Path(minipar.__file__).parent, library / "minipar", ignore=shutil.ignore_patterns("kernels"))
+    shutil.copytree(ROOT, library / "minipar" / "kernels")
+    cache = tmp_path / "cache"
+    assert finish(start(cache, pythonpath=library)) == [COMPILING]
+    with open(library / "minipar" / "kernels" / "cpu" / "optimizer_steps.py", "a") as source:
+        source.write("# another kernel's file\n")
+    assert finish(start(cache, pythonpath=library)) == [COMPILING]
+    assert finish(start(cache, pythonpath=library)) == []
+
+
+def test_the_users_cache_folder_is_the_default(tmp_path, monkeypatch):
+    from minipar.kernels.cpu.cache import cache_root
+
+    monkeypatch.delenv("MINIPAR_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == tmp_path / "minipar"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_root() == tmp_path / ".cache" / "minipar"
+
+
+def test_compile_all_compiles_every_signature(tmp_path):
+    source = "from minipar.kernels.cpu.optimizer_steps import _adam; _adam.compile_all()"
+    assert finish(start(tmp_path, source)) == ["minipar: compiling _adam once…"] * 2
+    assert len(list(tmp_path.rglob("_adam-*.kernel"))) == 2
+
+
+def test_the_text_of_a_kernel_runs_as_plain_python():
+    import numpy as np
+    from minipar.kernels.cpu.max_pool2d import max_pool2d_backward_planes
+
+    dx = np.zeros((1, 4))
+    assert max_pool2d_backward_planes(np.ones((1, 3)), np.array([[1, 1, 9]]), dx) == 1
+    assert dx.tolist() == [[0, 2, 0, 0]]
