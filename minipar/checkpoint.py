@@ -23,8 +23,6 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike, metadata: Mapping
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
     file as it was. TypeError for what is no tensor, OSError where the folder cannot be written to.
     """
-    import tempfile
-
     from safetensors.numpy import save as encode
 
     arrays = {}
@@ -33,7 +31,13 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike, metadata: Mapping
             raise TypeError(f"save expects a dict of name → tensor; {name!r} is a {type(value).__name__}")
         array = to_numpy(value.array if isinstance(value, Tensor) else value)
         arrays[name] = np.ascontiguousarray(array).reshape(array.shape)  # safetensors misreads any other layout
-    content = encode(arrays, metadata=None if metadata is None else dict(metadata))
+    write_whole(path, encode(arrays, metadata=None if metadata is None else dict(metadata)))
+
+
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file that appears under its name only when it is complete and on disk. OSError where it cannot be."""
+    import tempfile
+
     target = Path(path)
     descriptor, part = tempfile.mkstemp(prefix=target.name + ".", suffix=".part", dir=target.parent)
     try:

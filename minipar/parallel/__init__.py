@@ -5,6 +5,7 @@ Importing this starts nothing and loads no multiprocessing: the process backend 
 
 from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 from .data import DataParallel
+from .equality import Difference, compare_gradients, compare_parameters, first_difference
 from .errors import WorkerError
 from .launch import launch
 
@@ -13,8 +14,12 @@ __all__ = [
     "CommunicatorError",
     "CommunicatorTimeout",
     "DataParallel",
+    "Difference",
     "MismatchError",
     "PeerFailedError",
     "WorkerError",
+    "compare_gradients",
+    "compare_parameters",
+    "first_difference",
     "launch",
 ]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import namespace, to_numpy
 from ..nn.module import Module
 from ..nn.parameter import Parameter, flatten
 from ..ops.loss import Reduced
@@ -42,7 +43,7 @@ class DataParallel(Module):
         self.comm = comm
         flatten(module.parameters())
         for state in (*module.parameters(), *module.buffers()):
-            comm.broadcast(state.array)
+            _through_host(comm.broadcast, state.array)
             state.bump("broadcast")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -86,7 +87,7 @@ class DataParallel(Module):
             p.grad = None  # only what this pass adds is exchanged
         if loss is not None and own:
             seed = (own if kind == _MEAN else 1.0) / divisor
-            loss.backward(wrap(np.full_like(loss.array, seed)))
+            loss.backward(wrap(namespace(loss.array).full_like(loss.array, seed)))
         self._all_reduce_gradients()
         for p, grad in before:
             p.grad = grad if p.grad is None else wrap(grad.array + p.grad.array)
@@ -107,9 +108,17 @@ class DataParallel(Module):
         present = [p for p, any_rank in zip(trained, used) if any_rank]
         for p in present:
             if p.grad is None:
-                p.accumulate(np.zeros(p.shape, p.dtype))
+                p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
         for gradient in stretches(present):
-            self.comm.all_reduce(gradient)
+            _through_host(self.comm.all_reduce, gradient)
+
+
+def _through_host(collective: Callable[[np.ndarray], Any], array: Any) -> None:
+    """Run a collective on `array` in place. The communicator speaks NumPy: a GPU's array goes through host memory."""
+    host = to_numpy(array)
+    collective(host)
+    if host is not array:
+        array[...] = namespace(array).asarray(host)
 
 
 _MEAN, _SUM, _WEIGHTED, _NO_ROWS = range(4)

@@ -1,0 +1,128 @@
+"""`minipar train`: train on shipped data, on one worker or several; save a checkpoint and the loss curve."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import device as Device
+from ..tensor import from_numpy
+from .arguments import CommandError, positive_float, positive_int
+from .tasks import TASKS
+from .training import Run, Settings, train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Train a model on a data set that ships with minipar:\n\n" + "\n".join(
+        f"  {name:<14} {task.summary}" for name, task in TASKS.items()
+    )
+    parser.add_argument("data", metavar="data", help=f"one of: {', '.join(TASKS)}")
+    parser.add_argument("--workers", type=positive_int, default=1, help="processes that share each batch (default 1)")
+    parser.add_argument("--epochs", type=positive_int, help="passes over the training data (default: the data set's own)")
+    parser.add_argument("--batch-size", type=positive_int, help="samples a step, of all workers together")
+    parser.add_argument("--lr", type=positive_float, help="learning rate")
+    parser.add_argument("--seed", type=int, default=0, help="of initial weights and shuffling (default 0)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    parser.add_argument("--out", type=Path, help="folder for checkpoint, curve and history (default runs/DATA)")
+    parser.add_argument(
+        "--compare-workers",
+        action="store_true",
+        help="train on 1 worker and on --workers (2 if not given), and show layer by layer how equal they are",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    if args.compare_workers:
+        from .compare import compare_workers
+
+        return compare_workers(settings, max(args.workers, 2))
+    out = _writable(args.out or Path("runs") / settings.data)
+    print(f"{settings.data}: {settings.task.summary}; {args.workers} worker{'s' * (args.workers > 1)}, {settings.dtype}")
+    started = time.perf_counter()
+    result = launch_training(settings, args.workers, show=True)
+    seconds = time.perf_counter() - started
+    files = save_run(out, settings, args.workers, result)
+    best = result.history[-1]
+    print(f"{settings.task.metric_name} {best.metric:.4f} in {seconds:.1f} s; wrote {', '.join(map(str, files))}")
+    return 0
+
+
+def launch_training(settings: Settings, workers: int, show: bool) -> Run:
+    """Train in `workers` spawned processes; the result is rank 0's."""
+    from ..parallel import launch
+
+    examples = settings.task.prepare(np.dtype(settings.dtype))
+    return launch(train, settings, examples, show, workers=workers, timeout=600.0)[0]
+
+
+def save_run(out: Path, settings: Settings, workers: int, result: Run) -> list[Path]:
+    """checkpoint.safetensors, loss.svg and history.json, each written whole or not at all."""
+    from ..checkpoint import save, write_whole
+    from ..viz import curve
+
+    facts = {**asdict(settings), "workers": workers}
+    checkpoint, picture, history = out / "checkpoint.safetensors", out / "loss.svg", out / "history.json"
+    save({k: from_numpy(v) for k, v in result.final.items()}, checkpoint, {k: str(v) for k, v in facts.items()})
+    drawn = curve({"training loss": [row.loss for row in result.history]}, title=settings.data, xlabel="epoch", ylabel="loss")
+    write_whole(picture, drawn._repr_svg_().encode())
+    rows = [asdict(row) for row in result.history]
+    write_whole(history, json.dumps({"settings": facts, "history": rows}, indent=1).encode())
+    return [checkpoint, picture, history]
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    if args.data not in TASKS:
+        from difflib import get_close_matches
+
+        close = get_close_matches(args.data, TASKS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise CommandError(f"unknown data set {args.data!r}: choose one of {', '.join(TASKS)}{hint}")
+    task = TASKS[args.data]
+    _check_device(args.device)
+    settings = Settings(
+        data=args.data,
+        epochs=args.epochs or task.epochs,
+        batch_size=args.batch_size or task.batch_size,
+        lr=args.lr or task.lr,
+        seed=args.seed,
+        dtype=args.dtype,
+        device=args.device,
+    )
+    cores = os.cpu_count() or 1
+    if args.workers > 8 * cores:
+        raise CommandError(f"--workers {args.workers} is more than 8 for each of the {cores} cores here")
+    return settings
+
+
+def _check_device(name: str) -> None:
+    try:
+        target = Device(name)
+    except ValueError as error:
+        raise CommandError(f"--device: {error}") from None
+    if target.type == "cuda":
+        from ..kernels.cuda import detect
+
+        usable, reason = detect.status()
+        if not usable:
+            raise CommandError(f"--device {name}: {reason}")
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made if need be; CommandError if nothing can be written there."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise CommandError(f"--out {folder}: cannot write there ({error.strerror})") from None
+

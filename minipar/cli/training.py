@@ -1,0 +1,152 @@
+"""The training loop of `minipar train`, as every rank runs it. One worker and many take this same path."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..autograd import no_grad
+from ..backend import to_numpy
+from ..backend.dtypes import as_dtype
+from ..backend.random import manual_seed
+from ..data import DataLoader, TensorDataset
+from ..parallel import Communicator, DataParallel
+from ..parallel.data import share
+from ..tensor import as_tensor
+from .tasks import TASKS, Examples, Task
+
+COMPARED_STEPS = 20  # the promise is about the gradients of step 1 and the parameters after 20 steps
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line said; `epochs`, `batch_size` and `lr` are the task's own unless given."""
+
+    data: str
+    epochs: int
+    batch_size: int
+    lr: float
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.data]
+
+
+@dataclass
+class Epoch:
+    number: int
+    loss: float
+    metric: float
+    rate: float  # samples a second, of all workers together
+
+
+@dataclass
+class Run:
+    """What a run leaves: its table, and the model's tensors at the moments that comparisons are about."""
+
+    history: list[Epoch] = field(default_factory=list)
+    step_losses: list[float] = field(default_factory=list)
+    start: dict[str, np.ndarray] = field(default_factory=dict)
+    first_gradients: dict[str, np.ndarray] = field(default_factory=dict)
+    after_compared_steps: dict[str, np.ndarray] = field(default_factory=dict)
+    final: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def train(comm: Communicator, settings: Settings, examples: Examples, show: bool) -> Run | None:
+    """Train on every rank's share of each batch. Rank 0 returns the Run, and shows its progress if `show`."""
+    task = settings.task
+    device = settings.device if settings.device != "cuda" else f"cuda:{comm.rank % _gpus()}"
+    manual_seed(settings.seed)
+    model = DataParallel(task.model().to(device, dtype=as_dtype(settings.dtype)), comm)
+    optimizer = task.optimizer(model.parameters(), lr=settings.lr)
+    x_train, y_train, x_test, y_test = (
+        as_tensor(a, device=device) for a in (examples.x_train, examples.y_train, examples.x_test, examples.y_test)
+    )
+    batches = DataLoader(TensorDataset(x_train, y_train), settings.batch_size, shuffle=True)
+    run = Run(start=_copy(model))
+    with _Display(settings, len(batches), show and comm.rank == 0) as display:
+        for epoch in range(1, settings.epochs + 1):
+            model.train()
+            started, total, count = time.perf_counter(), 0.0, 0
+            for x, y in batches:
+                loss = model.train_step(lambda net, x, y: task.loss(net(x), y), optimizer, x, y)
+                total, count = total + loss * len(x), count + len(x)
+                run.step_losses.append(loss)
+                if len(run.step_losses) == 1:
+                    run.first_gradients = _copy(model, gradients=True)
+                if len(run.step_losses) == COMPARED_STEPS:
+                    run.after_compared_steps = _copy(model)
+                display.step()
+            rate = count / (time.perf_counter() - started)
+            metric = evaluate(model, task, x_test, y_test)
+            run.history.append(Epoch(epoch, total / count, metric, rate))
+            display.epoch(run.history[-1])
+    run.final = _copy(model)
+    return run if comm.rank == 0 else None
+
+
+def evaluate(model: DataParallel, task: Task, x: Any, y: Any, batch_size: int = 250) -> float:
+    """The task's metric over all test samples, each rank taking its share."""
+    model.eval()
+    comm = model.comm
+    rows = share(len(x), comm.rank, comm.size)
+    sums = [np.zeros_like(task.totals(model(x[:1]), y[:1]))]
+    with no_grad():
+        for start in range(rows.start, rows.stop, batch_size):
+            part = slice(start, min(start + batch_size, rows.stop))
+            sums.append(task.totals(model(x[part]), y[part]))
+    return task.metric(comm.all_reduce(np.sum(sums, axis=0)))
+
+
+def _gpus() -> int:
+    import cupy
+
+    return cupy.cuda.runtime.getDeviceCount()
+
+
+def _copy(model: DataParallel, gradients: bool = False) -> dict[str, np.ndarray]:
+    tensors = ((name, p.grad if gradients else p) for name, p in model.module.named_parameters())
+    return {name: to_numpy(t.array).copy() for name, t in tensors if t is not None}
+
+
+class _Display:
+    """A progress bar over all steps, and a table with a line an epoch. Shows nothing unless `active`."""
+
+    def __init__(self, settings: Settings, steps_an_epoch: int, active: bool) -> None:
+        self.settings, self.active, self.total = settings, active, steps_an_epoch * settings.epochs
+
+    def __enter__(self) -> _Display:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=self.total, unit="step", file=sys.stderr, disable=not self.active, leave=False)
+        self.write: Callable[..., Any] = tqdm.write
+        if self.active:
+            self.write(table_head(self.settings.task), file=sys.stdout)
+        return self
+
+    def step(self) -> None:
+        self.bar.update()
+
+    def epoch(self, row: Epoch) -> None:
+        if self.active:
+            self.write(table_row(self.settings.task, row), file=sys.stdout)
+            sys.stdout.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+
+def table_head(task: Task) -> str:
+    return f"{'epoch':>5}  {'loss':>9}  {task.metric_name:>20}  {task.unit + '/s':>10}"
+
+
+def table_row(task: Task, row: Epoch) -> str:
+    return f"{row.number:>5}  {row.loss:>9.5f}  {row.metric:>20.4f}  {row.rate:>10,.0f}"
