@@ -159,9 +159,15 @@ class Tensor(Value):
         shape. `inputs` restricts the leaves. The graph is freed as it is walked unless `retain_graph` (by default
         `create_graph`). Raises RuntimeError without a graph, for a non-scalar without `gradient`, or for a freed graph.
         """
-        from .autograd.engine import backward
-
-        backward(self, gradient, retain_graph, create_graph, inputs)
+        keep = create_graph if retain_graph is None else retain_graph
+        wanted = None if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if wanted is not None and not wanted:
+            raise RuntimeError("inputs must name at least one tensor")
+        seeds = gradient_seeds([self], [gradient], create_graph)
+        found = tape.run_backward([self], seeds, retain_graph=keep, create_graph=create_graph, wanted=wanted)
+        for x, g in zip(wanted or (), found):
+            if g is not None:
+                x.accumulate(g)
 
     def detach(self) -> Tensor:
         """The same memory without the history."""
@@ -652,6 +658,39 @@ def from_dlpack(other: Any) -> Tensor:
 
         return wrap(cupy.from_dlpack(other))
     return wrap(np.from_dlpack(other))
+
+
+def gradient_seeds(
+    outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], create_graph: bool
+) -> list[Any]:
+    """The gradient that the walk back starts with at each output (1 for a scalar without one), checked.
+
+    Arrays, or Tensors under `create_graph`. RuntimeError naming what is wrong with an output or its gradient.
+    """
+    seeds = []
+    for y, g in zip(outputs, gradients):
+        if not y.tracked:
+            raise RuntimeError(
+                "the tensor does not depend on anything that requires a gradient; set requires_grad=True on a leaf "
+                "(and do not compute it under no_grad)"
+            )
+        if g is None:
+            if y.array.size != 1:
+                raise RuntimeError(
+                    f"backward from a tensor of shape {y.shape} needs its gradient: reduce it to a scalar (.sum(), "
+                    ".mean()) or pass a gradient of its shape"
+                )
+            g = wrap(namespace(y.array).ones_like(y.array))
+        elif not isinstance(g, Tensor):
+            raise TypeError(f"the gradient must be a Tensor, not {type(g).__name__}")
+        elif g.shape != y.shape:
+            raise RuntimeError(f"the gradient's shape {g.shape} is not the tensor's {y.shape}")
+        elif g.dtype != y.dtype:
+            raise RuntimeError(f"the gradient's dtype {g.dtype.name} is not the tensor's {y.dtype.name}")
+        elif g.device != y.device:
+            raise RuntimeError(f"the gradient is on {g.device}, the tensor on {y.device}; move it with .to()")
+        seeds.append(g if create_graph else g.array)
+    return seeds
 
 
 def maximum_of(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:

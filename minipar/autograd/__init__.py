@@ -1,6 +1,6 @@
-"""Gradients: `backward`, `grad`, your own operations, and the checks that they are right."""
+"""Gradients: `grad`, your own operations, and the checks that they are right."""
 
-from .engine import backward, grad
+from .engine import grad
 from .function import Function
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -8,7 +8,6 @@ from .mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 __all__ = [
     "Function",
     "GradcheckError",
-    "backward",
     "enable_grad",
     "grad",
     "gradcheck",
