@@ -1,0 +1,126 @@
+"""Numba's Python source -> PTX -> cubin. Everything that touches Numba's compiler or nvJitLink is in this file.
+
+Neither a driver nor a CUDA toolkit is needed: NVVM and nvJitLink come as wheels. A kernel's parameters are plain
+pointers and int32s, so that the compiled function has a plain C signature that CuPy can call; launched by Numba itself,
+each array would travel as seven words and each launch take about ten times as long.
+"""
+
+import inspect
+import re
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+
+import numba
+from numba import cuda, types
+
+from .detect import INSTALL
+from .plan import Kernel
+
+# What decides the machine code beside a kernel's own text; part of the key of a cached cubin.
+PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
+
+Capability = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Cubin:
+    """Machine code whose one entry is called as the kernel, and what ptxas says of it.
+
+    ``registers`` are a thread's; ``spills`` (stores and loads) and ``stack`` bytes a thread, ``shared`` bytes a block;
+    ``double_instructions`` counts the PTX instructions on float64, which most GPUs run 32 or 64 times slower.
+    """
+
+    code: bytes
+    registers: int
+    spills: int
+    stack: int
+    shared: int
+    double_instructions: int
+
+
+def build(kernel: Kernel, capability: Capability) -> Cubin:
+    """Compile for one architecture, (9, 0) for sm_90. Raises what Numba raises, and RuntimeError with ptxas's log."""
+    ptx = to_ptx(kernel, capability)
+    code, log = assemble(ptx, capability)
+
+    def reported(pattern: str) -> int:
+        found = re.search(pattern, log)
+        return int(found[1]) if found else 0
+
+    return Cubin(
+        code,
+        registers=reported(r"Used (\d+) registers"),
+        spills=reported(r"(\d+) bytes spill stores") + reported(r"(\d+) bytes spill loads"),
+        stack=reported(r"(\d+) bytes stack frame"),
+        shared=reported(r"(\d+) bytes smem"),
+        double_instructions=len(re.findall(r"^\s+(?:@!?%\w+\s+)?[a-z][\w.]*\.f64\b", ptx, re.MULTILINE)),
+    )
+
+
+def to_ptx(kernel: Kernel, capability: Capability) -> str:
+    """The kernel as PTX, its entry renamed from Numba's mangled name to the kernel's own."""
+    parameters = len(inspect.signature(kernel.function).parameters)
+    pointer = types.CPointer(getattr(numba, kernel.dtype.name))
+    signature = (pointer,) * kernel.pointers + (types.int32,) * (parameters - kernel.pointers)
+    ptx, _ = cuda.compile(
+        kernel.function, signature, device=False, abi="numba", cc=capability, launch_bounds=kernel.threads
+    )
+    mangled = re.search(r"\.entry (\w+)", ptx)
+    if mangled is None:
+        raise RuntimeError(f"numba-cuda {_version('numba-cuda')} made PTX without an entry for {kernel.name}")
+    return re.sub(rf"\b{mangled[1]}(?=\b|_param_)", kernel.name, ptx)
+
+
+def assemble(ptx: str, capability: Capability) -> tuple[bytes, str]:
+    """(cubin, ptxas's report) by nvJitLink. RuntimeError with its log if the PTX is refused."""
+    try:
+        from cuda.bindings import nvjitlink
+    except ImportError as error:
+        raise ImportError(f"assembling CUDA kernels needs nvJitLink: {INSTALL}") from error
+    linker = nvjitlink.create(2, [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"])
+    try:
+        source = ptx.encode()
+        try:
+            nvjitlink.add_data(linker, nvjitlink.InputType.PTX, source, len(source), "kernel.ptx")
+            nvjitlink.complete(linker)
+        except nvjitlink.nvJitLinkError as error:
+            log = bytearray(nvjitlink.get_error_log_size(linker))
+            nvjitlink.get_error_log(linker, log)
+            raise RuntimeError(f"nvJitLink refuses the kernel: {log.decode(errors='replace').strip()}") from error
+        cubin = bytearray(nvjitlink.get_linked_cubin_size(linker))
+        nvjitlink.get_linked_cubin(linker, cubin)
+        log = bytearray(nvjitlink.get_info_log_size(linker))
+        nvjitlink.get_info_log(linker, log)
+        return bytes(cubin), log.decode(errors="replace")
+    finally:
+        nvjitlink.destroy(linker)
+
+
+def identity(kernel: Kernel, capability: Capability) -> str:
+    """All that decides a kernel's machine code, as text: its source, constants, types, architecture and versions."""
+    constants = inspect.getclosurevars(kernel.function)
+    lines = [
+        inspect.getsource(kernel.function),
+        *(_constant(name, value) for name, value in sorted({**constants.globals, **constants.nonlocals}.items())),
+        f"{kernel.dtype.name} pointers={kernel.pointers} threads={kernel.threads} capability={capability}",
+        *(f"{package} {_version(package)}" for package in PACKAGES),
+        inspect.getsource(to_ptx),
+    ]
+    return "\n".join(lines)
+
+
+def _constant(name: str, value: object) -> str:
+    """One outside name of a kernel. TypeError for what the key could not tell apart from another of its name."""
+    if isinstance(value, ModuleType):
+        return f"{name}: module {value.__name__}"
+    if not isinstance(value, (bool, int, float, tuple, types.Type)):
+        raise TypeError(f"a CUDA kernel may use numbers, tuples, Numba types and modules, not {name}={value!r}")
+    return f"{name}: {value!r}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a system-wide CUDA toolkit can take the place of the wheels
+        return "not a wheel"

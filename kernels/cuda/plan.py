@@ -1,0 +1,68 @@
+"""What a host function prepares and a launcher or the interpreter carries out: a kernel, its grid and its arguments.
+
+A host function of this package only *plans*: it checks the operands, allocates the result and names the kernel, the
+number of blocks and the arguments. The plan is the same over CuPy and over NumPy arrays, so that all of it is tested
+where there is no GPU.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+# Kernels compute offsets in int32; the last block's idle threads count a little past the end of an array.
+INDEX_LIMIT = 2**31 - 2**12
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A CUDA kernel as a Python function over flat arrays of one dtype (``pointers`` of them) and int32 numbers."""
+
+    function: Callable[..., None]
+    dtype: np.dtype
+    pointers: int
+    threads: int
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One launch: ``blocks`` blocks (none for an empty result) of ``kernel`` on ``args`` leave ``result`` filled."""
+
+    kernel: Kernel
+    blocks: int
+    args: tuple[Array | int, ...]
+    result: Array
+
+
+def blocks_for(count: int, threads: int) -> int:
+    """Blocks of ``threads`` threads that give each of ``count`` elements a thread."""
+    return -(-count // threads)
+
+
+def check_operands(**operands: Array) -> np.dtype:
+    """The operands' one dtype. TypeError unless it is float32 or float64; ValueError unless all are on one device."""
+    (first, a), *others = operands.items()
+    if a.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{first} must be float32 or float64 for the CUDA kernels, got {a.dtype}")
+    for name, b in others:
+        if b.dtype != a.dtype:
+            raise TypeError(f"{name} must have the dtype of {first}, {a.dtype}, got {b.dtype}")
+        if b.device != a.device:
+            raise ValueError(f"{name} must be on the device of {first}, {a.device}, got {b.device}")
+    return np.dtype(a.dtype)
+
+
+def check_size(name: str, shape: tuple[int, ...]) -> None:
+    """ValueError if offsets into an array of this shape would not fit the kernels' int32."""
+    count = 1
+    for size in shape:
+        count *= size
+    if count > INDEX_LIMIT:
+        raise ValueError(f"{name} of shape {tuple(shape)} has {count} elements, the CUDA kernels take {INDEX_LIMIT}")
