@@ -1,0 +1,75 @@
+"""What `import minipar` loads, and from where minipar.kernels can be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_python(code: str, **kwargs) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, **kwargs)
+
+
+def test_import_loads_numpy_and_nothing_heavy():
+    code = (
+        "import sys, minipar; minipar.ones(2).sum(); "
+        "print(*(m for m in ('numba', 'cupy', 'multiprocessing', 'mpi4py', 'matplotlib', 'tqdm', 'safetensors', "
+        "'minipar.parallel', 'minipar.cli') if m in sys.modules))"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", ["parallel", "data", "viz"])
+def test_lazy_rooms_are_attributes(name):
+    assert run_python(f"import minipar; print(minipar.{name}.__name__)").stdout.strip() == f"minipar.{name}"
+
+
+def test_unknown_attribute_is_an_attribute_error():
+    done = run_python("import minipar; minipar.nonsense")
+    assert "AttributeError: module 'minipar' has no attribute 'nonsense'" in done.stderr
+
+
+def test_kernels_from_a_plain_checkout_without_an_install(tmp_path):
+    """-S and an empty path leave out site-packages: NumPy is found through its own folder, minipar through the checkout."""
+    import numpy
+
+    site = Path(numpy.__file__).resolve().parent.parent
+    code = (
+        f"import sys; sys.path += [{str(ROOT)!r}, {str(site)!r}]; import minipar.kernels.reference.conv2d as k; "
+        "print(k.__file__, k.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
+    file, name = done.stdout.split()
+    assert Path(file) == ROOT / "kernels/reference/conv2d.py"
+    assert name == "minipar.kernels.reference.conv2d"
+
+
+def test_kernels_under_another_name_is_refused():
+    done = run_python("import kernels", cwd=ROOT)
+    assert done.returncode != 0
+    assert "import this package as minipar.kernels" in done.stderr
+
+
+def test_a_wheels_layout_needs_no_finder(tmp_path):
+    """In a wheel kernels/ lies inside minipar/; the finder of the checkout must not be installed."""
+    import shutil
+
+    shutil.copytree(ROOT / "minipar", tmp_path / "minipar", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "kernels", tmp_path / "minipar/kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import sys, minipar, minipar.kernels.reference.pool2d as k; "
+        "print(k.__file__, any('SourceKernels' in repr(f) for f in sys.meta_path))"
+    )
+    done = run_python(code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    file, found = done.stdout.split()
+    assert Path(file).is_relative_to(tmp_path)
+    assert found == "False"
