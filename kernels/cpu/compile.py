@@ -16,22 +16,12 @@ import numpy as np
 
 from . import cache
 
-# In a kernel's text; Numba's own takes its place when the kernel is compiled.
-prange = range
-
 _building = threading.RLock()
 
 
-def compiled(signatures: Sequence[str], parallel: bool = False) -> Callable[[FunctionType], "Kernel"]:
-    """Decorator: compile for ``signatures`` (Numba's notation), with ``prange`` loops over threads if ``parallel``."""
-    return lambda function: Kernel(function, signatures, parallel)
-
-
-def thread_count() -> int:
-    """How many threads a parallel kernel called from this thread would use (``numba.set_num_threads``)."""
-    import numba
-
-    return numba.get_num_threads()
+def compiled(signatures: Sequence[str]) -> Callable[[FunctionType], "Kernel"]:
+    """Decorator: compile for ``signatures`` (Numba's notation)."""
+    return lambda function: Kernel(function, signatures)
 
 
 def check_real(name: str, array: np.ndarray) -> None:
@@ -48,11 +38,11 @@ def carray(array: np.ndarray) -> np.ndarray:
 class Kernel:
     """A function with its declared signatures; calling it runs machine code."""
 
-    def __init__(self, function: FunctionType, signatures: Sequence[str], parallel: bool):
+    def __init__(self, function: FunctionType, signatures: Sequence[str]):
         self.function = function
         self.signatures = tuple(signatures)
-        self.parallel = parallel
-        self.name = function.__name__ + ("_parallel" if parallel else "")
+        # The module too: two kernels of one name must not share a cache entry.
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.__doc__ = function.__doc__
 
     def __call__(self, *arguments: Any) -> Any:
@@ -74,7 +64,6 @@ class Kernel:
 
 def _make_dispatcher(kernel: Kernel) -> Any:
     """Numba's dispatcher with three changes: declared signatures only, one compiler at a time, and our cache."""
-    import numba
     from numba.core.caching import NullCache
     from numba.core.compiler import CompileResult
     from numba.core.compiler_lock import global_compiler_lock
@@ -106,12 +95,6 @@ def _make_dispatcher(kernel: Kernel) -> Any:
                 return super().compile(declared[types])
 
     declared = {normalize_signature(signature)[0]: signature for signature in kernel.signatures}
-    function = kernel.function
-    namespace = {**function.__globals__, "prange": numba.prange}
-    source = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
-    source.__module__, source.__qualname__ = function.__module__, function.__qualname__
-    dispatcher = KernelDispatcher(
-        source, targetoptions={"nopython": True, "parallel": kernel.parallel, "error_model": "numpy"}
-    )
+    dispatcher = KernelDispatcher(kernel.function, targetoptions={"nopython": True, "error_model": "numpy"})
     dispatcher._cache = KernelCache()
     return dispatcher

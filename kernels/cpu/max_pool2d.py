@@ -1,19 +1,16 @@
 """Max pooling and its gradient in compiled loops: same signatures and same bits as kernels.reference.pool2d.
 
-NumPy visits the whole image once a tap and writes masks; here a window's best stays in a register. Threads take planes,
-so each sum is added up by one thread in one order, whatever their number.
+NumPy visits the whole image once a tap and writes masks; here a window's best stays in a register. One thread: a second
+pool of threads between multi-threaded BLAS calls costs the step more than it saves here (measured: 1.4 times slower).
 """
 
 import numpy as np
 
 from ..reference.pool2d import first_tap_inside, pool2d_output_size
 from ..reference.shapes import window_span
-from .compile import Kernel, carray, check_real, compiled, prange, thread_count
+from .compile import carray, check_real, compiled
 
 Pair = tuple[int, int]
-
-# Window taps (forward) or outputs (backward) above which a second thread wins more than its launch of some us costs.
-PARALLEL_WORK = 1 << 16
 
 
 def max_pool2d_forward(
@@ -29,8 +26,7 @@ def max_pool2d_forward(
     column_ends = _last_taps(output[1], kernel[1], stride[1], padding[1], dilation[1], width)
     y = np.empty((n, channels, *output), x.dtype)
     winners = np.empty(y.shape, np.int64)
-    loops = _choose(_forward, _forward_parallel, y.size * kernel[0] * kernel[1])
-    loops(
+    max_pool2d_forward_planes(
         carray(x).reshape(n * channels, height, width),
         y.reshape(n * channels, *output),
         winners.reshape(n * channels, *output),
@@ -53,8 +49,7 @@ def max_pool2d_backward(g: np.ndarray, winners: np.ndarray, x_shape: tuple[int, 
         raise ValueError(f"g {g.shape} and winners {winners.shape} must be alike and begin with {(n, channels)}")
     planes, size = n * channels, g.shape[2] * g.shape[3]
     dx = np.zeros((planes, height * width), g.dtype)
-    loops = _choose(_backward, _backward_parallel, g.size)
-    outside = loops(carray(g).reshape(planes, size), carray(winners).reshape(planes, size), dx)
+    outside = max_pool2d_backward_planes(carray(g).reshape(planes, size), carray(winners).reshape(planes, size), dx)
     if outside:
         raise IndexError(f"{outside} of the winners lie outside their plane of {height} x {width} elements")
     return dx.reshape(x_shape)
@@ -66,14 +61,16 @@ def _last_taps(output: int, kernel: int, stride: int, padding: int, dilation: in
     return np.minimum(start + window_span(kernel, dilation), size)
 
 
-def _choose(serial: Kernel, parallel: Kernel, work: int) -> Kernel:
-    return parallel if work > PARALLEL_WORK and thread_count() > 1 else serial
-
-
+@compiled(
+    [
+        f"void({real}[:,:,::1], {real}[:,:,::1], int64[:,:,::1], int64[:,::1], int64[:,::1], int64, int64)"
+        for real in ("float32", "float64")
+    ]
+)
 def max_pool2d_forward_planes(x, y, winners, rows, columns, row_step, column_step):
     """x (P, H, W), y and winners (P, OH, OW); rows (2, OH), columns (2, OW): each window's first tap and end."""
     width = x.shape[2]
-    for plane in prange(x.shape[0]):
+    for plane in range(x.shape[0]):
         for oh in range(y.shape[1]):
             for ow in range(y.shape[2]):
                 best = y.dtype.type(-np.inf)
@@ -89,10 +86,11 @@ def max_pool2d_forward_planes(x, y, winners, rows, columns, row_step, column_ste
                 winners[plane, oh, ow] = winner
 
 
+@compiled([f"int64({real}[:,::1], int64[:,::1], {real}[:,::1])" for real in ("float32", "float64")])
 def max_pool2d_backward_planes(g, winners, dx):
     """Add g (P, OH*OW) to dx (P, H*W) at the winners; returns how many winners lay outside and were left out."""
     outside = 0
-    for plane in prange(g.shape[0]):
+    for plane in range(g.shape[0]):
         for k in range(g.shape[1]):
             winner = winners[plane, k]
             if 0 <= winner < dx.shape[1]:
@@ -100,14 +98,3 @@ def max_pool2d_backward_planes(g, winners, dx):
             else:
                 outside += 1
     return outside
-
-
-_FORWARD = [
-    f"void({real}[:,:,::1], {real}[:,:,::1], int64[:,:,::1], int64[:,::1], int64[:,::1], int64, int64)"
-    for real in ("float32", "float64")
-]
-_BACKWARD = [f"int64({real}[:,::1], int64[:,::1], {real}[:,::1])" for real in ("float32", "float64")]
-_forward = compiled(_FORWARD)(max_pool2d_forward_planes)
-_forward_parallel = compiled(_FORWARD, parallel=True)(max_pool2d_forward_planes)
-_backward = compiled(_BACKWARD)(max_pool2d_backward_planes)
-_backward_parallel = compiled(_BACKWARD, parallel=True)(max_pool2d_backward_planes)
