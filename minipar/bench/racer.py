@@ -1,0 +1,106 @@
+"""The parent's end of a contender's process."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .contenders import Contender
+
+START_LIMIT = 600.0  # seconds to import, compile kernels and take the first steps
+BLOCK_LIMIT = 300.0  # seconds for one block
+EXIT_LIMIT = 5.0  # seconds to leave once its input has ended
+
+
+class ContenderError(Exception):
+    """A contender's process failed; the message says how."""
+
+
+class Racer:
+    """A running contender, which waits for its turn whenever it is not in `run`. Use as a context manager.
+
+    `hello` is what it said of itself: its first losses, its version and its threads.
+    """
+
+    def __init__(self, contender: Contender, workload: str, command: Sequence[str] = ()) -> None:
+        command = command or [sys.executable, "-m", "minipar.bench.worker", contender.name, workload]
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                env=_environment(contender),
+            )
+        except BaseException:
+            self.errors.close()
+            raise
+
+    def __enter__(self) -> Racer:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Let it go: its input ends; if that is not enough, or in an emergency, it is killed."""
+        if error is not None:
+            self.process.kill()
+        self.process.stdin.close()  # type: ignore[union-attr]
+        try:
+            self.process.wait(EXIT_LIMIT)
+        except BaseException:  # a second Ctrl-C too must leave no process behind
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()  # type: ignore[union-attr]
+        self.errors.close()
+
+    def greet(self) -> dict[str, Any]:
+        """Wait until it is ready. ContenderError if that fails."""
+        return self._read(START_LIMIT)
+
+    def run(self, steps: int) -> list[float]:
+        """Seconds of each of `steps` steps, taken now. ContenderError if that fails."""
+        try:
+            os.write(self.process.stdin.fileno(), f"{steps}\n".encode())  # type: ignore[union-attr]
+        except BrokenPipeError:
+            raise ContenderError(self._how_it_ended()) from None
+        return self._read(BLOCK_LIMIT)
+
+    def _read(self, limit: float) -> Any:
+        output = self.process.stdout
+        if not select.select([output], [], [], limit)[0]:
+            self.process.kill()
+            raise ContenderError(f"gave no answer within {limit:g} s")
+        line = output.readline()  # type: ignore[union-attr]
+        if not line.endswith(b"\n"):
+            raise ContenderError(self._how_it_ended())
+        message = json.loads(line)
+        if isinstance(message, dict) and "error" in message:
+            raise ContenderError(message["error"])
+        return message
+
+    def _how_it_ended(self) -> str:
+        try:
+            code = self.process.wait(EXIT_LIMIT)
+        except subprocess.TimeoutExpired:
+            return "closed its output without an answer"
+        ended = f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return f"{ended}: {lines[-1]}" if lines else ended
+
+
+def _environment(contender: Contender) -> dict[str, str]:
+    """Ours and the contender's; the minipar that is running here is the one it imports."""
+    import minipar
+
+    home = str(Path(minipar.__file__).resolve().parent.parent)
+    path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, **contender.environment}
