@@ -4,7 +4,7 @@ import pickle
 import signal
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import cloudpickle
@@ -59,7 +59,7 @@ class Failure:
             doing,
             remote_traceback="".join(traceback.format_exception(type(error), error, frames)),
             exception=error,
-            is_consequence=isinstance(error, PeerFailedError),
+            is_consequence=any(isinstance(link, PeerFailedError) for link in _chain(error)),
         )
 
     @classmethod
@@ -94,6 +94,13 @@ class Failure:
             except Exception:
                 cause = None
         return WorkerError(self, cause)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception, and those during whose handling it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def first(failures: Iterable[Failure]) -> Failure:

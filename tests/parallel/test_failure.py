@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel import WorkerError, processes
+from minipar.parallel import WorkerError, errors, processes
 from minipar.parallel.comm import fence, shared_memory
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -99,6 +99,13 @@ def test_survivors_may_clean_up(backend, tmp_path):
 
     assert failure_of(work, backend=backend).rank == 1
     assert (tmp_path / "cleaned").read_text() == "rank 1 has failed, while rank 0 was in barrier #1"
+
+
+def test_the_earliest_cause_is_reported():
+    def failure(rank, when, is_consequence=False):
+        return errors.Failure(rank, "failed", "waiting", when=when, is_consequence=is_consequence)
+
+    assert errors.first([failure(0, 3.0), failure(1, 1.0, True), failure(2, 2.0)]).rank == 2
 
 
 @BACKENDS
@@ -405,6 +412,14 @@ def test_an_interrupt_ends_all_ranks(backend, wait_until_gone):
     assert messages.rstrip().endswith("KeyboardInterrupt")
     assert caller.returncode == -signal.SIGINT
     assert wait_until_gone([pid for pid in pids if pid != caller.pid]) == []
+
+
+def test_workers_ignore_an_interrupt():
+    def work(comm):
+        os.kill(os.getpid(), signal.SIGINT)
+        return "still here"
+
+    assert parallel.launch(work, workers=1) == ["still here"]
 
 
 # -- the ground under it -----------------------------------------------------------------------------------------------
