@@ -24,17 +24,21 @@ def compare_workers(settings: Settings, workers: int) -> int:
     alone = launch_training(settings, 1, show=False)
     together = launch_training(settings, workers, show=False)
     steps = min(COMPARED_STEPS, len(alone.step_losses))
-    after = [r.after_compared_steps or r.final for r in (together, alone)]
+    got, expected = (r.after_compared_steps or r.final for r in (together, alone))
     gradients = compare_gradients(together.first_gradients, alone.first_gradients)
-    parameters = compare_parameters(*after, alone.start, settings.lr)
+    parameters = compare_parameters(got, expected, alone.start, settings.lr)
     whole = compare_parameters(together.final, alone.final, alone.start, settings.lr)
 
     width = max(len(row.name) for row in parameters)
-    print(f"\n{'tensor':<{width}}  {'shape':>16}  {'gradient, step 1':>16}  {f'after {steps} steps':>16}  {'whole run':>10}")
+    print(
+        f"\n{'tensor':<{width}}  {'shape':>16}  {'gradient, step 1':>16}  {f'after {steps} steps':>16}  {'whole run':>10}"
+    )
     for g, p, w in zip(gradients, parameters, whole):
         print(f"{p.name:<{width}}  {p.shape!s:>16}  {g.relative:>16.1e}  {p.relative:>16.1e}  {w.relative:>10.1e}")
     losses = zip(alone.step_losses, together.step_losses)
-    print(f"\nlargest relative difference of a step's loss: {max(abs(a - b) / max(abs(a), 1e-30) for a, b in losses):.1e}")
+    print(
+        f"\nlargest relative difference of a step's loss: {max(abs(a - b) / max(abs(a), 1e-30) for a, b in losses):.1e}"
+    )
 
     kept = _verdict("gradients of step 1", gradients, tolerance)
     kept &= _verdict(f"parameters after {steps} steps", parameters, tolerance)

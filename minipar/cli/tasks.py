@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn, optim
-from ..data import Series, Table, Text, load
+from ..data import Table, load
 from ..nn import functional as F
 from ..tensor import Tensor
 
@@ -76,7 +76,8 @@ def r_squared(totals: np.ndarray) -> float:
 
 def _images(name: str) -> Callable[[np.dtype], Examples]:
     def prepare(dtype: np.dtype) -> Examples:
-        table: Table = load(name)
+        table = load(name)
+        assert isinstance(table, Table)
         return Examples(table.x_train.astype(dtype), table.y_train, table.x_test.astype(dtype), table.y_test)
 
     return prepare
@@ -109,7 +110,7 @@ def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _houses(dtype: np.dtype) -> Examples:
     """Standardised measurements, and the standardised logarithm of the price: errors in percent, not in dollars."""
-    table: Table = load("ames")
+    table = load("ames")
     x_train, x_test = _standardised(table.x_train, table.x_test)
     prices = [np.log10(y.astype(np.float64))[:, None] for y in (table.y_train, table.y_test)]
     y_train, y_test = _standardised(*prices)
@@ -135,7 +136,7 @@ class Forecaster(nn.Module):
 
 def _sunspots(dtype: np.dtype, window: int = 22, test_years: int = 60) -> Examples:
     """Windows of 22 years (two solar cycles) and the year after; the last 60 years are for the test."""
-    series: Series = load("sunspots")
+    series = load("sunspots")
     values = np.sqrt(series.values.astype(np.float64))  # a count: its noise grows with its size
     split = len(values) - test_years
     scaled = (values - values[:split].mean()) / values[:split].std()
@@ -165,7 +166,7 @@ IGNORED = -100  # a target that does not count: what follows the end of a name
 
 def _names(dtype: np.dtype) -> Examples:
     """Each name between end marks, as rows of symbol numbers; every fifth name is for the test."""
-    text: Text = load("names")
+    text = load("names")
     number = {symbol: i for i, symbol in enumerate(text.alphabet)}  # "\n", the end mark, is 0
     longest = max(map(len, text.lines))
     x = np.zeros((len(text.lines), longest + 1), np.int64)

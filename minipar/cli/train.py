@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("data", metavar="data", help=f"one of: {', '.join(TASKS)}")
     parser.add_argument("--workers", type=positive_int, default=1, help="processes that share each batch (default 1)")
-    parser.add_argument("--epochs", type=positive_int, help="passes over the training data (default: the data set's own)")
+    parser.add_argument(
+        "--epochs", type=positive_int, help="passes over the training data (default: the data set's own)"
+    )
     parser.add_argument("--batch-size", type=positive_int, help="samples a step, of all workers together")
     parser.add_argument("--lr", type=positive_float, help="learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and shuffling (default 0)")
@@ -45,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
         return compare_workers(settings, max(args.workers, 2))
     out = _writable(args.out or Path("runs") / settings.data)
-    print(f"{settings.data}: {settings.task.summary}; {args.workers} worker{'s' * (args.workers > 1)}, {settings.dtype}")
+    print(
+        f"{settings.data}: {settings.task.summary}; {args.workers} worker{'s' * (args.workers > 1)}, {settings.dtype}"
+    )
     started = time.perf_counter()
     result = launch_training(settings, args.workers, show=True)
     seconds = time.perf_counter() - started
@@ -71,7 +75,9 @@ def save_run(out: Path, settings: Settings, workers: int, result: Run) -> list[P
     facts = {**asdict(settings), "workers": workers}
     checkpoint, picture, history = out / "checkpoint.safetensors", out / "loss.svg", out / "history.json"
     save({k: from_numpy(v) for k, v in result.final.items()}, checkpoint, {k: str(v) for k, v in facts.items()})
-    drawn = curve({"training loss": [row.loss for row in result.history]}, title=settings.data, xlabel="epoch", ylabel="loss")
+    drawn = curve(
+        {"training loss": [row.loss for row in result.history]}, title=settings.data, xlabel="epoch", ylabel="loss"
+    )
     write_whole(picture, drawn._repr_svg_().encode())
     rows = [asdict(row) for row in result.history]
     write_whole(history, json.dumps({"settings": facts, "history": rows}, indent=1).encode())
@@ -125,4 +131,3 @@ def _writable(folder: Path) -> Path:
             return folder
     except OSError as error:
         raise CommandError(f"--out {folder}: cannot write there ({error.strerror})") from None
-

@@ -77,8 +77,11 @@ class DataParallel(Module):
         whether it is a mean, and over what. With `weight` it is a sum over this rank's rows, and the loss of all is Σ loss /
         Σ weight.
         """
-        kind, own = (_NO_ROWS, 0.0) if loss is None else _denominator(loss, weight)
-        mine = np.array([own, 0.0 if not own else float(loss) * (own if kind == _MEAN else 1.0), kind == _SUM])
+        kind, own, value = _NO_ROWS, 0.0, 0.0
+        if loss is not None:
+            kind, own = _denominator(loss, weight)
+            value = loss.item() * (own if kind == _MEAN else 1.0) if own else 0.0
+        mine = np.array([own, value, kind == _SUM])
         everybody = self.comm.all_reduce(mine)
         is_plain_sum = everybody[2] > 0
         divisor = 1.0 if is_plain_sum else everybody[0]
@@ -147,9 +150,9 @@ def stretches(parameters: list[Parameter]) -> list[np.ndarray]:
     found: list[np.ndarray] = []
     spans: dict[Any, list[tuple[int, int]]] = {}
     for p in parameters:
-        if p.grad_in_buffer():
+        if p.buffer is not None and p.grad_in_buffer():
             spans.setdefault(p.buffer, []).append(p.buffer.spans[p.slot])
-        else:
+        elif p.grad is not None:
             found.append(p.grad.array)
     for buffer, pieces in spans.items():
         pieces.sort()
