@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from . import cache
 _building = threading.RLock()
 
 
-def compiled(signatures: Sequence[str]) -> Callable[[FunctionType], "Kernel"]:
+def compiled(signatures: Sequence[str]) -> Callable[[Callable[..., Any]], "Kernel"]:
     """Decorator: compile for ``signatures`` (Numba's notation)."""
     return lambda function: Kernel(function, signatures)
 
@@ -38,7 +37,7 @@ def carray(array: np.ndarray) -> np.ndarray:
 class Kernel:
     """A function with its declared signatures; calling it runs machine code."""
 
-    def __init__(self, function: FunctionType, signatures: Sequence[str]):
+    def __init__(self, function: Callable[..., Any], signatures: Sequence[str]):
         self.function = function
         self.signatures = tuple(signatures)
         # The module too: two kernels of one name must not share a cache entry.
@@ -85,6 +84,8 @@ def _make_dispatcher(kernel: Kernel) -> Any:
             cache.save(kernel.name, str(sig), dumps(cres._reduce()))
 
     class KernelDispatcher(CPUDispatcher):
+        _cache: Any
+
         def compile(self, sig):
             types, _ = normalize_signature(sig)
             if types not in declared:

@@ -11,6 +11,7 @@ from ..reference.shapes import window_span
 from .compile import carray, check_real, compiled
 
 Pair = tuple[int, int]
+Shape4 = tuple[int, int, int, int]
 
 
 def max_pool2d_forward(
@@ -38,7 +39,7 @@ def max_pool2d_forward(
     return y, winners
 
 
-def max_pool2d_backward(g: np.ndarray, winners: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+def max_pool2d_backward(g: np.ndarray, winners: np.ndarray, x_shape: Shape4) -> np.ndarray:
     """dx (N, C, H, W) for g in float32 or float64; see the reference.
 
     TypeError for another dtype, ValueError if the shapes disagree, IndexError for a winner outside its input plane.

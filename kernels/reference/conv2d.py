@@ -19,6 +19,7 @@ from .shapes import conv_output_size, window_span
 
 Array = Any
 Pair = tuple[int, int]
+Shape4 = tuple[int, int, int, int]
 
 # A tile of unfolded windows, its share of the input and of the output fit together in a 1-2 MiB L2 cache.
 TILE_BYTES = 1 << 20
@@ -41,7 +42,7 @@ def conv2d_forward(
 
 
 def conv2d_grad_weight(
-    g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
+    g: Array, x: Array, w_shape: Shape4, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
     """dw (O, C/groups, kh, kw): each tap's correlation of the output gradient with the inputs it has seen."""
     xp = array_namespace(x)
@@ -56,7 +57,7 @@ def conv2d_grad_weight(
 
 
 def conv2d_grad_input(
-    g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
+    g: Array, w: Array, x_shape: Shape4, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
     """dx (N, C, H, W): every window's gradient, added back where the window was read ("col2im")."""
     xp = array_namespace(g)
@@ -115,7 +116,7 @@ def _strided(start: int, step: int, count: int) -> slice:
     return slice(start, start + (count - 1) * step + 1, step)
 
 
-def _framed(x_shape: tuple[int, ...], padding: Pair) -> Pair:
+def _framed(x_shape: Shape4, padding: Pair) -> Pair:
     return x_shape[2] + 2 * padding[0], x_shape[3] + 2 * padding[1]
 
 
@@ -138,9 +139,7 @@ def _grouped(y: Array, groups: int) -> Array:
     return y.reshape(n, groups, channels // groups, oh * ow)
 
 
-def _output_size(
-    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Pair:
+def _output_size(x_shape: Shape4, w_shape: Shape4, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Pair:
     if groups < 1 or x_shape[1] % groups or w_shape[0] % groups:
         raise ValueError(f"groups must divide the channels in ({x_shape[1]}) and out ({w_shape[0]}), got {groups}")
     if w_shape[1] * groups != x_shape[1]:

@@ -33,13 +33,13 @@ def sgd_step(
     ``first_step`` it is set to the gradient, undampened, as PyTorch does.
     """
     xp = array_namespace(p)
-    if momentum and momentum_buffer is None:
+    if momentum_buffer is None and momentum:
         raise ValueError(f"momentum {momentum} needs a momentum_buffer, got None")
     scratch = xp.empty(min(CHUNK, len(p)), p.dtype)
     for chunk in _chunks(len(p)):
         pc = p[chunk]
         update = _descent(xp, g[chunk], pc, weight_decay, maximize, scratch[: len(pc)])
-        if momentum:
+        if momentum_buffer is not None and momentum:
             buffer = momentum_buffer[chunk]
             if first_step:
                 buffer[...] = update

@@ -17,11 +17,12 @@ from .shapes import pool_output_size, tap_slices
 
 Array = Any
 Pair = tuple[int, int]
+Shape4 = tuple[int, int, int, int]
 Rectangle = tuple[slice, slice]
 
 
 def pool2d_output_size(
-    x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+    x_shape: Shape4, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> Pair:
     """(OH, OW) of a pooling over (N, C, H, W)."""
     return (
@@ -55,7 +56,7 @@ def max_pool2d_forward(
     return y, winners
 
 
-def max_pool2d_backward(g: Array, winners: Array, x_shape: tuple[int, ...]) -> Array:
+def max_pool2d_backward(g: Array, winners: Array, x_shape: Shape4) -> Array:
     """dx (N, C, H, W): each output's gradient goes to its winner; the winner of several windows gets their sum."""
     xp = array_namespace(g)
     n, channels, height, width = x_shape
@@ -87,7 +88,7 @@ def avg_pool2d_forward(
 
 def avg_pool2d_backward(
     g: Array,
-    x_shape: tuple[int, ...],
+    x_shape: Shape4,
     kernel: Pair,
     stride: Pair,
     padding: Pair,
