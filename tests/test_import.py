@@ -37,7 +37,7 @@ def test_unknown_attribute_is_an_attribute_error():
 
 
 def test_kernels_from_a_plain_checkout_without_an_install(tmp_path):
-    """-S and an empty path leave out site-packages: NumPy is found through its own folder, minipar through the checkout."""
+    """-S leaves out site-packages: NumPy is found through its own folder, minipar through the checkout."""
     import numpy
 
     site = Path(numpy.__file__).resolve().parent.parent

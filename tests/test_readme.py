@@ -36,6 +36,6 @@ def test_commands_of_the_readme_are_one_line_each():
     assert all("&&" in line for line in lines)
 
 
-@pytest.mark.parametrize("path", sorted({p for p in re.findall(r"\]\(([^)#:]+)\)", README)}))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_linked_files_exist(path):
     assert (ROOT / path).exists()

@@ -1,7 +1,7 @@
 """Do imports point one way? Runs import-linter (contracts in pyproject.toml) on an installed copy of minipar.
 
-In a checkout kernels/ lies beside minipar/, where import-linter does not look; so a wheel's layout is made in a temporary
-folder, and the check is run there: on what users get.
+In a checkout kernels/ lies beside minipar/, where import-linter does not look; so a wheel's layout is made in a
+temporary folder, and the check is run there: on what users get.
 """
 
 from __future__ import annotations

@@ -30,15 +30,12 @@ def compare_workers(settings: Settings, workers: int) -> int:
     whole = compare_parameters(together.final, alone.final, alone.start, settings.lr)
 
     width = max(len(row.name) for row in parameters)
-    print(
-        f"\n{'tensor':<{width}}  {'shape':>16}  {'gradient, step 1':>16}  {f'after {steps} steps':>16}  {'whole run':>10}"
-    )
+    heads = ("shape", "gradient, step 1", f"after {steps} steps")
+    print(f"\n{'tensor':<{width}}" + "".join(f"  {head:>16}" for head in heads) + f"  {'whole run':>10}")
     for g, p, w in zip(gradients, parameters, whole):
         print(f"{p.name:<{width}}  {p.shape!s:>16}  {g.relative:>16.1e}  {p.relative:>16.1e}  {w.relative:>10.1e}")
-    losses = zip(alone.step_losses, together.step_losses)
-    print(
-        f"\nlargest relative difference of a step's loss: {max(abs(a - b) / max(abs(a), 1e-30) for a, b in losses):.1e}"
-    )
+    furthest = max(abs(a - b) / max(abs(a), 1e-30) for a, b in zip(alone.step_losses, together.step_losses))
+    print(f"\nlargest relative difference of a step's loss: {furthest:.1e}")
 
     kept = _verdict("gradients of step 1", gradients, tolerance)
     kept &= _verdict(f"parameters after {steps} steps", parameters, tolerance)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -82,8 +83,9 @@ def _processor() -> Iterator[Finding]:
         from ..kernels.cpu.cache import cache_root
 
         yield Finding("kernel cache", str(cache_root()))
-    if os.path.isdir("/dev/shm"):
-        free = shutil.disk_usage("/dev/shm").free
+    shared = Path("/dev/shm")
+    if shared.is_dir():
+        free = shutil.disk_usage(shared).free
         yield Finding("/dev/shm", f"{free / 2**20:,.0f} MB free (minipar uses anonymous memory instead)")
 
 

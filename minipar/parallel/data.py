@@ -4,9 +4,9 @@
                                                            ├─ all-reduce (sum) ─▶ the same step on every rank
     rank 1   rows 32…63 ─▶ loss sum, count ─▶ gradients ─┘
 
-A mean loss over the whole batch is (Σ over ranks of loss sums) / (Σ of their denominators): the mean of the ranks' means is
-something else as soon as shares differ. So each rank's gradient is weighted by its own denominator over everybody's,
-once, where backward starts; after that a plain sum is exact, for uneven and empty shares too.
+A mean loss over the whole batch is (Σ over ranks of loss sums) / (Σ of their denominators): the mean of the ranks'
+means is something else as soon as shares differ. So each rank's gradient is weighted by its own denominator over
+everybody's, once, where backward starts; after that a plain sum is exact, for uneven and empty shares too.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class DataParallel(Module):
 
         def train(comm):
             model = parallel.DataParallel(nn.Linear(4, 1), comm)
+            loss_fn = lambda net, x, y: F.mse_loss(net(x), y)
             optimizer = optim.SGD(model.parameters(), lr=0.1)
             for x, y in batches:                                   # every rank sees the same batches …
-                model.train_step(lambda net, x, y: F.mse_loss(net(x), y), optimizer, x, y)   # … and works on its rows
+                model.train_step(loss_fn, optimizer, x, y)             # … and works on its rows
 
     (PyTorch's `nn.DataParallel` is threads in one process; this is its DistributedDataParallel, but exact for uneven
     shares, and with backward called on it instead of on the loss.)
@@ -50,7 +51,7 @@ class DataParallel(Module):
         return self.module(*args, **kwargs)
 
     def shard(self, *batch: Tensor) -> tuple[Tensor, ...]:
-        """This rank's rows of each tensor of a global batch: consecutive, in order of rank, sizes differing by one at most."""
+        """This rank's rows of each tensor of a global batch: consecutive, in order of rank, as equal as can be."""
         sizes = {len(x) for x in batch}
         if len(sizes) != 1:
             raise ValueError(f"the tensors of a batch must have one first size, got {sorted(sizes)}")
@@ -60,7 +61,7 @@ class DataParallel(Module):
     def train_step(self, loss_fn: Callable[..., Any], optimizer: Any, *batch: Tensor) -> float:
         """One step on a global batch, which every rank passes whole: returns the loss of the whole batch.
 
-        `loss_fn(module, *rows)` returns the loss of this rank's rows: what a loss function of minipar returned (it knows
+        `loss_fn(module, *rows)` returns the loss of this rank's rows: the result of a loss function of minipar (it knows
         its denominator), or a pair (sum, denominator). ValueError for a scalar of unknown denominator.
         """
         optimizer.zero_grad()
@@ -74,8 +75,8 @@ class DataParallel(Module):
         """Add the gradient of the loss of all ranks to every `.grad`, on every rank; returns that loss.
 
         `loss` is this rank's, None if it has no rows. Without `weight` it must come from a loss function, which knows
-        whether it is a mean, and over what. With `weight` it is a sum over this rank's rows, and the loss of all is Σ loss /
-        Σ weight.
+        whether it is a mean, and over what. With `weight` it is a sum over this rank's rows, and the loss of all is
+        Σ loss / Σ weight.
         """
         kind, own, value = _NO_ROWS, 0.0, 0.0
         if loss is not None:

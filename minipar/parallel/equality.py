@@ -1,7 +1,7 @@
 """Is a parallel run equal to the run in one process? The metric of the promise, and the first layer that breaks it.
 
-Parameters are compared tensor by tensor, ‖p − q‖₂ relative to max(‖q‖₂, ‖q − q₀‖₂, √n·lr): to their own size, to how far
-they have moved, or to the size of one step, whichever is largest (a bias that stayed near zero is not judged by its
+Parameters are compared tensor by tensor, ‖p − q‖₂ relative to max(‖q‖₂, ‖q − q₀‖₂, √n·lr): to their own size, to how
+far they have moved, or to the size of one step, whichever is largest (a bias that stayed near zero is not judged by its
 rounding noise). Gradients are compared relative to the largest gradient norm of the model.
 """
 
@@ -45,7 +45,7 @@ def _check_names(got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
 def compare_parameters(
     got: Mapping[str, Any], expected: Mapping[str, Any], start: Mapping[str, Any], lr: float
 ) -> list[Difference]:
-    """One Difference a tensor, in the model's order. `start` holds the values before training, `lr` the learning rate."""
+    """One Difference a tensor, in the model's order. `start`: the values before training; `lr`: the learning rate."""
     _check_names(got, expected)
     rows = []
     for name, q in expected.items():

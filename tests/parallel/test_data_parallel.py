@@ -208,8 +208,11 @@ def test_gradients_of_a_model_are_one_stretch():
 
 
 class TestEquality:
-    q = {"a": np.array([3.0, 4.0]), "b": np.zeros(4)}
-    start = {"a": np.array([3.0, 4.0]), "b": np.zeros(4)}
+    @property
+    def q(self):
+        return {"a": np.array([3.0, 4.0]), "b": np.zeros(4)}
+
+    start = q
 
     def test_scales(self):
         p = {"a": np.array([3.0, 4.05]), "b": np.full(4, 1e-3)}
