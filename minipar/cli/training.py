@@ -98,8 +98,8 @@ def evaluate(model: DataParallel, task: Task, x: Any, y: Any, batch_size: int = 
     model.eval()
     comm = model.comm
     rows = share(len(x), comm.rank, comm.size)
-    sums = [np.zeros_like(task.totals(model(x[:1]), y[:1]))]
     with no_grad():
+        sums = [0.0 * task.totals(model(x[:1]), y[:1])]  # a rank may have no rows of its own
         for start in range(rows.start, rows.stop, batch_size):
             part = slice(start, min(start + batch_size, rows.stop))
             sums.append(task.totals(model(x[part]), y[part]))

@@ -61,8 +61,8 @@ class DataParallel(Module):
     def train_step(self, loss_fn: Callable[..., Any], optimizer: Any, *batch: Tensor) -> float:
         """One step on a global batch, which every rank passes whole: returns the loss of the whole batch.
 
-        `loss_fn(module, *rows)` returns the loss of this rank's rows: the result of a loss function of minipar (it knows
-        its denominator), or a pair (sum, denominator). ValueError for a scalar of unknown denominator.
+        `loss_fn(module, *rows)` returns the loss of this rank's rows: the result of a loss function of minipar (which
+        knows its denominator), or a pair (sum, denominator). ValueError for a scalar of unknown denominator.
         """
         optimizer.zero_grad()
         rows = self.shard(*batch)
