@@ -36,18 +36,18 @@ def boxes_of(tensor: Value, trace: Trace | None, names: Mapping[str, Any], limit
     if tensor.node is None:
         reader.leaf(tensor)
         return reader.boxes
-    nodes = _newest_first(tensor.node)
-    kept = []
-    for node in nodes:
-        if len(reader.boxes) + 1 + len(reader.new_leaves(node)) >= limit:
-            nodes = _chain(node, nodes)
+    nodes = list(_newest_first(tensor.node))
+    leaves = {id(leaf) for node in nodes for leaf in reader.new_leaves(node)}
+    room = limit if len(nodes) + len(leaves) <= limit else limit - 1
+    for i, node in enumerate(nodes):
+        if len(reader.boxes) + 1 + len(reader.new_leaves(node)) > room:
+            reader.fold(nodes[i:])
+            nodes = nodes[:i]
             break
-        kept.append(node)
         reader.operation(node)
         for leaf in reader.new_leaves(node):
             reader.leaf(leaf)
-    reader.fold(list(nodes))
-    for node in kept:
+    for node in nodes:
         reader.connect(node)
     return reader.boxes
 
@@ -63,11 +63,6 @@ def _newest_first(root: Node) -> Iterator[Node]:
             if edge is not None and isinstance(edge[0], Node) and edge[0] not in seen:
                 seen.add(edge[0])
                 heapq.heappush(heap, (-edge[0].order, edge[0]))
-
-
-def _chain(first: Node, rest: Iterator[Node]) -> Iterator[Node]:
-    yield first
-    yield from rest
 
 
 class _Reader:
@@ -119,13 +114,9 @@ class _Reader:
             self._add(x, Box("constant", "constant", [array.shape], [array], [None]))
 
     def fold(self, nodes: list[Node]) -> None:
-        if not nodes:
-            return
         leaves = {id(x) for node in nodes for x in self.new_leaves(node)}
-        title = f"… {len(nodes)} older operations"
-        if leaves:
-            title += f" and {len(leaves)} leaves"
-        self.boxes.append(Box("folded", title))
+        counted = [_counted(len(nodes), "older operation", "older operations"), _counted(len(leaves), "leaf", "leaves")]
+        self.boxes.append(Box("folded", "… " + " and ".join(filter(None, counted))))
         for node in nodes:
             self.places[id(node)] = len(self.boxes) - 1
 
@@ -141,6 +132,10 @@ class _Reader:
         if not given:
             return title
         return f"{', '.join(given)} = {title}" if isinstance(made_by, Node) else ", ".join(given)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}" if count else ""
 
 
 def _gradient(value: Value) -> np.ndarray | None:

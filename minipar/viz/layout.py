@@ -20,7 +20,7 @@ Point = tuple[float, float]  # (along, across)
 
 BETWEEN_LAYERS, BETWEEN_BOXES, BEND = 46.0, 18.0, 10.0  # pixels; BEND is the room that a passing edge takes
 SWEEPS = 12
-LIGHT, HEAVY = 1.0, 25.0  # how strongly links pull: chains and long edges are straight, what starts stands beside them
+LIGHT, HEAVY = 1.0, 100.0  # how strongly links pull: chains and long edges are straight, what starts stands beside them
 
 
 @dataclass

@@ -33,6 +33,8 @@ def norm(array: np.ndarray) -> float:
 def short(number: Any, digits: int = 3) -> str:
     if isinstance(number, (bool, int)):
         return str(number)
+    if 10**digits <= abs(number) < 1e5:
+        return f"{number:.0f}"
     return f"{number + 0.0:.{digits}g}"  # + 0.0: no minus before a zero
 
 
