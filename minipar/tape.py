@@ -19,6 +19,8 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 Array = Any  # numpy.ndarray or cupy.ndarray
 Edge = tuple["Node | Value", int]  # where a gradient goes next: a node's output, or a leaf (index 0)
 
@@ -50,12 +52,23 @@ class set_grad_mode:
 class Version:
     """How often a piece of memory was changed in place. Values that share memory share one."""
 
-    __slots__ = ("count", "changed_by", "viewed")
+    __slots__ = ("count", "changed_by", "sharers", "_prune_at")
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, count: int = 0) -> None:
+        self.count = count
         self.changed_by = ""
-        self.viewed = False  # has a view of this memory been made?
+        self.sharers: list[weakref.ref[Value]] = []  # a value and its views; empty while there is no view
+        self._prune_at = 8
+
+    def add_sharer(self, value: Value) -> None:
+        if len(self.sharers) >= self._prune_at:
+            self.sharers = [sharer for sharer in self.sharers if sharer() is not None]
+            self._prune_at = 2 * len(self.sharers) + 8
+        self.sharers.append(weakref.ref(value))
+
+    def shared_beside(self, value: Value) -> bool:
+        """Does anything else that is still alive look at this memory as part of the graph?"""
+        return any(sharer() is not None and sharer() is not value for sharer in self.sharers)
 
 
 class Value:
@@ -94,28 +107,41 @@ class Value:
 
     def share_version(self, view: Value) -> None:
         """`view` looks at this value's memory: from now on a change of one is a change of the other."""
+        version = self.own_version()
+        if not version.sharers:
+            version.add_sharer(self)
+        version.add_sharer(view)
+        view.version = version
+
+    def own_version(self) -> Version:
+        """The counter of this value's memory, made when it is first needed."""
         if self.version is None:
             self.version = Version()
-        self.version.viewed = True
-        view.version = self.version
+        return self.version
 
     def bump(self, changed_by: str) -> None:
         """Note that the memory was changed in place."""
-        if self.version is None:
-            self.version = Version()
-        self.version.count += 1
-        self.version.changed_by = changed_by
+        version = self.own_version()
+        version.count += 1
+        version.changed_by = changed_by
 
     def accumulate(self, grad: Array | Value) -> None:
         """Add a finished gradient to this leaf's `.grad`: a Value under create_graph, else an array."""
+        # A first gradient is copied: it may be a broadcast view, or shared with another input of the same node.
         if isinstance(grad, Value):
-            self._grad = grad if self._grad is None else self._grad + grad  # type: ignore[operator]
+            self._grad = grad.clone() if self._grad is None else self._grad + grad  # type: ignore[attr-defined,operator]
         elif self._grad is None:
-            # A copy: a gradient may be a broadcast view, or shared with another input of the same node.
             self._grad = new_value(grad.copy())
         else:
             self._grad.array += grad
             self._grad.bump("backward")
+
+    def receive(self, grad: Array | Value) -> None:
+        """Accumulate the gradient of a whole pass, and tell who waits for it."""
+        self.accumulate(grad)
+        if self._after_hooks:
+            for hook in list(self._after_hooks.values()):
+                hook(self)
 
 
 new_value: Callable[[Array], Any] = Value
@@ -218,16 +244,13 @@ def run_backward(
     def finish_leaf(leaf: Value) -> None:
         """The last edge into the leaf was walked: its gradient of this pass is complete."""
         grad = pending.pop(leaf, None)
-        if grad is None:
+        if grad is None or (wanted is not None and (id(leaf), 0) not in captured):
             return
         if leaf._hooks:
             grad = _run_hooks(leaf._hooks, grad)
         if wanted is None:
-            leaf.accumulate(grad)
-            if leaf._after_hooks:
-                for hook in list(leaf._after_hooks.values()):
-                    hook(leaf)
-        elif (id(leaf), 0) in captured:
+            leaf.receive(grad)
+        else:
             captured[id(leaf), 0] = grad
 
     def deliver(edge: Edge, grad: Any) -> None:
@@ -248,20 +271,21 @@ def run_backward(
             slots = pending.setdefault(target, [None] * target.outputs)
             slots[index] = grad if slots[index] is None else slots[index] + grad
 
-    with set_grad_mode(create_graph):
+    # As in PyTorch, infinities and NaN arise in silence.
+    with set_grad_mode(create_graph), np.errstate(all="ignore"):
         for root, grad in zip(roots, grads):
             edge = root.edge()
             if edge is not None:
                 deliver(edge, grad)
         for node in nodes:
             grad = pending.pop(node, None)
-            if grad is not None and (node.hooks or node.retained):
+            runs = grad is not None and (leading is None or node in leading)
+            kept = [index for index in range(node.outputs) if (id(node), index) in captured] if captured else ()
+            if grad is not None and (node.hooks or node.retained) and (runs or kept):
                 grad = _watch(node, grad)
-            if captured and grad is not None:
-                for index, part in enumerate([grad] if node.outputs == 1 else grad):
-                    if (id(node), index) in captured:
-                        captured[id(node), index] = part
-            if grad is None or (leading is not None and node not in leading):
+            for index in kept:
+                captured[id(node), index] = grad if grad is None or node.outputs == 1 else grad[index]
+            if not runs:
                 pulled: Sequence[Any] = (None,) * len(node.edges)
             else:
                 pulled = node.pull(grad, create_graph)
@@ -282,8 +306,14 @@ def _run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:
     for hook in list(hooks.values()):
         replaced = hook(value)
         if replaced is not None:
-            if replaced.shape != value.shape:
-                raise RuntimeError(f"a hook returned a gradient of shape {replaced.shape}, not {value.shape}")
+            if not isinstance(replaced, Value):
+                raise TypeError(f"a hook must return a tensor or None, not {type(replaced).__name__}")
+            old, new = value.array, replaced.array
+            if new.shape != old.shape or new.dtype != old.dtype:
+                raise RuntimeError(
+                    f"a hook must return a gradient of shape {old.shape} and dtype {old.dtype.name}, "
+                    f"not {new.shape} and {new.dtype.name}"
+                )
             value = replaced
     return value.array if as_array else value
 

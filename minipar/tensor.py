@@ -6,7 +6,6 @@ changed in place, and shown.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from .backend import device as Device
 from .backend import device_of, dtypes, namespace, on_device, to_numpy
 from .ops import arithmetic, index, linalg, op, pointwise, reduce, select
 from .ops import shape as shaping
-from .ops.inplace import check_fits, in_place, write
+from .ops.inplace import in_place, write
 from .tape import Value
 
 
@@ -43,7 +42,7 @@ class RemovableHandle:
 class Tensor(Value):
     """An n-dimensional array of one dtype on one device, that remembers how it was made.
 
-    `Tensor(data)` gives a float tensor, as PyTorch's constructor does; `minipar.tensor(data)` keeps the data's own type.
+    `Tensor(data)` gives a float tensor, as PyTorch's constructor does; `minipar.tensor(data)` keeps the data's type.
     """
 
     __slots__ = ()
@@ -142,7 +141,8 @@ class Tensor(Value):
                 raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise RuntimeError(
-                    f"grad must have shape {self.shape} and dtype {self.dtype.name}, not {value.shape}, {value.dtype.name}"
+                    f"grad must have shape {self.shape} and dtype {self.dtype.name}, "
+                    f"not {value.shape} and {value.dtype.name}"
                 )
         self._grad = value
 
@@ -163,16 +163,18 @@ class Tensor(Value):
         wanted = None if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
         if wanted is not None and not wanted:
             raise RuntimeError("inputs must name at least one tensor")
+        check_inputs(wanted or ())
         seeds = gradient_seeds([self], [gradient], create_graph)
         found = tape.run_backward([self], seeds, retain_graph=keep, create_graph=create_graph, wanted=wanted)
         for x, g in zip(wanted or (), found):
             if g is not None:
-                x.accumulate(g)
+                x.receive(g)
 
     def detach(self) -> Tensor:
-        """The same memory without the history."""
-        with tape.set_grad_mode(False):
-            return shaping.Alias()(self)
+        """The same memory without the history; a change of either is noticed by whoever saved the other."""
+        alias = wrap(self.array)
+        alias.version = self.own_version()
+        return alias
 
     def detach_(self) -> Tensor:
         self.node, self.index, self.tracked = None, 0, False
@@ -305,12 +307,11 @@ class Tensor(Value):
         return index.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key = index.plain(key)
-        value = value if isinstance(value, Tensor) else wrap(_as_array(value, None, like=self.array))
+        """x[key] = value: broadcast and cast to this dtype (floats are cut to integers, as in PyTorch)."""
+        if not isinstance(value, Tensor):
+            value = wrap(_as_array(value, None if hasattr(value, "dtype") else self.dtype, like=self.array))
         if not (tape.mode.grad and (self.tracked or value.tracked)):
-            if not np.can_cast(value.dtype, self.dtype, "same_kind") and value.ndim:
-                raise RuntimeError(f"cannot store {value.dtype.name} elements in a tensor of {self.dtype.name}")
-            write(self, "__setitem__", value.array, key)
+            write(self, "__setitem__", value.array, index.plain(key))
         else:
             in_place(self, "__setitem__", lambda x: index.SetItem(key)(x, op.cast(value, x.dtype)))
 
@@ -336,7 +337,8 @@ class Tensor(Value):
 
     def fill_(self, value: float) -> Tensor:
         """Every element ← value."""
-        return in_place(self, "fill_", lambda x: shaping.expand(wrap(_as_array(value, x.dtype, like=x.array)), x.shape))
+        number = wrap(_as_array(value, self.dtype, like=self.array))
+        return in_place(self, "fill_", lambda x: index.SetItem(...)(x, number))
 
     def zero_(self) -> Tensor:
         return self.fill_(0)
@@ -344,7 +346,7 @@ class Tensor(Value):
     def copy_(self, source: Tensor) -> Tensor:
         """Every element ← the corresponding one of `source`, which is broadcast, cast and moved to this device."""
         moved = source.to(self.device, self.dtype)
-        return in_place(self, "copy_", lambda x: shaping.expand(moved, x.shape))
+        return in_place(self, "copy_", lambda x: index.SetItem(...)(x, moved))
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 
@@ -490,7 +492,7 @@ class Tensor(Value):
         return self if self.is_contiguous() else self.clone()
 
     def numpy(self) -> np.ndarray:
-        """The memory as a NumPy array, without a copy. RuntimeError if a gradient is required or the array is on a GPU."""
+        """The memory as a NumPy array, without a copy. RuntimeError if a gradient is required, or on a GPU."""
         if self.tracked:
             raise RuntimeError("numpy() would drop the gradient of a tensor that requires grad; use x.detach().numpy()")
         if not isinstance(self.array, np.ndarray):
@@ -648,7 +650,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy expects a NumPy array, not {type(array).__name__}")
     dtypes.as_dtype(array.dtype)
-    return wrap(array)
+    return wrap(np.asarray(array))
 
 
 def from_dlpack(other: Any) -> Tensor:
@@ -656,13 +658,21 @@ def from_dlpack(other: Any) -> Tensor:
     if other.__dlpack_device__()[0] == 2:  # kDLCUDA
         import cupy
 
-        return wrap(cupy.from_dlpack(other))
-    return wrap(np.from_dlpack(other))
+        array = cupy.from_dlpack(other)
+    else:
+        array = np.from_dlpack(other)
+    dtypes.as_dtype(array.dtype)
+    return wrap(array)
 
 
-def gradient_seeds(
-    outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], create_graph: bool
-) -> list[Any]:
+def check_inputs(inputs: Sequence[Tensor]) -> None:
+    """RuntimeError unless every one of the tensors that a gradient is wanted for requires one."""
+    for i, x in enumerate(inputs):
+        if not x.tracked:
+            raise RuntimeError(f"input {i} (shape {x.shape}) does not require a gradient")
+
+
+def gradient_seeds(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None], create_graph: bool) -> list[Any]:
     """The gradient that the walk back starts with at each output (1 for a scalar without one), checked.
 
     Arrays, or Tensors under `create_graph`. RuntimeError naming what is wrong with an output or its gradient.
@@ -731,7 +741,7 @@ def _as_array(data: Any, dtype: Any, like: Any = None) -> Any:
         if array.dtype.kind not in "biuf":
             raise TypeError(f"expected numbers, nested lists of numbers or an array, not {type(data).__name__}")
     else:
-        array = np.asarray(data) if isinstance(data, np.generic) else data
+        array = np.asarray(data) if isinstance(data, (np.generic, np.ndarray)) else data  # np.memmap too
     if dtype is not None:
         array = array.astype(dtype, copy=False)
     dtypes.as_dtype(array.dtype)

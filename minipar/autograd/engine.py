@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
-from ..tensor import Tensor, gradient_seeds, wrap
+from ..tensor import Tensor, check_inputs, gradient_seeds, wrap
 
 
 def grad(
@@ -31,11 +31,13 @@ def grad(
         gs = [None] * len(ys)
     if len(gs) != len(ys):
         raise RuntimeError(f"{len(ys)} outputs need as many grad_outputs, got {len(gs)}")
-    for i, x in enumerate(xs):
-        if not x.tracked:
-            raise RuntimeError(f"input {i} (shape {x.shape}) does not require a gradient")
+    check_inputs(xs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError("materialize_grads=True makes zeros of unused inputs: allow_unused=False contradicts it")
     keep = create_graph if retain_graph is None else retain_graph
-    found = tape.run_backward(ys, gradient_seeds(ys, gs, create_graph), retain_graph=keep, create_graph=create_graph, wanted=xs)
+    found = tape.run_backward(
+        ys, gradient_seeds(ys, gs, create_graph), retain_graph=keep, create_graph=create_graph, wanted=xs
+    )
     result = []
     for i, (x, g) in enumerate(zip(xs, found)):
         if g is None and materialize_grads:

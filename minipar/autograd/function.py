@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import tape
-from ..ops.op import Op
+from ..backend import namespace
+from ..ops.op import Op, cast
 from ..tensor import Tensor
 
 
@@ -49,37 +50,47 @@ class Function:
         if not tracked:
             return made
         node = FunctionNode(cls, ctx, args, outputs)
-        fresh = []
-        for index, y in enumerate(outputs):
-            value = tape.new_value(y.array)
-            if any(y is x for x in args) or y.version is not None:
-                y.share_version(value)
-            if y.is_floating_point():
-                value.tracked, value.node, value.index = True, node, index
-            fresh.append(value)
+        fresh = tuple([node.output(index, y, args) for index, y in enumerate(outputs)])
         if tape.mode.watch is not None:
             tape.mode.watch(node, args, fresh)
-        return tuple(fresh) if isinstance(made, tuple) else fresh[0]
+        return fresh if isinstance(made, tuple) else fresh[0]
 
 
 class FunctionNode(Op):
     """The node of one call of a Function."""
 
-    __slots__ = ("function", "ctx", "outputs", "shapes")
+    __slots__ = ("function", "ctx", "outputs", "made", "taken", "own", "zeros")
 
     def __init__(self, function: type[Function], ctx: Context, args: tuple, outputs: tuple[Tensor, ...]) -> None:
         self.function, self.ctx, self.outputs = function, ctx, len(outputs)  # type: ignore[misc]
-        self.shapes = [(y.array.shape, y.array.dtype) for y in outputs]
+        self.zeros = namespace(outputs[0].array).zeros  # for an output that nobody used
+        self.made = [(y.array.shape, y.array.dtype) for y in outputs]
+        self.taken = [(x.array.shape, x.array.dtype) if isinstance(x, Tensor) else None for x in args]
         self.needs = ctx.needs_input_grad
-        self.aux = ctx
-        self.saved = []
-        for x in ctx.to_save:
-            made = [i for i, y in enumerate(outputs) if x is y and not any(x is a for a in args)]
-            # A saved output must not point back here (a cycle): keep a bare alias and its place.
-            self.saved.append((tape.new_value(x.array), made[0]) if made else x)
+        self.aux = None
+        self.saved = list(ctx.to_save)
+        self.own = {}
+        for place, x in enumerate(self.saved):
+            index = next((i for i, y in enumerate(outputs) if x is y and not any(x is a for a in args)), None)
+            if index is not None:  # a saved output must not point back here (a cycle): an alias stands for it
+                self.saved[place] = tape.new_value(x.array)
+                self.own[place] = index
         self.versions = [x.changes() if isinstance(x, Tensor) else 0 for x in self.saved]
         ctx.to_save = ()
         self.record(tuple([x.edge() if isinstance(x, Tensor) else None for x in args]))
+
+    def output(self, index: int, made: Tensor, args: tuple) -> Tensor:
+        """Output `index` of forward, as a new tensor on the tape."""
+        value = tape.new_value(made.array)
+        if any(made is x for x in args) or made.version is not None:  # forward returned an argument, or a view
+            made.share_version(value)
+        for place, saved in self.own.items():
+            if saved == index:
+                self.saved[place].version = value.own_version()
+                self.versions[place] = value.changes()
+        if made.is_floating_point():
+            value.tracked, value.node, value.index = True, self, index
+        return value
 
     def name(self) -> str:
         return self.function.__name__
@@ -87,35 +98,43 @@ class FunctionNode(Op):
     def again(self, *args: Any) -> Any:
         return self.function.apply(*args)
 
-    def _restored(self, x: Any) -> Any:
-        if not isinstance(x, tuple):
-            return x
-        value, index = x
-        output = tape.new_value(value.array)
-        output.tracked, output.node, output.index = True, self, index
-        return output
+    def _unpack(self, as_values: bool) -> list[Any]:
+        unpacked = super()._unpack(as_values)
+        for place, index in self.own.items():
+            alias = unpacked[place]
+            unpacked[place] = tape.new_value(alias.array)
+            unpacked[place].tracked, unpacked[place].node, unpacked[place].index = True, self, index
+            unpacked[place].version = alias.version
+        return unpacked
 
     def pull(self, grad: Any, create_graph: bool) -> list[Any]:
-        self.ctx.saved_tensors = tuple([self._restored(x) for x in self._unpack(as_values=True)])
         grads = [grad] if self.outputs == 1 else grad
-        grads = [self._as_tensor(g, shape, dtype) for g, (shape, dtype) in zip(grads, self.shapes)]
-        pulled = self.function.backward(self.ctx, *grads)
-        self.ctx.saved_tensors = ()
+        grads = [self._as_tensor(g, shape, dtype) for g, (shape, dtype) in zip(grads, self.made)]
+        self.ctx.saved_tensors = tuple(self._unpack(as_values=True))
+        try:
+            pulled = self.function.backward(self.ctx, *grads)
+        finally:
+            self.ctx.saved_tensors = ()  # a restored output points to this node: a cycle
         pulled = pulled if isinstance(pulled, tuple) else (pulled,)
         if len(pulled) != len(self.edges):
             raise RuntimeError(
-                f"{self.name()}.backward returned {len(pulled)} gradients for the {len(self.edges)} arguments of forward"
+                f"{self.name()}.backward returned {len(pulled)} gradients, but forward took {len(self.edges)} arguments"
             )
-        for i, (g, edge) in enumerate(zip(pulled, self.edges)):
-            if edge is not None and g is not None and not isinstance(g, Tensor):
-                raise TypeError(
-                    f"{self.name()}.backward: gradient {i} must be a Tensor or None, not {type(g).__name__}"
-                )
-        return [g if create_graph or g is None or edge is None else g.array for g, edge in zip(pulled, self.edges)]
+        checked = [None if edge is None else self._checked(i, g) for i, (g, edge) in enumerate(zip(pulled, self.edges))]
+        return [g if create_graph or g is None else g.array for g in checked]
+
+    def _checked(self, i: int, g: Any) -> Tensor | None:
+        """Gradient i as it must be to add up with others; TypeError or RuntimeError naming what is wrong."""
+        if g is None:
+            return None
+        if not isinstance(g, Tensor):
+            raise TypeError(f"{self.name()}.backward: gradient {i} must be a Tensor or None, not {type(g).__name__}")
+        shape, dtype = self.taken[i]
+        if g.shape != shape:
+            raise RuntimeError(f"{self.name()}.backward: gradient {i} has shape {g.shape}, its argument {shape}")
+        return cast(g, dtype)
 
     def _as_tensor(self, g: Any, shape: tuple[int, ...], dtype: Any) -> Tensor:
         if g is None:
-            import numpy as np
-
-            return tape.new_value(np.zeros(shape, dtype))
+            return tape.new_value(self.zeros(shape, dtype))
         return g if isinstance(g, Tensor) else tape.new_value(g)

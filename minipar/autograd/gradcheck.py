@@ -38,7 +38,7 @@ def gradcheck(
 ) -> bool:
     """Check the gradients of `func(*inputs)` with respect to every float64 input that requires grad.
 
-    `func` returns a Tensor or a tuple of them. True if, element by element, |analytic − numeric| ≤ atol + rtol |numeric|;
+    `func` returns a Tensor or a tuple of them. True if |analytic − numeric| ≤ atol + rtol |numeric| for every element;
     else GradcheckError naming the operation, the input, the output and the elements at fault, or whether the input
     stands on a kink (or False, without `raise_exception`). ValueError if an input that requires grad is not float64,
     if none requires grad, or if no output depends on them.

@@ -22,6 +22,9 @@ class set_grad_enabled(tape.set_grad_mode, ContextDecorator):
         tape.mode.grad = self.before  # used as a decorator: only calls of the function are affected
         return super().__call__(function)
 
+    def _recreate_cm(self) -> set_grad_enabled:
+        return set_grad_enabled(self.enabled)
+
 
 class no_grad(tape.set_grad_mode, ContextDecorator):
     """Operations inside are not recorded: results do not require gradients, and nothing is saved."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from ..backend import namespace
 from ..backend.dtypes import quiet
-from .op import Elementwise
+from .op import Elementwise, promoted
 
 
 class Add(Elementwise):
@@ -35,6 +36,7 @@ class Mul(Elementwise):
     """y = a b"""
 
     saves = (0, 1)
+    needed_for = MappingProxyType({0: 1, 1: 0})
 
     def forward(self, a, b):
         return a * b
@@ -47,6 +49,7 @@ class Div(Elementwise):
     """y = a / b"""
 
     saves = (0, 1)
+    needed_for = MappingProxyType({0: 1})
     integers_become_floats = True
 
     def forward(self, a, b):
@@ -81,8 +84,8 @@ class Pow(Elementwise):
         from .pointwise import log
         from .select import where
 
-        da = g * where(b == 0, 0.0, b * a ** (b - 1)) if self.needs[0] else None
-        db = g * where((a == 0) & (b >= 0), 0.0, a**b * log(a)) if self.needs[1] else None
+        da = where(b == 0, 0.0, g * (b * a ** (b - 1))) if self.needs[0] else None
+        db = where((a == 0) & (b >= 0), 0.0, g * (a**b * log(a))) if self.needs[1] else None
         return da, db
 
 
@@ -116,8 +119,7 @@ class Maximum(Elementwise):
         return namespace(a).maximum(a, b)
 
     def vjp(self, g, a, b):
-        share = (a > b) + 0.5 * (a == b)
-        return g * share, g * (1.0 - share)
+        return _shares(g, a == b, a < b, b < a)
 
 
 class Minimum(Elementwise):
@@ -129,8 +131,15 @@ class Minimum(Elementwise):
         return namespace(a).minimum(a, b)
 
     def vjp(self, g, a, b):
-        share = (a < b) + 0.5 * (a == b)
-        return g * share, g * (1.0 - share)
+        return _shares(g, a == b, b < a, a < b)
+
+
+def _shares(g: Any, tie: Any, a_loses: Any, b_loses: Any) -> tuple[Any, Any]:
+    """Half each at a tie, else all to the winner; where either is NaN nobody loses, and both get all."""
+    from .select import where
+
+    even = where(tie, g * 0.5, g)
+    return where(a_loses, 0.0, even), where(b_loses, 0.0, even)
 
 
 def add(a: Any, b: Any, *, alpha: float = 1) -> Any:
@@ -161,8 +170,6 @@ def neg(x: Any) -> Any:
 def pow(a: Any, b: Any) -> Any:
     """aᵇ, broadcast and promoted."""
     if isinstance(b, (int, float)) and not isinstance(b, bool):
-        from .op import promoted
-
         return PowScalar(b)(promoted((a, b))[0])
     return Pow()(a, b)
 

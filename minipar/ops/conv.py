@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
+from .index import PutItem
 from .linalg import matmul
 from .op import Fat
-from .shape import cat, expand, reshape
+from .shape import reshape
 
 Pair = int | tuple[int, int]
 
@@ -25,18 +27,20 @@ def pair(value: Any, name: str, least: int) -> tuple[int, int]:
 class Conv2d(Fat):
     """x (N, C, H, W), weight (O, C/groups, kh, kw), bias (O,) or absent → y (N, O, OH, OW)"""
 
-    __slots__ = ("geometry",)
+    __slots__ = ("geometry", "shapes")
     saves = (0, 1)
+    needed_for = MappingProxyType({0: 1, 1: 0})
 
     def __init__(self, stride, padding, dilation, groups):
         self.geometry = stride, padding, dilation, groups
 
     def forward(self, x, weight, bias=None):
+        self.shapes = x.shape, weight.shape
         return kernel("conv2d_forward", x)(x, weight, bias, *self.geometry)
 
     def vjp(self, g, x, weight):
-        dx = kernel("conv2d_grad_input", g)(g, weight, x.shape, *self.geometry) if self.needs[0] else None
-        dw = kernel("conv2d_grad_weight", g)(g, x, weight.shape, *self.geometry) if self.needs[1] else None
+        dx = kernel("conv2d_grad_input", g)(g, weight, self.shapes[0], *self.geometry) if self.needs[0] else None
+        dw = kernel("conv2d_grad_weight", g)(g, x, self.shapes[1], *self.geometry) if self.needs[1] else None
         if len(self.needs) == 2:
             return dx, dw
         return dx, dw, g.sum((0, 2, 3)) if self.needs[2] else None
@@ -63,14 +67,11 @@ class Conv2d(Fat):
 
 def pad2d(x: Any, padding: tuple[int, int]) -> Any:
     """`x` framed by zeros: padding[0] rows above and below, padding[1] columns left and right."""
-    for axis, amount in ((2, padding[0]), (3, padding[1])):
-        if amount:
-            frame = x[(slice(None),) * axis + (slice(0, 1),)] * 0.0
-            shape = list(x.shape)
-            shape[axis] = amount
-            zeros = expand(frame, shape)
-            x = cat([zeros, x, zeros], axis)
-    return x
+    if padding == (0, 0):
+        return x
+    (n, c, h, w), (top, left) = x.shape, padding
+    inside = (..., slice(top, top + h), slice(left, left + w))
+    return PutItem(inside, (n, c, h + 2 * top, w + 2 * left))(x)
 
 
 def conv2d(

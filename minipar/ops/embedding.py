@@ -8,7 +8,7 @@ from .index import GetItem, PutItem
 
 
 class Embedding(GetItem):
-    """indices (…), weight (rows, width) → (…, width). Each row's gradient is the sum over its uses; padding gets none."""
+    """indices (…), weight (rows, width) → (…, width). A row's gradient is the sum over its uses; padding gets none."""
 
     __slots__ = ("padding",)
 
@@ -16,7 +16,7 @@ class Embedding(GetItem):
         super().__init__(indices)
         self.padding = padding
 
-    def vjp(self, g):
+    def vjp(self, g, *_):
         if self.padding is not None:
             g = g * (self.index != self.padding)[..., None]
         return PutItem(self.index, self.source)(g)
@@ -37,4 +37,4 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
         if not -rows <= padding_idx < rows:
             raise ValueError(f"padding_idx must be in [{-rows}, {rows}), got {padding_idx}")
         padding_idx %= rows
-    return Embedding(where, padding_idx)(weight)
+    return Embedding(indices, padding_idx)(weight)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..backend import namespace
 from ..tape import Value
-from .op import Op
-from .shape import View
+from .op import Op, unbroadcast
+from .shape import View, reshape
 
 
 def plain(index: Any) -> Any:
@@ -17,8 +19,6 @@ def plain(index: Any) -> Any:
     if isinstance(index, Value):
         return index.array
     if isinstance(index, list):
-        import numpy as np
-
         found = np.asarray(index)
         return found.astype(np.int64) if not found.size else found
     return index
@@ -30,19 +30,32 @@ def is_basic(index: Any) -> bool:
     return all(i is None or i is Ellipsis or isinstance(i, slice) or type(i) is int for i in parts)
 
 
-class GetItem(View):
+class Indexed(Op):
+    """Base of what keeps an index: tensors in it must not change before the gradient has used them."""
+
+    __slots__ = ("index", "picks")
+
+    def __init__(self, index: Any) -> None:
+        self.index = plain(index)
+        self.picks = [i for i in (index if isinstance(index, tuple) else (index,)) if isinstance(i, Value)]
+
+    def _recorded(self, inputs: tuple, result: Any) -> Any:
+        y = super()._recorded(inputs, result)
+        self.saved += self.picks
+        self.versions += [pick.changes() for pick in self.picks]
+        return y
+
+
+class GetItem(Indexed, View):
     """y = x[index]; the gradient is put back where each element came from."""
 
-    __slots__ = ("index", "source")
-
-    def __init__(self, index):
-        self.index = index
+    __slots__ = ("source",)
 
     def forward(self, x):
         self.source = x.shape
         return x[self.index]
 
-    def vjp(self, g):
+    def vjp(self, g, *_):
         return PutItem(self.index, self.source)(g)
 
 
@@ -66,16 +79,13 @@ class PutItem(Op):
         return getitem(g, self.index)
 
 
-class SetItem(Op):
+class SetItem(Indexed):
     """y = x with `value` written at `index`; what was overwritten gets no gradient.
 
     With repeated indices the last one written stays, as in NumPy, but each copy gets its gradient, as in PyTorch.
     """
 
-    __slots__ = ("index", "value_shape")
-
-    def __init__(self, index):
-        self.index = index
+    __slots__ = ("value_shape",)
 
     def forward(self, x, value):
         self.value_shape = value.shape
@@ -83,35 +93,40 @@ class SetItem(Op):
         y[self.index] = value
         return y
 
-    def vjp(self, g):
-        from .op import unbroadcast
-
-        kept = SetItem(self.index)(g, namespace(getattr(g, "array", g)).zeros((), g.dtype)) if self.needs[0] else None
+    def vjp(self, g, *_):
+        dx = SetItem(self.index)(g, _zero(g)) if self.needs[0] else None
+        if not self.needs[1]:
+            return dx, None
         picked = getitem(g, self.index)
-        if len(self.value_shape) > len(picked.shape):  # NumPy drops leading axes of size 1 from the value
-            from .shape import reshape
-
-            picked = reshape(picked, (1,) * (len(self.value_shape) - len(picked.shape)) + tuple(picked.shape))
-        return kept, unbroadcast(picked, self.value_shape)
+        extra = len(self.value_shape) - len(picked.shape)  # NumPy drops leading axes of size 1 from the value
+        if extra > 0:
+            picked = reshape(picked, (1,) * extra + tuple(picked.shape))
+        return dx, unbroadcast(picked, self.value_shape)
 
 
 class TakeAlong(Op):
     """y = x picked along one axis by an index of the same rank."""
 
-    __slots__ = ("where", "dim", "source")
+    __slots__ = ("dim", "source")
+    saves = (1,)
 
-    def __init__(self, where, dim):
-        self.where, self.dim = where, dim
+    def __init__(self, dim):
+        self.dim = dim
 
-    def forward(self, x):
+    def forward(self, x, where):
         self.source = x.shape
-        return namespace(x).take_along_axis(x, self.where, self.dim)
+        return namespace(x).take_along_axis(x, where, self.dim)
 
-    def vjp(self, g):
-        xp = namespace(self.where)
-        index = list(xp.ogrid[tuple(slice(n) for n in self.where.shape)])
-        index[self.dim] = self.where
+    def vjp(self, g, where):
+        where = plain(where)
+        index = list(namespace(where).ogrid[tuple(slice(n) for n in where.shape)])
+        index[self.dim] = where
         return PutItem(tuple(index), self.source)(g)
+
+
+def _zero(like: Any) -> Any:
+    array = plain(like)
+    return namespace(array).zeros((), array.dtype)
 
 
 def add_at(y: Any, index: Any, x: Any) -> None:
@@ -127,9 +142,9 @@ def add_at(y: Any, index: Any, x: Any) -> None:
 
 def getitem(x: Any, index: Any) -> Any:
     """x[index]"""
-    return GetItem(plain(index))(x)
+    return GetItem(index)(x)
 
 
 def take_along(x: Any, where: Any, dim: int) -> Any:
     """y[i, j] = x[where[i, j], j] for dim 0, and so on."""
-    return TakeAlong(getattr(where, "array", where), dim)(x)
+    return TakeAlong(dim)(x, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
@@ -14,6 +15,7 @@ class Linear(Fat):
     """x (…, in), weight (out, in), bias (out,) or absent → y (…, out). ∂x = G W, ∂W = Gᵀ x, ∂b = Σ G"""
 
     saves = (0, 1)
+    needed_for = MappingProxyType({0: 1, 1: 0})
 
     def forward(self, x, weight, bias=None):
         y = kernel("matmul", x)(x, weight.T)

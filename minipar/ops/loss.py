@@ -12,7 +12,11 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dispatch import kernel
+from ..backend.dtypes import quiet
+from .arithmetic import div
+from .index import plain
 from .op import Fat, Op, promoted
+from .reduce import added_up
 from .shape import expand, permute, reshape
 from .softmax import log_softmax
 
@@ -34,14 +38,15 @@ class Reduced(Op):
 
     def forward(self, x):
         self.source = x.shape
-        total = x.sum(dtype=x.dtype)
-        if not self.divide:
-            return total
-        return total / x.dtype.type(self.denominator) if self.denominator else total * x.dtype.type(math.nan)
+        total = added_up(x, tuple(range(x.ndim)), False, narrow=False)
+        if self.divide:
+            with quiet():
+                total = total / self.denominator
+        return total.astype(x.dtype, copy=False)
 
     def vjp(self, g):
         if self.divide:
-            g = g * (1.0 / self.denominator if self.denominator else math.nan)
+            g = div(g, float(self.denominator))
         return expand(g, self.source)
 
 
@@ -88,23 +93,24 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
 class CrossEntropy(Fat):
     """logits (N, C) → −weight[t] · log softmax(logits)[t] (N,), 0 where t is `ignored`; t are class numbers."""
 
-    __slots__ = ("target", "weight", "ignored")
-    saves = (0,)
+    __slots__ = ("weight", "ignored")
+    saves = (1,)
 
-    def __init__(self, target, weight, ignored):
-        self.target, self.weight, self.ignored = target, weight, ignored
+    def __init__(self, weight, ignored):
+        self.weight, self.ignored = weight, ignored
 
-    def forward(self, logits):
-        losses, self.aux = kernel("cross_entropy_forward", logits)(logits, self.target, self.weight, self.ignored)
+    def forward(self, logits, target):
+        losses, self.aux = kernel("cross_entropy_forward", logits)(logits, target, self.weight, self.ignored)
         return losses
 
-    def vjp(self, g, logits):
-        return kernel("cross_entropy_backward", g)(g, self.aux, self.target, self.weight, self.ignored)
+    def vjp(self, g, target):
+        return kernel("cross_entropy_backward", g)(g, self.aux, target, self.weight, self.ignored)
 
-    def composite(self, logits):
-        xp = namespace(self.target)
-        kept = self.target != self.ignored
-        safe = xp.where(kept, self.target, 0)
+    def composite(self, logits, target):
+        target = plain(target)
+        xp = namespace(target)
+        kept = target != self.ignored
+        safe = xp.where(kept, target, 0)
         picked = log_softmax(logits, 1)[xp.arange(len(safe)), safe]
         scale = kept if self.weight is None else kept * self.weight[safe]
         return picked * -scale.astype(logits.dtype)
@@ -131,7 +137,7 @@ def cross_entropy(
             raise NotImplementedError(f"cross_entropy: {name} was replaced by reduction=; pass that")
     if label_smoothing:
         raise NotImplementedError("cross_entropy: label_smoothing is not supported")
-    where = getattr(target, "array", target)
+    where = plain(target)
     if where.dtype.kind == "f":
         raise NotImplementedError("cross_entropy: class probabilities as target are not supported; pass class numbers")
     if where.dtype.kind not in "iu":
@@ -145,11 +151,12 @@ def cross_entropy(
     counted = where != ignore_index
     if bool(((where < 0) | (where >= classes))[counted].any()):
         raise IndexError(f"cross_entropy: class numbers must be in [0, {classes}), got {int(where[counted].max())}")
-    weights = getattr(weight, "array", weight)
+    if getattr(weight, "tracked", False):
+        raise NotImplementedError("cross_entropy: weight cannot require a gradient; pass weight.detach()")
+    weights = plain(weight)
     if weights is not None and tuple(weights.shape) != (classes,):
         raise RuntimeError(f"cross_entropy: weight must have shape ({classes},), not {tuple(weights.shape)}")
-    flat = where.reshape(-1)
-    losses = CrossEntropy(flat, weights, ignore_index)(_by_class(x, classes))
+    losses = CrossEntropy(weights, ignore_index)(_by_class(x, classes), reshape(target, (-1,)))
     if reduction == "none":
         return reshape(losses, where.shape)
     total = float(counted.sum() if weights is None else weights[where[counted]].sum())

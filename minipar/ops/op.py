@@ -20,9 +20,11 @@ vjp is the vector–Jacobian product: for y = f(x) it returns gᵀ ∂f/∂x, th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
+
+import numpy as np
 
 from .. import tape
 from ..backend import dtypes
@@ -37,6 +39,7 @@ class Op(tape.Node):
     __slots__ = ("needs", "saved", "versions", "aux")
 
     saves: tuple[int, ...] = ()  # positions of the inputs that vjp needs
+    needed_for: Mapping[int, int] = {}  # {0: 1}: input 0 is needed for the gradient of input 1 alone
     saves_output = False  # does vjp need the output too?
 
     aux: Any  # whatever else forward keeps for vjp, held constant by the gradient (a mask, indices)
@@ -78,7 +81,10 @@ class Op(tape.Node):
         """Save what the gradient will need, enter the tape, and wrap the result."""
         edges = tuple([x.edge() if isinstance(x, Value) else None for x in inputs])
         self.needs = tuple([edge is not None for edge in edges])
-        saved = [inputs[i] for i in self.saves]
+        saved: list[Any] = [inputs[i] for i in self.saves]
+        for i, other in self.needed_for.items():
+            if not self.needs[other]:
+                saved[i] = None
         self.versions = [x.changes() if isinstance(x, Value) else 0 for x in saved]
         self.record(edges)
         values = []
@@ -125,7 +131,7 @@ class Op(tape.Node):
         if isinstance(x, Value) and x.changes() != version:
             raise RuntimeError(
                 f"{self.name()} needs a tensor of shape {tuple(x.array.shape)} for its gradient, but "
-                f"{x.version.changed_by} changed it in place since (version {x.changes()}, saved at version {version}); "
+                f"{x.version.changed_by} changed it in place since (version {x.changes()}, saved at {version}); "
                 "change a copy instead: x = x.clone()"
             )
         return x
@@ -163,7 +169,12 @@ class Elementwise(Op):
             operands = tuple(
                 [x if dtypes.is_floating(x.dtype) else cast(x, dtypes.get_default_dtype()) for x in operands]
             )
-        return super().__call__(*operands)
+        try:
+            return super().__call__(*operands)
+        except ValueError as error:
+            if "broadcast" not in str(error):
+                raise
+            raise RuntimeError(broadcast_error(self.name(), [tuple(x.shape) for x in operands])) from None
 
     def _recorded(self, inputs: tuple, result: Any) -> Any:
         self.shapes = [x.shape for x in inputs]
@@ -245,7 +256,13 @@ def cast(x: Any, dtype: Any) -> Any:
 def promoted(operands: Sequence[Any]) -> tuple[Any, ...]:
     """The operands as values (or arrays, if all are) of the one dtype that PyTorch's promotion table gives them."""
     values = [x for x in operands if isinstance(x, Value)]
-    like = values[0].array if values else next(x for x in operands if hasattr(x, "dtype"))
+    if values:  # np.float64(2) beside a tensor is a number like any other: it must not make float64 of float32
+        operands = [x.item() if isinstance(x, np.generic) else x for x in operands]
+        like = values[0].array
+    else:
+        like = next((x for x in operands if hasattr(x, "dtype")), None)
+        if like is None:
+            raise TypeError(f"expected a tensor, got {', '.join(type(x).__name__ for x in operands)}")
     dtype = dtypes.result_type(*[x.array if isinstance(x, Value) else x for x in operands])
     return tuple(cast(x, dtype) if hasattr(x, "dtype") else dtypes.scalar_like(x, like, dtype) for x in operands)
 
@@ -260,6 +277,13 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     lead = len(g.shape) - len(shape)
     repeated = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
     return reshape(sum(g, (*range(lead), *repeated), True), shape)
+
+
+def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> str:
+    return (
+        f"{name}: shapes {', '.join(map(str, shapes))} cannot be broadcast; compared from the last axis on, "
+        "sizes must be equal or 1"
+    )
 
 
 def _device_error(op: Op, a: Value, b: Value) -> RuntimeError:

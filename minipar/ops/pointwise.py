@@ -6,7 +6,8 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dtypes import quiet
-from .op import Elementwise
+from .op import Elementwise, promoted
+from .select import where
 
 
 class _Float(Elementwise):
@@ -19,7 +20,8 @@ class Exp(_Float):
     saves_output = True
 
     def forward(self, x):
-        return namespace(x).exp(x)
+        with quiet():
+            return namespace(x).exp(x)
 
     def vjp(self, g, y):
         return g * y
@@ -36,8 +38,7 @@ class Log(_Float):
             return xp.log(x)
 
     def vjp(self, g, x):
-        with quiet():
-            return g / x
+        return g / x
 
 
 class Sqrt(_Float):
@@ -51,8 +52,7 @@ class Sqrt(_Float):
             return xp.sqrt(x)
 
     def vjp(self, g, y):
-        with quiet():
-            return g / (2.0 * y)
+        return g / (2.0 * y)
 
 
 class Sin(_Float):
@@ -92,13 +92,13 @@ class Tanh(_Float):
 
 
 class Sigmoid(_Float):
-    """y = 1 / (1 + e⁻ˣ), written as (1 + tanh(x/2)) / 2, which cannot overflow; y' = y (1 − y)"""
+    """y = 1 / (1 + e⁻ˣ), accurate also where it is tiny (an overflow of e⁻ˣ gives the right 0); y' = y (1 − y)"""
 
     saves_output = True
 
     def forward(self, x):
-        half = x.dtype.type(0.5)
-        return half * namespace(x).tanh(half * x) + half
+        with quiet():
+            return 1.0 / (1.0 + namespace(x).exp(-x))
 
     def vjp(self, g, y):
         return g * y * (1.0 - y)
@@ -117,10 +117,10 @@ class Abs(Elementwise):
 
 
 class Sign(Elementwise):
-    """y = −1, 0 or 1; its gradient is 0 everywhere."""
+    """y = −1, 0 or 1, and 0 for NaN, as in PyTorch; its gradient is 0 everywhere."""
 
     def forward(self, x):
-        return namespace(x).sign(x)
+        return ((x > 0) ^ (x < 0)).astype(x.dtype) if x.dtype.kind == "b" else (x > 0) * x.dtype.type(1) - (x < 0)
 
     def vjp(self, g):
         return g * 0.0
@@ -135,11 +135,11 @@ class ReLU(Elementwise):
         return namespace(x).maximum(x, x.dtype.type(0))
 
     def vjp(self, g, y):
-        return g * (y > 0)
+        return where(y <= 0, 0.0, g)
 
 
 class Clamp(Elementwise):
-    """y = x held between two numbers; the gradient passes at the bounds themselves, as in PyTorch."""
+    """y = x held between two numbers; the gradient passes at the bounds themselves, and not at NaN, as in PyTorch."""
 
     __slots__ = ("low", "high")
     saves = (0,)
@@ -151,12 +151,13 @@ class Clamp(Elementwise):
         return namespace(x).clip(x, self.low, self.high)
 
     def vjp(self, g, x):
-        inside = x == x
-        if self.low is not None:
-            inside = inside & (x >= self.low)
-        if self.high is not None:
-            inside = inside & (x <= self.high)
-        return g * inside
+        if self.low is None:
+            inside = x <= self.high
+        elif self.high is None:
+            inside = x >= self.low
+        else:
+            inside = (x >= self.low) & (x <= self.high)
+        return where(inside, g, 0.0)
 
 
 def exp(x: Any) -> Any:
@@ -210,7 +211,10 @@ def sign(x: Any) -> Any:
 
 
 def clamp(x: Any, min: float | None = None, max: float | None = None) -> Any:
-    """x held between the numbers `min` and `max`; ValueError if both are None."""
-    if min is None and max is None:
+    """x held between the numbers `min` and `max`; ValueError if both are None, TypeError for tensors as bounds."""
+    bounds = [bound for bound in (min, max) if bound is not None]
+    if not bounds:
         raise ValueError("clamp needs min, max or both")
-    return Clamp(min, max)(x)
+    if not all(isinstance(bound, (int, float)) for bound in bounds):
+        raise TypeError("clamp: min and max must be numbers; for tensors use maximum and minimum")
+    return Clamp(min, max)(promoted((x, *bounds))[0])

@@ -12,7 +12,7 @@ from ..backend import namespace
 from ..backend.dispatch import kernel
 from .conv import Pair, pair
 from .op import Op
-from .shape import reshape
+from .shape import Copy, reshape
 
 
 class MaxPool2d(Op):
@@ -132,7 +132,8 @@ def max_pool2d(
     y, winners = MaxPool2d(*geometry)(images)
     if len(x.shape) == 3:
         y, winners = reshape(y, y.shape[1:]), reshape(winners, winners.shape[1:])
-    return (y, winners) if return_indices else y
+    # Winners that are handed out are a copy: the gradient needs them unchanged.
+    return (y, Copy()(winners)) if return_indices else y
 
 
 def avg_pool2d(

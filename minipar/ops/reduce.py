@@ -11,15 +11,17 @@ from typing import Any
 
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
+from .arithmetic import div
+from .index import take_along
 from .op import Op, cast
-from .shape import expand, normal_dim, reshape
+from .shape import Copy, expand, normal_dim, reshape
 
 Dims = int | Sequence[int] | None
 
 
 def reduced_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
-    """The reduced axes as sorted numbers from 0; RuntimeError if one is named twice."""
-    if dim is None:
+    """The reduced axes as sorted numbers from 0 (none named: all); RuntimeError if one is named twice."""
+    if dim is None or (not isinstance(dim, int) and not len(dim)):
         return tuple(range(ndim))
     dims = [normal_dim(d, ndim) for d in ([dim] if isinstance(dim, int) else dim)]
     if len(set(dims)) < len(dims):
@@ -40,13 +42,20 @@ class _Reduce(Op):
         return reshape(g, [1 if i in self.dims else n for i, n in enumerate(self.source)])
 
 
+def added_up(x: Any, dims: tuple[int, ...], keepdim: bool, narrow: bool = True) -> Any:
+    """Σ of an array: integers in int64, float16 in float32 (and rounded back once, if `narrow`)."""
+    half = x.dtype == dtypes.float16
+    wide = dtypes.int64 if x.dtype.kind in "bui" else dtypes.float32 if half else x.dtype
+    total = x.sum(dims, wide, keepdims=keepdim)
+    return total.astype(x.dtype) if half and narrow else total
+
+
 class Sum(_Reduce):
     """y = Σ x; every element gets the gradient of its sum."""
 
     def forward(self, x):
         self.source = x.shape
-        dtype = dtypes.int64 if x.dtype.kind in "bui" else x.dtype
-        return x.sum(self.dims, dtype, keepdims=self.keepdim)
+        return added_up(x, self.dims, self.keepdim)
 
     def vjp(self, g):
         return expand(self.kept(g), self.source)
@@ -58,7 +67,7 @@ class Mean(_Reduce):
     def forward(self, x):
         self.source = x.shape
         with quiet():
-            return x.sum(self.dims, keepdims=self.keepdim) / x.dtype.type(self.count())
+            return (added_up(x, self.dims, self.keepdim, narrow=False) / self.count()).astype(x.dtype, copy=False)
 
     def vjp(self, g):
         return expand(self.kept(g) * (1.0 / max(self.count(), 1)), self.source)
@@ -134,10 +143,7 @@ def var(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = Fals
     count = math.prod(x.shape[d] for d in dims)
     centred = x - mean(x, dims, True)
     squares = sum(centred * centred, dims, keepdim)
-    free = max(count - correction, 0)
-    return (
-        squares / free if free else squares / squares.dtype.type(0) if not hasattr(squares, "array") else squares / 0.0
-    )
+    return div(squares, float(max(count - correction, 0)))
 
 
 def std(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = False) -> Any:
@@ -168,6 +174,7 @@ def logsumexp(x: Any, dim: Dims, keepdim: bool = False) -> Any:
 
 def arg(which: str, x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The int64 index of the first maximum ("argmax") or minimum ("argmin") along `dim`, or of the flattened tensor."""
+    _empty_error(which, x, reduced_dims(dim, len(x.shape)))
     return Arg(which, dim, keepdim)(x)
 
 
@@ -190,12 +197,9 @@ class Arg(Op):
 
 def extremum(which: str, x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
     """(values, indices) of the "argmax" or "argmin" along one axis: the gradient goes to that one element."""
-    from .index import take_along
-
     dim = normal_dim(dim, len(x.shape))
     if not x.shape:
-        return x, arg(which, x)
-    _empty_error(which, x, (dim,))
+        return Copy()(x), arg(which, x)
     where = arg(which, x, dim, True)
     values = take_along(x, where, dim)
     if keepdim:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import namespace
-from .op import Elementwise, Op, promoted
+from ..backend.dtypes import result_type, scalar_like
+from .op import Elementwise, Op, broadcast_error, promoted, unbroadcast
 
 
 class Compare(Elementwise):
@@ -32,19 +33,20 @@ class LogicalNot(Op):
         return namespace(x).logical_not(x)
 
 
-class Where(Elementwise):
-    """y = a where the condition holds, else b."""
+class Where(Op):
+    """y = a where the condition holds, else b; the three are broadcast."""
 
-    __slots__ = ("condition",)
+    __slots__ = ("shapes",)
+    saves = (0,)
 
-    def __init__(self, condition: Any) -> None:
-        self.condition = condition
+    def forward(self, condition, a, b):
+        self.shapes = a.shape, b.shape
+        return namespace(condition).where(condition, a, b)
 
-    def forward(self, a, b):
-        return namespace(a).where(self.condition, a, b)
-
-    def vjp(self, g):
-        return where(self.condition, g, 0.0), where(self.condition, 0.0, g)
+    def vjp(self, g, condition):
+        da = unbroadcast(where(condition, g, 0.0), self.shapes[0]) if self.needs[1] else None
+        db = unbroadcast(where(condition, 0.0, g), self.shapes[1]) if self.needs[2] else None
+        return None, da, db
 
 
 def compare(relation: str, a: Any, b: Any) -> Any:
@@ -62,19 +64,16 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     The gradient of the side that was not chosen is 0, so NaN or infinity there gives a NaN gradient only through the
     function that made it, as in PyTorch.
     """
-    condition = getattr(condition, "array", condition)
     if condition.dtype.kind != "b":
         raise TypeError(f"where: condition must be a bool tensor, not {condition.dtype.name}")
     if not hasattr(a, "dtype") and not hasattr(b, "dtype"):
-        a, b = (namespace(condition).asarray(x, promoted_dtype(a, b)) for x in (a, b))
+        a = scalar_like(a, getattr(condition, "array", condition), result_type(a, b))
     a, b = promoted((a, b))
-    return Where(condition)(a, b)
-
-
-def promoted_dtype(a: Any, b: Any) -> Any:
-    from ..backend.dtypes import result_type
-
-    return result_type(a, b)
+    try:
+        return Where()(condition, a, b)
+    except ValueError:
+        shapes = [tuple(x.shape) for x in (condition, a, b)]
+        raise RuntimeError(broadcast_error("where", shapes)) from None
 
 
 class Invert(Op):

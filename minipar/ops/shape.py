@@ -73,16 +73,6 @@ class Expand(View):
         return unbroadcast(g, self.source)
 
 
-class Alias(View):
-    """The same memory as a new value: what view_as, detach and the like are made of."""
-
-    def forward(self, x):
-        return x
-
-    def vjp(self, g):
-        return g
-
-
 class Copy(Op):
     """y = x in memory of its own, row-major."""
 
@@ -153,7 +143,7 @@ def transpose(x: Any, dim0: int, dim1: int) -> Any:
 
 
 def expand(x: Any, shape: Sequence[int]) -> Any:
-    """Axes of size 1 repeated to `shape` without a copy; −1 keeps a size. RuntimeError where a size cannot be repeated."""
+    """Axes of size 1 repeated to `shape` without a copy; −1 keeps a size. RuntimeError where that cannot be."""
     lead = len(shape) - len(x.shape)
     full = [x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)]
     if lead < 0 or any(n < 0 or (i >= lead and x.shape[i - lead] not in (1, n)) for i, n in enumerate(full)):
@@ -184,11 +174,15 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 def narrow(x: Any, dim: int, start: int, length: int) -> Any:
-    """`length` entries of axis `dim`, from `start`."""
+    """`length` entries of axis `dim` from `start` (negative: from the end). RuntimeError outside the axis."""
     from .index import getitem
 
     dim = normal_dim(dim, len(x.shape))
-    return getitem(x, (slice(None),) * dim + (slice(start, start + length),))
+    size = x.shape[dim] if len(x.shape) else 0
+    first = start + size if start < 0 else start
+    if not (len(x.shape) and 0 <= first <= size and 0 <= length <= size - first):
+        raise RuntimeError(f"narrow: start {start}, length {length} do not fit axis {dim} of shape {tuple(x.shape)}")
+    return getitem(x, (slice(None),) * dim + (slice(first, first + length),))
 
 
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:

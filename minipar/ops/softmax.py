@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from ..backend.dtypes import as_dtype
 from .op import Op, cast
 from .pointwise import exp
 from .reduce import sum
@@ -21,8 +22,8 @@ class Softmax(Op):
         self.dim = dim
 
     def forward(self, x):
-        if not x.size:
-            return x.copy()
+        if not x.ndim or not x.size:
+            return namespace(x).ones_like(x)
         y = namespace(x).exp(x - x.max(self.dim, keepdims=True))
         y /= y.sum(self.dim, keepdims=True)
         return y
@@ -37,8 +38,8 @@ class LogSoftmax(Softmax):
     __slots__ = ()
 
     def forward(self, x):
-        if not x.size:
-            return x.copy()
+        if not x.ndim or not x.size:
+            return namespace(x).zeros_like(x)
         xp = namespace(x)
         y = x - x.max(self.dim, keepdims=True)
         y -= xp.log(xp.exp(y).sum(self.dim, keepdims=True))
@@ -50,12 +51,12 @@ class LogSoftmax(Softmax):
 
 def softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     """eˣ / Σ eˣ along `dim`. RuntimeError for integers (convert first, or pass dtype)."""
-    return Softmax(_checked(x, dim, dtype))(x if dtype is None else cast(x, dtype))
+    return Softmax(_checked(x, dim, dtype))(x if dtype is None else cast(x, as_dtype(dtype)))
 
 
 def log_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     """ln softmax along `dim`, without overflow."""
-    return LogSoftmax(_checked(x, dim, dtype))(x if dtype is None else cast(x, dtype))
+    return LogSoftmax(_checked(x, dim, dtype))(x if dtype is None else cast(x, as_dtype(dtype)))
 
 
 def _checked(x: Any, dim: int, dtype: Any) -> int:
