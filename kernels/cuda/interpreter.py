@@ -60,10 +60,9 @@ def simulate(kernel: Callable[..., None], grid: Dimensions, block: Dimensions, *
     source = getattr(kernel, "py_func", kernel)
     grid, block = _extent(grid), _extent(block)
     clock = _Clock()
-    names = inspect.signature(source).parameters
     operands = [
-        _Memory(f"{name}", value, clock, "given") if isinstance(value, np.ndarray) else _plain_number(value)
-        for name, value in zip(names, args, strict=True)
+        _Memory(name, value, clock, "given") if isinstance(value, np.ndarray) else _plain_number(value)
+        for name, value in inspect.signature(source).bind(*args).arguments.items()
     ]
     device = _Device(grid, block, clock)
     threads = _as_generators(source, device)

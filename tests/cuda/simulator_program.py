@@ -1,0 +1,40 @@
+"""A program, run under NUMBA_ENABLE_CUDASIM=1: the kernels in Numba's simulator and in the interpreter.
+
+Numba's simulator gives every CUDA thread a thread of the system and knows nothing of the interpreter, so two
+implementations of the execution model have to agree on these plans.
+"""
+
+import itertools
+
+import cuda_cases as cases
+import numpy as np
+from minipar.kernels.cuda import conv2d, interpreter
+from minipar.kernels.cuda.matmul import Tile, plan_matmul
+from minipar.kernels.cuda.plan import Plan
+from numba import cuda
+from numba.core import config
+
+
+def simulated(plan: Plan) -> np.ndarray:
+    plan.result.fill(np.nan)
+    # The simulator copies every array back, so it takes no read-only view.
+    args = [arg if isinstance(arg, int) or arg.flags.writeable else arg.copy() for arg in plan.args]
+    cuda.jit(plan.kernel.function)[plan.blocks, plan.kernel.threads](*args)
+    return plan.result.copy()
+
+
+def compare(plan: Plan) -> None:
+    by_numba = simulated(plan)
+    cases.assert_close(by_numba, interpreter.run(plan).astype(np.float64))
+    print("agree", plan.kernel.name, plan.kernel.dtype)
+
+
+assert config.ENABLE_CUDASIM
+for dtype, layout in itertools.product(("float32", "float64"), ("contiguous", "transposed")):
+    a, b = cases.matrix((2, 5, 7), dtype, layout, 1), cases.matrix((2, 7, 6), dtype, layout, 2)
+    compare(plan_matmul(a, b, Tile(4, 4, 2, 2, 2)))
+    case = cases.ConvCase(dtype, 1, 2, 5, 2, (4, 5), (3, 2), (2, 1), (1, 1), (1, 2))
+    x, w, bias, g = case.operands()
+    compare(conv2d.plan_conv2d_forward(x, w, bias, *case.geometry, 4))
+    compare(conv2d.plan_conv2d_grad_input(g, w, x.shape, *case.geometry, 4))
+    compare(conv2d.plan_conv2d_grad_weight(g, x, w.shape, *case.geometry, 4))
