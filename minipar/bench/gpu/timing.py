@@ -1,0 +1,106 @@
+"""Timing on a GPU.
+
+A sample is a number of calls, one right after the other, between two CUDA events on the current stream; so a call costs
+whichever is longer, its work on the device or its launch by the host. Samples of both sides alternate, and the operands
+rotate through copies that do not fit into the L2 cache together.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from time import perf_counter
+from typing import Any
+
+SAMPLES = 15
+SAMPLE_SECONDS = 5e-3
+CALLS = (1, 1000)  # calls of a sample, least and most
+WARM_UP = 3
+ROTATION_BYTES = 128 << 20
+COPIES = (2, 64)
+
+Call = Callable[..., Any]
+Stopwatch = Callable[[Callable[[], Any]], float]  # runs what it is given; the seconds that took
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median and minimum seconds a call of ours and of theirs, and the work of a call in floating-point operations."""
+
+    name: str
+    case: str
+    ours: float
+    theirs: float
+    ours_minimum: float
+    theirs_minimum: float
+    flop: float
+
+    @property
+    def ratio(self) -> float:
+        """Our speed as a share of theirs: above 1, ours is faster."""
+        return self.theirs / self.ours
+
+
+def event_stopwatch(work: Callable[[], Any]) -> float:
+    """Seconds between two CUDA events around `work` on the current stream."""
+    import cupy
+
+    start, end = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    work()
+    end.record()
+    end.synchronize()
+    return cupy.cuda.get_elapsed_time(start, end) * 1e-3
+
+
+def compare(
+    name: str, case: str, ours: Call, theirs: Call, operands: Sequence[tuple], flop: float, stopwatch: Stopwatch
+) -> Timing:
+    """Time two functions on the same operands, which are used in turn."""
+    sides = (ours, theirs)
+    rotation = cycle(operands)
+
+    def sample(side: Call, calls: int) -> float:
+        def work() -> None:
+            for _ in range(calls):
+                side(*next(rotation))
+
+        return stopwatch(work) / calls
+
+    counts = []
+    for side in sides:
+        estimate = [sample(side, 1) for _ in range(WARM_UP)][-1]
+        counts.append(max(CALLS[0], min(CALLS[1], int(SAMPLE_SECONDS / max(estimate, 1e-9)))))
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(SAMPLES):
+        for side, count, found in zip(sides, counts, seconds):
+            found.append(sample(side, count))
+    medians, minima = [statistics.median(found) for found in seconds], [min(found) for found in seconds]
+    return Timing(name, case, *medians, *minima, flop)
+
+
+def copies(nbytes: int) -> int:
+    """How many copies of operands of `nbytes` bytes to rotate through, so that the L2 cache does not hold them all."""
+    least, most = COPIES
+    return max(least, min(most, -(-ROTATION_BYTES // max(nbytes, 1))))
+
+
+def launch_overhead(
+    calls: Mapping[str, Callable[[], Any]],
+    synchronize: Callable[[], None],
+    launches: int = 10_000,
+    clock: Callable[[], float] = perf_counter,
+) -> dict[str, float]:
+    """Name → host seconds a launch, over many launches of tiny kernels one after the other."""
+    seconds = {}
+    for name, call in calls.items():
+        call()  # compiled and loaded before
+        synchronize()
+        start = clock()
+        for _ in range(launches):
+            call()
+        synchronize()
+        seconds[name] = (clock() - start) / launches
+    return seconds
