@@ -16,8 +16,8 @@ from .parameter import Parameter
 class Conv2d(Module):
     """Convolution of images (N, in_channels, H, W) with a window (kh, kw): output (N, out_channels, OH, OW).
 
-    OH = ⌊(H + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1, OW alike. Weight (out, in/groups, kh, kw) and bias (out,)
-    start uniform on ±1/√fan_in. `padding_mode` other than "zeros" raises NotImplementedError.
+    OH = ⌊(H + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1, OW alike. Weight (out, in/groups, kh, kw) and bias
+    (out,) start uniform on ±1/√fan_in. `padding_mode` other than "zeros" raises NotImplementedError.
     """
 
     def __init__(

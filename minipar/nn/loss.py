@@ -10,7 +10,7 @@ from .module import Module
 
 
 class MSELoss(Module):
-    """(input − target)², its mean over all elements ("mean"), its sum, or all of them ("none"). Shapes must be equal."""
+    """(input − target)², its mean over all elements ("mean"), its sum, or all ("none"). Shapes must be equal."""
 
     def __init__(self, size_average: None = None, reduce: None = None, reduction: str = "mean") -> None:
         super().__init__()

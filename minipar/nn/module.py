@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..backend import device as Device
 from ..backend import dtypes
-from ..tensor import RemovableHandle, Tensor, wrap
-from .parameter import Parameter
+from ..tape import set_grad_mode
+from ..tensor import RemovableHandle, Tensor, as_tensor
+from .parameter import Parameter, zero_grad
+
+
+class IncompatibleKeys(NamedTuple):
+    """What load_state_dict returns."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Module:
@@ -62,10 +72,10 @@ class Module:
                 raise AttributeError(f"call super().__init__() before assigning {name!r} to a Module")
             object.__setattr__(self, name, value)
         elif isinstance(value, Parameter):
-            self._forget(name)
+            self._forget(name, but=self._parameters)
             self.register_parameter(name, value)
         elif isinstance(value, Module):
-            self._forget(name)
+            self._forget(name, but=self._modules)
             self._modules[name] = value
         elif name in self._parameters:
             if value is not None:
@@ -74,9 +84,13 @@ class Module:
                     "to change its numbers use `with no_grad(): module.weight.copy_(x)`"
                 )
             self._parameters[name] = None
-        elif name in self._modules and value is None:
+        elif name in self._modules:
+            if value is not None:
+                raise TypeError(f"{name!r} is a module: assign a Module or None, not {type(value).__name__}")
             self._modules[name] = None
-        elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+        elif name in self._buffers:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(f"{name!r} is a buffer: assign a Tensor or None, not {type(value).__name__}")
             self._buffers[name] = value
         else:
             self._forget(name)
@@ -96,16 +110,12 @@ class Module:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
 
-    def _forget(self, name: str) -> bool:
-        """Remove `name` from wherever it is registered."""
+    def _forget(self, name: str, but: dict[str, Any] | None = None) -> bool:
+        """Remove `name` from wherever it is registered, `but` from one registry, where it keeps its place."""
         self._non_persistent.discard(name)
-        removed = [r.pop(name) for r in (self._parameters, self._buffers, self._modules) if name in r]
-        if removed:
-            return True
-        if name in self.__dict__:
-            object.__delattr__(self, name)
-            return True
-        return False
+        places = (self._parameters, self._buffers, self._modules, self.__dict__)
+        removed = [place.pop(name) for place in places if place is not but and name in place]
+        return bool(removed)
 
     def _check_name(self, name: str) -> None:
         if not isinstance(name, str) or not name or "." in name:
@@ -142,29 +152,38 @@ class Module:
 
     # ── walking the tree ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def named_modules(self, memo: set[Module] | None = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """(path, module) of this module and all inside it, each once."""
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(path, module) of this module and all inside it, each once unless not `remove_duplicate`."""
         memo = set() if memo is None else memo
         if self in memo:
             return
-        memo.add(self)
+        if remove_duplicate:
+            memo.add(self)
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        return ((name, module) for name, module in self._modules.items() if module is not None)
+        """(name, module) of the modules directly inside, each once."""
+        seen: set[Module] = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
 
     def children(self) -> Iterator[Module]:
         return (module for _, module in self.named_children())
 
     def _named(self, registry: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+        inside = self.named_modules(prefix=prefix, remove_duplicate=unique)
+        for path, module in inside if recurse else [(prefix, self)]:
             for name, value in getattr(module, registry).items():
                 if value is None or (unique and id(value) in seen):
                     continue
@@ -215,8 +234,9 @@ class Module:
     def train(self, mode: bool = True) -> Module:
         if not isinstance(mode, bool):
             raise ValueError(f"train expects a bool, not {mode!r}")
-        for module in self.modules():
-            object.__setattr__(module, "training", mode)
+        object.__setattr__(self, "training", mode)
+        for module in self.children():
+            module.train(mode)  # which a subclass may have overridden, to keep a part of it in eval mode
         return self
 
     def eval(self) -> Module:
@@ -228,11 +248,8 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for p in self.parameters():
-            if set_to_none:
-                p.grad = None
-            elif p.grad is not None:
-                p.grad = p.grad.detach().zero_()
+        """Forget all gradients (`p.grad` is None until the next backward), or fill them with zeros in place."""
+        zero_grad(self.parameters(), set_to_none)
 
     def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Module:
         """Move to a device and convert floating-point parameters and buffers to a dtype, in place: parameters stay
@@ -279,44 +296,46 @@ class Module:
 
     # ── state ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def state_dict(self, prefix: str = "") -> OrderedDict[str, Tensor]:
-        """Path → tensor of every parameter and persistent buffer, sharing memory with the module."""
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
+        """Path → tensor of every parameter and persistent buffer, sharing memory with the module.
+
+        The tensors are detached, or with `keep_vars` the parameters and buffers themselves.
+        """
         state: OrderedDict[str, Tensor] = OrderedDict()
-        for name, p in self._parameters.items():
-            if p is not None:
-                state[prefix + name] = p.detach()
-        for name, b in self._buffers.items():
-            if b is not None and name not in self._non_persistent:
-                state[prefix + name] = b.detach()
-        for name, module in self._modules.items():
-            if module is not None:
-                state.update(module.state_dict(f"{prefix}{name}."))
+        for path, module in self.named_modules(prefix=prefix.removesuffix("."), remove_duplicate=False):
+            own = {
+                **module._parameters,
+                **{k: b for k, b in module._buffers.items() if k not in module._non_persistent},
+            }
+            for name, tensor in own.items():
+                if tensor is not None:
+                    state[f"{path}.{name}" if path else name] = tensor if keep_vars else tensor.detach()
         return state
 
-    def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool = True) -> tuple[list[str], list[str]]:
-        """Copy the numbers of a state dict in. Returns (missing, unexpected) keys.
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy the numbers of a state dict (tensors or NumPy arrays) in. Returns the missing and the unexpected keys.
 
-        RuntimeError listing every wrong shape, and (if `strict`) every missing or unexpected key; then nothing is changed.
+        RuntimeError listing everything that is no tensor or of another shape, and (if `strict`) every missing or
+        unexpected key; then nothing is changed.
         """
-        own = self.state_dict()
-        missing = [k for k in own if k not in state_dict]
-        unexpected = [k for k in state_dict if k not in own]
-        problems = [
-            f"{k}: the checkpoint has shape {tuple(state_dict[k].shape)}, the model {own[k].shape}"
-            for k in own
-            if k in state_dict and tuple(state_dict[k].shape) != own[k].shape
-        ]
+        own = self.state_dict(keep_vars=True)
+        missing = [key for key in own if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in own]
+        found = {key: as_tensor(x) if isinstance(x, np.ndarray) else x for key, x in state_dict.items() if key in own}
+        problems = []
+        for key, source in found.items():
+            if not isinstance(source, Tensor):
+                problems.append(f"{key}: expected a tensor, got a {type(source).__name__}")
+            elif source.shape != own[key].shape:
+                problems.append(f"{key}: the checkpoint has shape {source.shape}, the model {own[key].shape}")
         if strict:
-            problems += [f"missing key {k!r}" for k in missing] + [f"unexpected key {k!r}" for k in unexpected]
+            problems += [f"missing key {key!r}" for key in missing] + [f"unexpected key {key!r}" for key in unexpected]
         if problems:
             raise RuntimeError(f"load_state_dict of {type(self).__name__}:\n  " + "\n  ".join(problems))
-        targets = dict(self._named("_parameters", "", True, False))
-        targets.update(self._named("_buffers", "", True, False))
-        for key in own:
-            if key in state_dict:
-                source = state_dict[key]
-                targets[key].detach().copy_(source if isinstance(source, Tensor) else wrap(source))
-        return missing, unexpected
+        with set_grad_mode(False):
+            for key, source in found.items():
+                own[key].copy_(source)
+        return IncompatibleKeys(missing, unexpected)
 
     # ── hooks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

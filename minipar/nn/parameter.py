@@ -1,39 +1,42 @@
 """Parameters, and the flat buffers they live in.
 
-An optimizer step, a gradient all-reduce and a checkpoint are each one pass over all parameters. So parameters of one dtype
-and device that are trained together share one flat array, and their gradients another, in reverse order of registration
-(the order in which backward finishes them):
+An optimizer step, a gradient all-reduce and a checkpoint are each one pass over all parameters. So parameters of one
+dtype and device that are trained together share one flat array, and their gradients another, in reverse order of
+registration (the order in which backward finishes them):
 
     buffer.data   [ fc.bias | fc.weight | conv.bias | conv.weight ]
     buffer.grad   [   ...   |    ...    |    ...    |     ...     ]      each slot seen by its Parameter as a view
 
 Flattening is storage only. `p.grad is None` means that the slot's gradient is not valid, whatever numbers lie there. A
-parameter whose array is replaced by one that does not fit its slot simply leaves the buffer.
+parameter whose array is replaced by one that does not fit its slot simply leaves the buffer. And nobody's numbers are
+replaced under their hands: a slot gets a new tenant only while no other tensor or array looks at it (`_watched`). A
+user who keeps a gradient, or the old `p.data`, keeps its numbers; the new ones are then stored elsewhere.
 """
 
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Iterable
+from sys import getrefcount
 from typing import Any
 
+import numpy as np
+
 from ..backend import device_of, namespace
-from ..tape import Value
+from ..tape import Value, set_grad_mode
 from ..tensor import Tensor, wrap
 
 
 class Parameter(Tensor):
     """A tensor that a Module registers as its own and an optimizer trains; it requires grad unless told otherwise."""
 
-    __slots__ = ("buffer", "slot", "_handed")
+    __slots__ = ("buffer", "slot")
 
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         array = data.array if isinstance(data, Tensor) else Tensor(data).array
         Value.__init__(self, array)
         self.buffer: FlatBuffer | None = None
         self.slot = 0
-        self._handed: weakref.ref | None = None  # the gradient tensor last handed out over the slot's memory
         self.requires_grad = requires_grad
 
     def in_buffer(self) -> bool:
@@ -41,8 +44,14 @@ class Parameter(Tensor):
         return self.buffer is not None and self.array is self.buffer.data_views[self.slot]
 
     def grad_in_buffer(self) -> bool:
-        """Is there a gradient, and does it lie in the buffer?"""
-        return self._grad is not None and self.in_buffer() and self._grad.array is self.buffer.grad_views[self.slot]
+        """Is there a gradient, and does it lie in the buffer, as the array does?"""
+        grad, buffer = self._grad, self.buffer
+        return (
+            grad is not None
+            and buffer is not None
+            and grad.array is buffer.grad_views[self.slot]
+            and self.array is buffer.data_views[self.slot]
+        )
 
     @property
     def data(self) -> Tensor:
@@ -50,79 +59,121 @@ class Parameter(Tensor):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        """Copied into the slot if shape, dtype and device are the same (PyTorch would share memory); else replaces it."""
+        """Copied into the slot if shape, dtype and device are the same (PyTorch would share memory); else replaces it.
+
+        Where somebody looks at the old numbers (`old = p.data; p.data = new; …; p.data = old`), they stay as they are.
+        """
         if not isinstance(value, Tensor):
             raise TypeError(f"data must be a Tensor, not {type(value).__name__}")
-        if self.in_buffer() and value.shape == self.shape and value.dtype == self.dtype and value.device == self.device:
+        fits = value.shape == self.shape and value.dtype == self.dtype and value.device == self.device
+        if fits and self.buffer is not None and self.in_buffer() and not _watched(self.buffer.data_views, self.slot, 1):
             self.array[...] = value.array
-            self.bump("data")
         else:
             self.array = value.array
             self.buffer = None
+        self.bump("data")
 
     def accumulate(self, grad: Any) -> None:
         """Add a finished gradient: the first since `.grad` was None is written into the slot."""
-        if self._grad is not None or isinstance(grad, Value) or not self.in_buffer():
+        buffer = self.buffer
+        if (
+            self._grad is not None
+            or isinstance(grad, Value)
+            or buffer is None
+            or not self.in_buffer()
+            or _watched(buffer.grad_views, self.slot, 0)
+        ):
             super().accumulate(grad)
             return
-        before = self._handed() if self._handed is not None else None
-        if before is not None:  # somebody kept the last gradient: it keeps its numbers
-            before.array = before.array.copy()
-        view = self.buffer.grad_views[self.slot]
+        view = buffer.grad_views[self.slot]
         view[...] = grad
         self._grad = wrap(view)
-        self._handed = weakref.ref(self._grad)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
     def __deepcopy__(self, memo: dict) -> Parameter:
-        copied = Parameter(wrap(self.array.copy()), self.tracked)
-        copied._grad = None if self._grad is None else wrap(self._grad.array.copy())
-        memo[id(self)] = copied
+        """A parameter of its own, without a gradient and outside any buffer."""
+        copied = memo[id(self)] = type(self)(wrap(self.array.copy()), self.tracked)
         return copied
 
     def __reduce__(self) -> Any:
-        return _rebuild_parameter, (wrap(self.array), self.tracked)
+        return _rebuild, (type(self), wrap(self.array), self.tracked)
 
 
-def _rebuild_parameter(data: Tensor, requires_grad: bool) -> Parameter:
-    return Parameter(data, requires_grad)
+def _rebuild(kind: type[Parameter], data: Tensor, requires_grad: bool) -> Parameter:
+    return kind(data, requires_grad)
 
 
 class FlatBuffer:
-    """One array of parameters and one of their gradients, with a view of each for every slot."""
+    """One array of parameters and one of their gradients, with a view of each for every slot.
+
+    Slot i holds elements spans[i][0]:spans[i][1]. To keep a reference to an entry of `data_views` or `grad_views`
+    is to look at it: its parameter then stores what is new elsewhere.
+    """
 
     def __init__(self, parameters: list[Parameter]) -> None:
         like = parameters[0].array
-        sizes = [math.prod(p.shape) for p in parameters]
-        ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-        self.spans = [(end - size, end) for size, end in zip(sizes, ends)]
+        self.spans, end = [], 0
+        for p in parameters:
+            start, end = end, end + math.prod(p.shape)
+            self.spans.append((start, end))
         xp = namespace(like)
-        self.data = xp.empty(ends[-1], like.dtype)
-        self.grad = xp.zeros(ends[-1], like.dtype)
-        self.data_views = [self.data[a:b].reshape(p.shape) for (a, b), p in zip(self.spans, parameters)]
-        self.grad_views = [self.grad[a:b].reshape(p.shape) for (a, b), p in zip(self.spans, parameters)]
+        self.data = xp.empty(end, like.dtype)
+        self.grad = xp.zeros(end, like.dtype)
+        self.data_views = [_view(self.data[a:b], p.shape) for (a, b), p in zip(self.spans, parameters)]
+        self.grad_views = [_view(self.grad[a:b], p.shape) for (a, b), p in zip(self.spans, parameters)]
         for slot, p in enumerate(parameters):
             self.data_views[slot][...] = p.array
             p.array = self.data_views[slot]
             p.buffer, p.slot = self, slot
-            if p._grad is not None and p._grad.node is None:
-                self.grad_views[slot][...] = p._grad.array
-                p._grad.array = self.grad_views[slot]
-                p._handed = weakref.ref(p._grad)
 
 
 def flatten(parameters: Iterable[Parameter]) -> list[FlatBuffer]:
     """Put parameters that are in no buffer into new ones, one a dtype, device and requires_grad; in reverse order.
 
-    Returns every buffer that holds one of `parameters`, in the order in which they are met. Calling it again changes nothing.
+    Returns every buffer that holds one of `parameters`, in the order in which they are met. Calling it again changes
+    nothing. A parameter whose memory somebody else looks at (a state dict that was kept, a NumPy array it was made of)
+    goes on sharing it, and so stays outside.
     """
     unique = list({id(p): p for p in parameters}.values())[::-1]
     homeless: dict[Any, list[Parameter]] = {}
     for p in unique:
-        if not p.in_buffer():
+        if not p.in_buffer() and not _shares_memory(p):
             homeless.setdefault((p.dtype, device_of(p.array), p.tracked), []).append(p)
     for group in homeless.values():
         FlatBuffer(group)
     return list({id(p.buffer): p.buffer for p in unique if p.buffer is not None}.values())
+
+
+def zero_grad(parameters: Iterable[Tensor], set_to_none: bool) -> None:
+    """Forget the gradients, or fill them with zeros in place."""
+    if set_to_none:
+        for p in parameters:
+            p.grad = None
+        return
+    with set_grad_mode(False):
+        for p in parameters:
+            if p.grad is not None:
+                p.grad.detach_().zero_()
+
+
+def _view(piece: Any, shape: tuple[int, ...]) -> Any:
+    """The piece in another shape, as an array that every view of it refers to (see `_watched`).
+
+    NumPy's views refer to the array that owns the memory, past all views in between, unless something that is no array
+    stands there: a memoryview. CuPy has no such thing, but can make an array without an owner.
+    """
+    if isinstance(piece, np.ndarray):
+        return np.asarray(memoryview(piece.reshape(shape)))  # type: ignore[arg-type]
+    return namespace(piece).ndarray(shape, piece.dtype, piece.data)
+
+
+def _watched(views: list[Any], slot: int, own: int) -> bool:
+    """Does anything refer to this slot's view, besides the list, this call and `own` more?"""
+    return getrefcount(views[slot]) > 2 + own
+
+
+def _shares_memory(p: Parameter) -> bool:
+    """Does anything besides `p` refer to p's array, or to the array that it is a view of?"""
+    return getrefcount(p.array) > 2 or (p.array.base is not None and getrefcount(p.array.base) > 2)

@@ -18,8 +18,8 @@ class RNN(Module):
     """The Elman network h_t = tanh(W_ih x_t + b_ih + W_hh h_{t−1} + b_hh), several layers deep, over a whole sequence.
 
     input (T, B, input_size), or (B, T, input_size) with `batch_first`, or (T, input_size) for one sequence; h0
-    (num_layers·directions, B, hidden_size), zeros if absent. Returns (output (T, B, directions·hidden_size), h_n like h0).
-    Parameters are named as in PyTorch: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, …_reverse; all start uniform
+    (num_layers·directions, B, hidden_size), zeros if absent. Returns output (T, B, directions·hidden_size), and h_n
+    like h0. Parameters are named as in PyTorch: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, …_reverse; all start uniform
     on ±1/√hidden_size. `dropout` other than 0 raises NotImplementedError.
     """
 
@@ -43,7 +43,8 @@ class RNN(Module):
             raise NotImplementedError("RNN: dropout between layers is not supported")
         if input_size < 1 or hidden_size < 1 or num_layers < 1:
             raise ValueError(
-                f"input_size, hidden_size and num_layers must be at least 1, got {input_size}, {hidden_size}, {num_layers}"
+                "input_size, hidden_size and num_layers must be at least 1, got "
+                f"{input_size}, {hidden_size}, {num_layers}"
             )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.nonlinearity, self.bias, self.batch_first = nonlinearity, bias, batch_first
@@ -52,7 +53,10 @@ class RNN(Module):
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * len(self.suffixes)
             for suffix in self.suffixes:
-                shapes = {"weight_ih": (hidden_size, width), "weight_hh": (hidden_size, hidden_size)}
+                shapes: dict[str, tuple[int, ...]] = {
+                    "weight_ih": (hidden_size, width),
+                    "weight_hh": (hidden_size, hidden_size),
+                }
                 if bias:
                     shapes |= {"bias_ih": (hidden_size,), "bias_hh": (hidden_size,)}
                 for name, shape in shapes.items():
@@ -64,9 +68,11 @@ class RNN(Module):
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
-    def _weights(self, layer: int, suffix: str) -> list[Parameter]:
-        names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
-        return [getattr(self, f"{name}_l{layer}{suffix}") for name in names]
+    def _weights(self, layer: int, suffix: str) -> dict[str, Parameter]:
+        names = {"w_ih": "weight_ih", "w_hh": "weight_hh"} | (
+            {"b_ih": "bias_ih", "b_hh": "bias_hh"} if self.bias else {}
+        )
+        return {short: getattr(self, f"{name}_l{layer}{suffix}") for short, name in names.items()}
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
@@ -86,7 +92,7 @@ class RNN(Module):
             for direction, suffix in enumerate(self.suffixes):
                 h0 = hx[layer * len(self.suffixes) + direction]
                 steps = x[::-1] if direction else x
-                h = recurrence(steps, h0, *self._weights(layer, suffix), nonlinearity=self.nonlinearity)
+                h = recurrence(steps, h0, **self._weights(layer, suffix), nonlinearity=self.nonlinearity)
                 last.append(h[-1])
                 directions.append(h[::-1] if direction else h)
             x = directions[0] if len(directions) == 1 else cat(directions, 2)

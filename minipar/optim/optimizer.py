@@ -1,0 +1,203 @@
+"""What all optimizers share: parameter groups, their state, and a step that goes run by run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..autograd import enable_grad
+from ..nn.parameter import FlatBuffer, Parameter, flatten, zero_grad
+from ..tensor import Tensor, wrap
+from .flat_state import STEP, FlatState
+from .runs import FlatRun, LoneRun, Plan
+
+
+class Optimizer:
+    """Base of all optimizers. A subclass says which state a step needs and how it updates one run.
+
+    `params` is an iterable of leaf tensors, or of dicts with "params" and options that differ from the `defaults`. They
+    are put into flat buffers (see nn.parameter). TypeError and ValueError for what cannot be optimized.
+    """
+
+    unsupported: tuple[str, ...] = ()  # options of PyTorch's that are there, but can only be off
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError("params must be an iterable of tensors or dicts, not a Tensor; for one parameter pass [p]")
+        self._check(defaults)
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self._forget_plans()
+        groups = _listed(params, "params")
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    # ── what a subclass defines ───────────────────────────────────────────────────────────────────────────────────
+
+    def _check(self, options: dict[str, Any]) -> None:
+        """ValueError for an impossible option of a group, NotImplementedError for one that is not supported."""
+        for name in self.unsupported:
+            if options.get(name):
+                raise NotImplementedError(f"{type(self).__name__}: {name}={options[name]!r} is not supported")
+
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The names of the state that a step of this group needs; "step" first if steps are counted."""
+        raise NotImplementedError
+
+    def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
+        """Step one run: change `run.data`, `run.moments` and `run.steps` in place."""
+        raise NotImplementedError
+
+    # ── stepping ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. Returns what `closure` (called first, if given) returns."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        changed_by = f"{type(self).__name__}.step"
+        for index, group in enumerate(self.param_groups):
+            for run in self._runs(index, group):
+                self._update(run, group)
+                run.finish(changed_by)
+        return loss
+
+    def _runs(self, index: int, group: dict[str, Any]) -> list[FlatRun | LoneRun]:
+        names, parameters = self._state_names(group), group["params"]
+        plan = self._plans.get(index)
+        if plan is None or not plan.holds(parameters, names, self.state):
+            plan = self._plans[index] = Plan(parameters, names, self.state, self._shelf)
+        return plan.runs
+
+    def _shelf(self, buffer: FlatBuffer) -> FlatState:
+        if buffer not in self._flat_states:
+            self._flat_states[buffer] = FlatState(buffer)
+        return self._flat_states[buffer]
+
+    def _forget_plans(self) -> None:
+        self._plans: dict[int, Plan] = {}  # by the group's number
+        self._flat_states: WeakKeyDictionary[FlatBuffer, FlatState] = WeakKeyDictionary()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients (`p.grad` is None until the next backward), or fill them with zeros in place."""
+        for group in self.param_groups:
+            zero_grad(group["params"], set_to_none)
+
+    # ── parameter groups ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Train more parameters: {"params": …} and whichever options differ from the defaults."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+        if "params" not in param_group:
+            raise KeyError("param_group needs an entry 'params': a parameter or a list of them")
+        given = param_group["params"]
+        parameters = [given] if isinstance(given, Tensor) else _listed(given, "the parameters of a group")
+        for p in parameters:
+            _check_parameter(p)
+        taken = [p for group in self.param_groups for p in group["params"]]
+        if len({id(p) for p in parameters}) < len(parameters):
+            raise ValueError("a parameter appears twice in one parameter group; pass each once")
+        if {id(p) for p in parameters} & {id(p) for p in taken}:
+            raise ValueError("some parameters appear in more than one parameter group; each belongs to one")
+        group = {**self.defaults, **param_group, "params": parameters}
+        self._check(group)
+        flatten(p for p in parameters if isinstance(p, Parameter))
+        self.param_groups.append(group)
+
+    # ── saving and loading ────────────────────────────────────────────────────────────────────────────────────────
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {number: {name: tensor}}, "param_groups": [{option: value, "params": [numbers]}]}, as in PyTorch.
+
+        Parameters are numbered through all groups. The tensors are the live ones: the next step changes them.
+        """
+        numbers = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        return {
+            "state": {numbers[p]: dict(entry) for p, entry in self.state.items() if p in numbers},
+            "param_groups": [
+                {**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[p] for p in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the options, and a copy of the state, of a state dict for the same groups of parameters.
+
+        State is cast to its parameter's dtype and device; steps stay float32. ValueError if the groups differ in number
+        or size, or hold an impossible option; then nothing is changed.
+        """
+        groups, saved = self.param_groups, state_dict["param_groups"]
+        if len(groups) != len(saved):
+            raise ValueError(f"the state dict has {len(saved)} parameter groups, this optimizer {len(groups)}")
+        for i, (group, other) in enumerate(zip(groups, saved)):
+            if len(group["params"]) != len(other["params"]):
+                raise ValueError(
+                    f"group {i} of the state dict has {len(other['params'])} parameters, of this optimizer "
+                    f"{len(group['params'])}"
+                )
+        new = [{**self.defaults, **other, "params": group["params"]} for group, other in zip(groups, saved)]
+        for group in new:
+            self._check(group)
+        by_number = {
+            number: p for group, other in zip(groups, saved) for number, p in zip(other["params"], group["params"])
+        }
+        state = {
+            by_number[number]: {name: _copied(name, value, by_number[number]) for name, value in entry.items()}
+            for number, entry in state_dict["state"].items()
+            if number in by_number
+        }
+        self.state = defaultdict(dict, state)
+        self.param_groups = new
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copy.deepcopy and pickle: not the plans and flat arrays, which the copy makes for itself."""
+        return {"defaults": self.defaults, "state": dict(self.state), "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, state=defaultdict(dict, state["state"]))
+        self._forget_plans()
+        for group in self.param_groups:
+            flatten(p for p in group["params"] if isinstance(p, Parameter))
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _listed(params: Any, what: str) -> list[Any]:
+    if isinstance(params, (set, frozenset)):
+        raise TypeError(f"{what} must be in an order that stays the same between runs: pass a list, not a set")
+    try:
+        return list(params)
+    except TypeError:
+        raise TypeError(f"{what} must be an iterable of tensors or dicts, not {type(params).__name__}") from None
+
+
+def _check_parameter(p: Any) -> None:
+    if isinstance(p, tuple):
+        raise NotImplementedError("optimizers over named_parameters() are not supported; pass model.parameters()")
+    if not isinstance(p, Tensor):
+        raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+    if not p.is_leaf:
+        raise ValueError(
+            "can't optimize a non-leaf Tensor (the result of an operation); optimize the tensors it was made from, "
+            "or x.detach().requires_grad_()"
+        )
+
+
+def _copied(name: str, value: Any, p: Tensor) -> Any:
+    """A loaded entry of the state as this optimizer's own; what is no tensor stays as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    copy = wrap(value.array.copy())
+    return copy.cpu() if name == STEP else copy.to(device=p.device, dtype=p.dtype)

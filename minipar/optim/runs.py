@@ -1,0 +1,136 @@
+"""What one optimizer step consists of: a few runs, each a stretch of memory that one kernel call updates.
+
+    buffer.data   [ fc.bias | fc.weight | conv.bias | conv.weight ]     all have gradients: one run
+    buffer.data   [ fc.bias | fc.weight | ///////// | conv.weight ]     conv.bias has none: two runs
+
+Working out the runs takes longer than a small step. So a Plan remembers them with the evidence that they rest on, and
+is asked before each step whether all of it is still so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from itertools import groupby
+from typing import Any
+
+from ..backend import namespace
+from ..nn.parameter import FlatBuffer, Parameter
+from ..tensor import Tensor
+from .flat_state import STEP, FlatState, settle
+
+State = MutableMapping[Tensor, dict[str, Any]]  # optimizer.state: of each parameter, name → tensor
+Shelf = Callable[[FlatBuffer], FlatState]  # where the state of a buffer's parameters lies
+
+
+class FlatRun:
+    """Neighbours in one buffer whose gradients lie in it too: views of both, and of their state."""
+
+    def __init__(self, parameters: list[Parameter], flat: FlatState, names: tuple[str, ...], fresh: bool) -> None:
+        buffer: FlatBuffer = parameters[0].buffer  # type: ignore[assignment]
+        first, last = parameters[0].slot, parameters[-1].slot
+        start, end = buffer.spans[first][0], buffer.spans[last][1]
+        self.parameters, self.fresh = parameters, fresh
+        self.data, self.grad = buffer.data[start:end], buffer.grad[start:end]
+        self.moments = [flat.arrays[name][start:end] for name in names if name != STEP]
+        self.steps: Any = flat.arrays[STEP][first : last + 1] if STEP in names else None
+
+    def finish(self, changed_by: str) -> None:
+        for p in self.parameters:
+            p.bump(changed_by)
+
+
+class LoneRun:
+    """One parameter that lies, or whose gradient lies, outside of any buffer. It is looked up again for each step."""
+
+    def __init__(self, p: Tensor, entry: dict[str, Any], names: tuple[str, ...], fresh: bool) -> None:
+        self.parameters, self.fresh = [p], fresh
+        self.moments = [entry[name].array.reshape(-1) for name in names if name != STEP]
+        self.steps: Any = entry[STEP].array.reshape(-1) if STEP in names else None
+
+    @property
+    def grad(self) -> Any:
+        (p,) = self.parameters
+        grad: Any = p.grad
+        if grad.shape != p.shape:
+            raise RuntimeError(f"the gradient has shape {tuple(grad.shape)}, its parameter {tuple(p.shape)}")
+        return namespace(p.array).ascontiguousarray(grad.array, p.dtype).reshape(-1)
+
+    @property
+    def data(self) -> Any:
+        """The parameter as one row: its own memory, or, of a transposed or sliced array, a copy to be put back."""
+        self.row = self.parameters[0].array.reshape(-1)
+        return self.row
+
+    def finish(self, changed_by: str) -> None:
+        (p,) = self.parameters
+        if not p.array.flags.c_contiguous:
+            p.array[...] = self.row.reshape(p.shape)
+        p.bump(changed_by)
+
+
+class Plan:
+    """The runs of one parameter group, and what must be unchanged for them to serve again."""
+
+    def __init__(self, parameters: list[Tensor], names: tuple[str, ...], state: State, shelf: Shelf) -> None:
+        self.names = names
+        self.seen = [(p, _situation(p)) for p in parameters]
+        self.held: list[tuple[Tensor, dict[str, Any], list[tuple[str, Tensor, Any]]]] = []
+        self.runs: list[FlatRun | LoneRun] = []
+        self.fresh = False  # does a parameter take its first step?
+        in_buffer: dict[FlatBuffer, list[Parameter]] = {}
+        for p, situation in self.seen:
+            if type(situation) is FlatBuffer:
+                in_buffer.setdefault(situation, []).append(p)  # type: ignore[arg-type]
+            elif situation is not None:
+                home = p.buffer if isinstance(p, Parameter) and p.in_buffer() else None
+                fresh, _ = self._age(p, state, None if home is None else shelf(home))
+                self.runs.append(LoneRun(p, state[p] if names else {}, names, fresh))
+        for buffer, members in in_buffer.items():
+            members.sort(key=lambda p: p.slot)
+            flat = shelf(buffer)
+            ages = [self._age(p, state, flat) for p in members]
+            # Neighbours of one age: along a stretch, slot and position grow together.
+            for (_, (fresh, _)), stretch in groupby(
+                range(len(members)),
+                lambda i: (members[i].slot - i, ages[i]),  # noqa: B023 - used at once
+            ):
+                self.runs.append(FlatRun([members[i] for i in stretch], flat, names, fresh))
+
+    def _age(self, p: Tensor, state: State, flat: FlatState | None) -> tuple[bool, float]:
+        """Settle the state of `p`. Is this its first step, and how many did it take? One kernel call has one answer."""
+        if not self.names:
+            return False, 0
+        entry = state[p]
+        fresh = settle(entry, self.names, p, flat)
+        self.fresh = self.fresh or fresh
+        self.held.append((p, entry, [(name, entry[name], entry[name].array) for name in self.names]))
+        return fresh, entry[STEP].item() if STEP in self.names else 0
+
+    def holds(self, parameters: list[Tensor], names: tuple[str, ...], state: State) -> bool:
+        """Is everything as it was when the plan was made?"""
+        if self.fresh or names != self.names or len(parameters) != len(self.seen):
+            return False
+        for p, (q, before) in zip(parameters, self.seen):
+            if p is not q:
+                return False
+            if type(before) is FlatBuffer:
+                if not (p.grad_in_buffer() and p.buffer is before):  # type: ignore[attr-defined]
+                    return False
+            elif _situation(p) != before:
+                return False
+        for p, entry, tensors in self.held:
+            if state.get(p) is not entry:
+                return False
+            for name, tensor, array in tensors:
+                if entry.get(name) is not tensor or tensor.array is not array:
+                    return False
+        return STEP not in names or all(len(set(run.steps.tolist())) == 1 for run in self.runs)
+
+
+def _situation(p: Tensor) -> Any:
+    """How a parameter can be stepped: not at all (None), within a run of its buffer, or alone (its shape and dtype)."""
+    if p.grad is None:
+        return None
+    if isinstance(p, Parameter) and p.grad_in_buffer():
+        return p.buffer
+    return p.shape, p.dtype
