@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from io import TextIOWrapper
 from mmap import mmap
 from multiprocessing.connection import Connection
 from typing import Any
@@ -30,6 +31,7 @@ def main() -> None:
     _leave_interrupts_to_the_caller()
     _die_with_the_caller(channel)
     faulthandler.enable()
+    _write_whole_lines()
     mark_as_rank()
     world = map_block(descriptors[1])
     os.close(descriptors[1])
@@ -60,6 +62,13 @@ def _load(descriptor: int) -> tuple[Any, ...]:
     with map_block(descriptor) as memory:
         os.close(descriptor)
         return cloudpickle.loads(memory)
+
+
+def _write_whole_lines() -> None:
+    """Show what a rank prints line by line, and its lines never mixed with another rank's."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def _leave_interrupts_to_the_caller() -> None:

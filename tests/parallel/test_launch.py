@@ -184,7 +184,7 @@ assert "__file__" in globals() or "-c" in sys.argv or not sys.argv[0] or sys.arg
 
 def run_python(arguments, **options):
     options = {"capture_output": True, "text": True, "timeout": 60, "check": True} | options
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}  # lines stay whole all the same
     return subprocess.run([sys.executable, "-W", "error", *arguments], env=environment, **options)
 
 
