@@ -82,7 +82,7 @@ def _operand(x: Array, batch: tuple[int, ...]) -> tuple[Array, int, int, bool]:
         x = xp.ascontiguousarray(x)
     line = _line_axis(x)
     x = xp.broadcast_to(x, batch + x.shape[-2:]).reshape(math.prod(batch), *x.shape[-2:])
-    strides = [stride // x.itemsize for stride in x.strides]
+    strides = [stride // x.itemsize if size > 1 else 0 for size, stride in zip(x.shape, x.strides)]
     extent = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, strides))
     check_size("an operand's memory", (extent,))
     memory = xp.lib.stride_tricks.as_strided(x, (extent,), (x.itemsize,))

@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 from minipar.kernels.reference import conv2d as reference
@@ -106,19 +107,23 @@ MATMUL_SHAPES = (
 )
 
 
-def matrix(shape: tuple[int, ...], dtype: str, layout: str, seed: int) -> np.ndarray:
-    """Random numbers of this shape, stored as ``layout`` says."""
-    rng = np.random.default_rng(seed)
+def matrix(shape: tuple[int, ...], dtype: str, layout: str, seed: int, xp: ModuleType = np) -> Any:
+    """Random numbers of this shape, an array of ``xp`` (NumPy or CuPy) stored as ``layout`` says."""
+
+    def stored(*shape: int) -> Any:
+        return xp.asarray(np.random.default_rng(seed).standard_normal(shape).astype(dtype))
+
+    *lines, n = shape
     if layout == "transposed":
-        return rng.standard_normal((*shape[:-2], shape[-1], shape[-2])).astype(dtype).swapaxes(-1, -2)
+        return stored(*lines[:-1], n, lines[-1]).swapaxes(-1, -2)
     if layout == "padded":  # the rows lie further apart than they are long
-        return rng.standard_normal((*shape[:-1], shape[-1] + 3)).astype(dtype)[..., : shape[-1]]
+        return stored(*lines, n + 3)[..., :n]
     if layout == "strided":
-        return rng.standard_normal((*shape[:-1], shape[-1] * 2)).astype(dtype)[..., ::2]
+        return stored(*lines, n * 2)[..., ::2]
     if layout == "reversed":
-        return rng.standard_normal(shape).astype(dtype)[..., ::-1, :]
+        return stored(*shape)[..., ::-1, :]
     assert layout == "contiguous"
-    return rng.standard_normal(shape).astype(dtype)
+    return stored(*shape)
 
 
 LAYOUTS = ("contiguous", "transposed", "padded", "strided", "reversed")

@@ -1,0 +1,68 @@
+"""The host functions on a real GPU, against float64 on the CPU. Skipped by name where there is none."""
+
+import itertools
+
+import cuda_cases as cases
+import numpy as np
+import pytest
+from minipar.kernels.cuda import conv2d, detect
+from minipar.kernels.cuda.matmul import matmul
+
+usable, reason = detect.status()
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=reason)]
+
+
+@pytest.fixture
+def cupy():
+    import cupy
+
+    return cupy
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shapes", [*cases.MATMUL_SHAPES, ((300, 131), (131, 270)), ((7, 65, 33), (33, 129))], ids=str)
+def test_matmul_on_the_gpu(shapes, dtype, cupy):
+    a, b = (cases.matrix(shape, dtype, "contiguous", seed) for seed, shape in enumerate(shapes))
+    c = matmul(cupy.asarray(a), cupy.asarray(b))
+    cases.assert_close(c.get(), a.astype(np.float64) @ b.astype(np.float64))
+
+
+@pytest.mark.parametrize("layouts", list(itertools.product(cases.LAYOUTS, cases.LAYOUTS)), ids="-".join)
+def test_matmul_of_every_layout_on_the_gpu(layouts, cupy):
+    # The same views as over NumPy, made on the device: a copy to the GPU would make them contiguous.
+    a, b = (
+        cases.matrix(shape, "float32", layout, 0, cupy) for shape, layout in zip(((2, 70, 33), (2, 33, 65)), layouts)
+    )
+    cases.assert_close(matmul(a, b).get(), a.get().astype(np.float64) @ b.get().astype(np.float64))
+
+
+@pytest.mark.parametrize("case", cases.conv_cases(), ids=lambda case: "-".join(map(str, case)).replace(" ", ""))
+def test_conv2d_on_the_gpu(case, cupy):
+    x, w, bias, g = case.operands()
+    dx, dw, db, dg = map(cupy.asarray, (x, w, bias, g))
+    y = conv2d.conv2d_forward(dx, dw, db, *case.geometry)
+    cases.assert_close(y.get(), cases.expected_forward(case, x, w, bias))
+    grad_input = conv2d.conv2d_grad_input(dg, dw, x.shape, *case.geometry)
+    cases.assert_close(grad_input.get(), cases.expected_grad_input(case, g, w, x.shape))
+    grad_weight = conv2d.conv2d_grad_weight(dg, dx, w.shape, *case.geometry)
+    cases.assert_close(grad_weight.get(), cases.expected_grad_weight(case, g, x, w.shape))
+
+
+def test_a_layer_of_real_size_has_the_same_bits_twice_on_the_gpu(cupy):
+    case = cases.ConvCase("float32", 16, 32, 48, 1, (28, 28), (3, 3), (1, 1), (1, 1), (1, 1))
+    x, w, _, g = case.operands()
+    first, second = (
+        conv2d.conv2d_grad_weight(cupy.asarray(g), cupy.asarray(x), w.shape, *case.geometry).get() for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+    cases.assert_close(first, cases.expected_grad_weight(case, g, x, w.shape))
+
+
+def test_kernels_run_on_the_current_stream_of_the_gpu(cupy):
+    a = cupy.ones((512, 512), cupy.float32)
+    stream = cupy.cuda.Stream(non_blocking=True)
+    stream.wait_event(cupy.cuda.get_current_stream().record())
+    with stream:
+        c = matmul(matmul(a, a), a)
+    stream.synchronize()
+    assert (c == 512.0 * 512.0).all()

@@ -1,0 +1,227 @@
+"""The way from a host function to a launch, with a stand-in for CuPy whose kernels run in the interpreter."""
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cuda_cases as cases
+import numpy as np
+import pytest
+from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, interpreter, launcher
+from minipar.kernels.cuda.matmul import DEFAULT_TILE, Tile, matmul, matmul_kernel
+from minipar.kernels.cuda.plan import Kernel
+
+FLOAT32 = np.dtype(np.float32)
+KERNEL = matmul_kernel(FLOAT32, DEFAULT_TILE, False, False)
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch):
+    """An empty cubin cache of this test's own."""
+    monkeypatch.setenv("MINIPAR_CACHE", str(tmp_path / "cache"))
+    cubin_cache._folder.cache_clear()
+    launcher._loaded.cache_clear()
+    yield tmp_path / "cache" / "cuda"
+    cubin_cache._folder.cache_clear()
+    launcher._loaded.cache_clear()
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The (kernel, capability) pairs that the compiler, replaced, was asked for."""
+    asked = []
+
+    def build(kernel, capability):
+        asked.append((kernel, capability))
+        return SimpleNamespace(code=b"cubin of " + kernel.name.encode())
+
+    monkeypatch.setattr(compiler, "build", build)
+    return asked
+
+
+class Device:
+    """CuPy's Device: an id, a compute capability, and the context that makes it current."""
+
+    current = 0
+
+    def __init__(self, id):
+        self.id, self.compute_capability = id, ("90", "120")[id]
+
+    def __eq__(self, other):
+        return self.id == other.id
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"<CUDA Device {self.id}>"
+
+    def __enter__(self):
+        self.before, Device.current = Device.current, self.id
+
+    def __exit__(self, *_):
+        Device.current = self.before
+
+
+class Array(np.ndarray):
+    """A NumPy array that says it is on a GPU."""
+
+    id = 0
+
+    def __array_finalize__(self, parent):
+        self.id = getattr(parent, "id", 0)
+
+    @property
+    def device(self):
+        return Device(self.id)
+
+
+def on_gpu(array: np.ndarray, id: int = 0) -> Array:
+    array = array.view(Array)
+    array.id = id
+    return array
+
+
+@pytest.fixture
+def launches(monkeypatch, built):
+    """Stands in for CuPy and lists (device, file, kernel, grid, block, args) of every launch."""
+    log = []
+
+    class RawModule:
+        def __init__(self, path):
+            self.path = path
+            assert Path(path).read_bytes()
+
+        def get_function(self, name):
+            (kernel,) = {kernel for kernel, _ in built if kernel.name == name}
+
+            def launch(grid, block, args):
+                log.append((Device.current, self.path, name, grid, block, args))
+                interpreter.simulate(kernel.function, grid, block, *args)
+
+            return launch
+
+    cupy = SimpleNamespace(ndarray=Array, RawModule=RawModule, cuda=SimpleNamespace(Device=Device))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    return log
+
+
+def test_matmul_reaches_its_kernel_on_the_device_of_its_operands(launches, built):
+    a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((3, 4), np.float32)
+    c = matmul(on_gpu(a, 1), on_gpu(b, 1))
+    np.testing.assert_array_equal(c, a @ b)
+    ((device, file, name, grid, block, args),) = launches
+    assert (device, name, grid, block) == (1, "matmul", (1,), (256,))
+    assert built == [(KERNEL, (12, 0))]
+    assert Path(file).name.startswith("matmul-float32-sm_120-")
+    assert [type(arg) for arg in args[3:]] == [np.int32] * 7
+    assert Device.current == 0
+
+
+def test_conv2d_reaches_its_kernels(launches, built):
+    case = cases.ConvCase("float32", 1, 2, 3, 1, (4, 3), (2, 2), (1, 1), (1, 0), (1, 1))
+    x, w, bias, g = map(on_gpu, case.operands())
+    cases.assert_close(conv2d.conv2d_forward(x, w, bias, *case.geometry), cases.expected_forward(case, x, w, bias))
+    dx = conv2d.conv2d_grad_input(g, w, x.shape, *case.geometry)
+    cases.assert_close(dx, cases.expected_grad_input(case, g, w, x.shape))
+    dw = conv2d.conv2d_grad_weight(g, x, w.shape, *case.geometry)
+    cases.assert_close(dw, cases.expected_grad_weight(case, g, x, w.shape))
+    assert [launch[2] for launch in launches] == ["conv2d_forward", "conv2d_grad_input", "conv2d_grad_weight"]
+    assert [capability for _, capability in built] == [(9, 0)] * 3
+
+
+def test_an_empty_result_launches_nothing(launches, built):
+    assert matmul(on_gpu(np.ones((0, 3), np.float32)), on_gpu(np.ones((3, 2), np.float32))).shape == (0, 2)
+    assert not launches
+    assert not built
+
+
+def test_arrays_of_another_device_or_library_are_refused(launches):
+    a = np.ones((2, 2), np.float32)
+    with pytest.raises(ValueError, match="b must be on the device of a, <CUDA Device 0>, got <CUDA Device 1>"):
+        matmul(on_gpu(a), on_gpu(a, 1))
+    with pytest.raises(TypeError, match="take CuPy arrays, got ndarray"):
+        matmul(a, a)
+
+
+def test_a_kernel_is_compiled_once_and_its_file_appears_whole(built, cache_folder):
+    file = cubin_cache.cubin_file(KERNEL, (9, 0))
+    assert file.read_bytes() == b"cubin of matmul"
+    assert cubin_cache.cubin_file(KERNEL, (9, 0)) == file
+    assert len(built) == 1
+    assert list(cache_folder.iterdir()) == [file]
+
+
+def test_a_compilation_that_fails_leaves_nothing(monkeypatch, cache_folder):
+    def fail(kernel, capability):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(compiler, "build", fail)
+    with pytest.raises(RuntimeError, match="no compiler"):
+        cubin_cache.cubin_file(KERNEL, (9, 0))
+    assert not list(cache_folder.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(built, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MINIPAR_CACHE", str(tmp_path / "file"))
+    file = cubin_cache.cubin_file(KERNEL, (9, 0))
+    assert file.read_bytes() == b"cubin of matmul"
+    assert tmp_path not in file.parents
+
+
+def test_the_cache_key_names_everything_that_decides_the_code(monkeypatch):
+    def name(dtype=np.float32, tile=DEFAULT_TILE, transposed=False, capability=(9, 0)):
+        return cubin_cache.cubin_name(matmul_kernel(np.dtype(dtype), tile, transposed, False), capability)
+
+    names = [name(), name(np.float64), name(tile=Tile(16, 16, 4, 2, 2)), name(transposed=True), name(capability=(8, 0))]
+    names.append(cubin_cache.cubin_name(conv2d.forward_kernel(FLOAT32, 256), (9, 0)))
+    names.append(cubin_cache.cubin_name(conv2d.forward_kernel(FLOAT32, 128), (9, 0)))
+    monkeypatch.setattr(compiler, "_version", lambda package: "9.9" if package == "nvidia-nvvm" else "1")
+    names.append(name())
+    monkeypatch.setattr(conv2d, "CHANNELS", 8)
+    names.append(cubin_cache.cubin_name(conv2d.forward_kernel(FLOAT32, 256), (9, 0)))
+    assert len(set(names)) == len(names)
+    matmul_kernel.cache_clear()
+    assert name() == names[7]
+
+
+def test_the_cache_key_refuses_what_it_cannot_tell_apart():
+    def helper(x):
+        return x
+
+    def kernel(x):
+        x[0] = helper(x[0])
+
+    with pytest.raises(TypeError, match="not helper="):
+        compiler.identity(Kernel(kernel, FLOAT32, 1, 32), (9, 0))
+
+
+def test_status_says_how_to_install_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    usable, reason = detect.status()
+    assert not usable
+    assert re.fullmatch(r'.*cupy.*: pip install "minipar\[gpu\]"', reason)
+
+
+def test_status_says_why_cupy_sees_no_gpu(monkeypatch):
+    def no_driver():
+        raise RuntimeError("cudaErrorInsufficientDriver:\n too old")
+
+    runtime = SimpleNamespace(getDeviceCount=no_driver)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False, runtime=runtime))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    assert "cudaErrorInsufficientDriver: too old" in detect.status()[1]
+    runtime.getDeviceCount = lambda: 0
+    assert detect.status() == (False, "cupy finds no CUDA device (the driver counts 0)")
+    cupy.cuda = None
+    usable, reason = detect.status()
+    assert not usable
+    assert "AttributeError" in reason
+
+
+def test_status_looks_for_the_compiler_too(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True)))
+    assert detect.status() == detect.compiler_status()
+    monkeypatch.setattr(detect, "find_spec", lambda name: None)
+    assert detect.status() == (False, 'the CUDA kernels need numba-cuda: pip install "minipar[gpu]"')
