@@ -197,9 +197,9 @@ TASKS = {
         totals=hits,
         metric=accuracy,
         optimizer=optim.Adam,
-        epochs=12,
+        epochs=15,
         batch_size=64,
-        lr=2e-3,
+        lr=1e-3,
         unit="images",
     ),
     "digits": Task(
