@@ -19,8 +19,8 @@ class RNN(Module):
 
     input (T, B, input_size), or (B, T, input_size) with `batch_first`, or (T, input_size) for one sequence; h0
     (num_layers·directions, B, hidden_size), zeros if absent. Returns output (T, B, directions·hidden_size), and h_n
-    like h0. Parameters are named as in PyTorch: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, …_reverse; all start uniform
-    on ±1/√hidden_size. `dropout` other than 0 raises NotImplementedError.
+    like h0. Parameters are named as in PyTorch: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, …_reverse; all
+    start uniform on ±1/√hidden_size. `dropout` other than 0 raises NotImplementedError.
     """
 
     def __init__(
