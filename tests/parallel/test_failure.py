@@ -210,6 +210,19 @@ def test_death(die, exitcode, words, clock):
     assert str(error) == f"rank 1 {words}, while it was running user code after barrier #1"
 
 
+def test_survivors_of_a_death_stop_waiting(tmp_path):
+    def work(comm):
+        if comm.rank == 1:
+            os._exit(3)
+        try:
+            comm.barrier()
+        except parallel.PeerFailedError as error:
+            (tmp_path / "noticed").write_text(str(error))
+
+    assert failure_of(work).rank == 1
+    assert (tmp_path / "noticed").read_text() == "rank 1 has failed, while rank 0 was in barrier #1"
+
+
 def test_death_inside_a_call():
     def work(comm):
         pids = np.zeros(2, np.int64)
