@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 BACKENDS = ("process", "thread")
+GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
 
 _this_thread = threading.local()
 

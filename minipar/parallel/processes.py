@@ -29,13 +29,11 @@ from .comm.board import Activity, Board
 from .comm.process import nbytes
 from .comm.shared_memory import create_block, map_block
 from .errors import Failure
+from .launch import GRACE
 
-GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
 EXIT_LIMIT = 5.0  # seconds that a worker has to leave after its result has come (exit handlers, threads still running)
 START_LIMIT = 120.0  # seconds that a worker has to import NumPy and minipar and to load its function
-_POLL = (
-    0.1  # seconds between two looks at processes: a worker's forked child would keep its socket open after its death
-)
+_POLL = 0.1  # seconds between two looks at processes: a child that a worker has forked keeps the dead worker's socket
 
 _BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.worker import main; main()"
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -79,8 +77,7 @@ class Worker:
         return self.process.poll() is not None and not self.channel.poll()
 
     def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        self.process.kill()  # does nothing to a process that has ended
         self.process.wait()
         self.channel.close()
 
@@ -130,8 +127,7 @@ class Crew:
     def end(self) -> None:
         """Leave no process behind. Kill all before waiting for any: a half-dead crew would only get in its own way."""
         for worker in self._workers:
-            if worker.process.poll() is None:
-                worker.process.kill()
+            worker.process.kill()
         for worker in self._workers:
             worker.end()
 

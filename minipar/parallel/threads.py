@@ -8,9 +8,8 @@ from typing import Any
 from . import errors
 from .comm.thread import ThreadCommunicator, ThreadWorld
 from .errors import Failure
-from .launch import mark_as_rank
+from .launch import GRACE, mark_as_rank
 
-GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
 _POLL = 0.05  # seconds
 
 
