@@ -74,9 +74,6 @@ class Module:
         elif isinstance(value, Parameter):
             self._forget(name, but=self._parameters)
             self.register_parameter(name, value)
-        elif isinstance(value, Module):
-            self._forget(name, but=self._modules)
-            self._modules[name] = value
         elif name in self._parameters:
             if value is not None:
                 raise TypeError(
@@ -84,6 +81,9 @@ class Module:
                     "to change its numbers use `with no_grad(): module.weight.copy_(x)`"
                 )
             self._parameters[name] = None
+        elif isinstance(value, Module):
+            self._forget(name, but=self._modules)
+            self._modules[name] = value
         elif name in self._modules:
             if value is not None:
                 raise TypeError(f"{name!r} is a module: assign a Module or None, not {type(value).__name__}")
