@@ -87,11 +87,9 @@ def test_conv2d_forward_and_gradients(case):
 
 
 @pytest.mark.slow
-def test_conv2d_forward_and_gradients_of_every_combination():
-    for row in itertools.product(*cases.CONV_CHOICES.values()):
-        case = cases.ConvCase(*row)
-        if all(d * (k - 1) < n + 2 * p for d, k, n, p in zip(case.dilation, case.kernel, case.size, case.padding)):
-            check_conv2d(case)
+def test_conv2d_forward_and_gradients_of_every_geometry():
+    for row in itertools.product(("float32",), (2,), (3,), (5,), *list(cases.CONV_CHOICES.values())[4:]):
+        check_conv2d(cases.ConvCase(*row))
 
 
 def test_conv2d_without_bias_without_images_and_of_any_strides():
