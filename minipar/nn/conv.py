@@ -39,8 +39,12 @@ class Conv2d(Module):
             raise NotImplementedError(f"Conv2d: padding_mode {padding_mode!r} is not supported, only 'zeros'")
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
+        if isinstance(padding, str) and padding not in ("valid", "same"):
+            raise ValueError(f"padding must be 'valid', 'same', an int or a pair, not {padding!r}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
+        if padding == "same" and self.stride != (1, 1):
+            raise ValueError(f"padding='same' needs stride 1, got {stride}")
         self.padding = padding if isinstance(padding, str) else pair(padding, "padding", 0)
         self.dilation = pair(dilation, "dilation", 1)
         shape = (out_channels, in_channels // groups, *self.kernel_size)

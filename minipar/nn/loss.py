@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..ops.loss import check_reduction, cross_entropy, mse_loss
 from ..tensor import Tensor
 from .module import Module
@@ -37,14 +35,14 @@ class CrossEntropyLoss(Module):
     ) -> None:
         super().__init__()
         check_reduction(reduction)
+        if size_average is not None or reduce is not None:
+            raise NotImplementedError(
+                "CrossEntropyLoss: size_average and reduce were replaced by reduction=; pass that"
+            )
+        if label_smoothing:
+            raise NotImplementedError("CrossEntropyLoss: label_smoothing is not supported")
         self.register_buffer("weight", weight)
-        self.options: dict[str, Any] = {
-            "size_average": size_average,
-            "ignore_index": ignore_index,
-            "reduce": reduce,
-            "reduction": reduction,
-            "label_smoothing": label_smoothing,
-        }
+        self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return cross_entropy(input, target, self.weight, **self.options)
+        return cross_entropy(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)

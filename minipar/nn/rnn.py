@@ -103,12 +103,8 @@ class RNN(Module):
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
-        for name, default in (
-            ("num_layers", 1),
-            ("nonlinearity", "tanh"),
-            ("batch_first", False),
-            ("bidirectional", False),
-        ):
+        defaults = (("num_layers", 1), ("bias", True), ("batch_first", False), ("bidirectional", False))
+        for name, default in defaults:
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)!r}"
         return text
