@@ -1,4 +1,4 @@
-"""What the notebooks promise beyond running (`pytest --nbmake notebooks` does that): clean files, solutions that hold."""
+"""What notebooks promise beyond running (which `pytest --nbmake notebooks` checks): clean files, true solutions."""
 
 import json
 import os

@@ -49,7 +49,8 @@ class Graph(Picture):
     def __repr__(self) -> str:
         return tree(self.boxes)
 
-    def svg(self) -> str:
+    def svg(self, legend: bool = True) -> str:
+        """The picture; `legend` says whether the scale of the gradients' colours is drawn below it."""
         cards = [_Card(box) for box in self.boxes]
         edges = [(source, target) for target, box in enumerate(self.boxes) for source in box.inputs]
         rightwards = True
@@ -64,11 +65,12 @@ class Graph(Picture):
             x, y = (along, across) if rightwards else (across, along)
             parts.append(card.drawn(x - card.width / 2, y - card.height / 2, colours))
         width, height = (layout.length, layout.breadth) if rightwards else (layout.breadth, layout.length)
-        legend = [] if colours.reach is None else [colours.legend(0, height + 14)]
-        width = max(width, colours.LEGEND_WIDTH if legend else 0)
-        moved = element("g", "\n".join(parts + legend), transform=f"translate({MARGIN:g} {MARGIN:g})")
+        if legend and colours.reach is not None:
+            parts.append(colours.legend(0, height + 14))
+            width, height = max(width, colours.LEGEND_WIDTH), height + LEGEND
+        moved = element("g", "\n".join(parts), transform=f"translate({MARGIN:g} {MARGIN:g})")
         label = f"computation graph of {self.boxes[0].title}"
-        return document(width + 2 * MARGIN, height + 2 * MARGIN + (LEGEND if legend else 0), [moved], label)
+        return document(width + 2 * MARGIN, height + 2 * MARGIN, [moved], label)
 
 
 class _Card:
