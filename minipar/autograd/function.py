@@ -103,8 +103,9 @@ class FunctionNode(Op):
         for place, index in self.own.items():
             alias = unpacked[place]
             unpacked[place] = tape.new_value(alias.array)
-            unpacked[place].tracked, unpacked[place].node, unpacked[place].index = True, self, index
             unpacked[place].version = alias.version
+            if alias.is_floating_point():
+                unpacked[place].tracked, unpacked[place].node, unpacked[place].index = True, self, index
         return unpacked
 
     def pull(self, grad: Any, create_graph: bool) -> list[Any]:

@@ -89,7 +89,7 @@ class SetItem(Indexed):
 
     def forward(self, x, value):
         self.value_shape = value.shape
-        y = x.copy()
+        y = namespace(x).array(x)  # a copy, also of a NumPy scalar
         y[self.index] = value
         return y
 

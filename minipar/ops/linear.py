@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Any
 
@@ -25,9 +26,9 @@ class Linear(Fat):
 
     def vjp(self, g, x, weight):
         matmul = kernel("matmul", g)
-        rows = g.reshape(-1, g.shape[-1])
+        rows = _rows(g)
         dx = matmul(g, weight) if self.needs[0] else None
-        dw = matmul(rows.T, x.reshape(-1, x.shape[-1])) if self.needs[1] else None
+        dw = matmul(rows.T, _rows(x)) if self.needs[1] else None
         if len(self.needs) == 2:
             return dx, dw
         return dx, dw, rows.sum(0) if self.needs[2] else None
@@ -35,6 +36,10 @@ class Linear(Fat):
     def composite(self, x, weight, bias=None):
         y = matmul(x, transpose(weight, 0, 1))
         return y if bias is None else y + bias
+
+
+def _rows(x: Any) -> Any:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:

@@ -17,6 +17,7 @@ from .arithmetic import div
 from .index import plain
 from .op import Fat, Op, promoted
 from .reduce import added_up
+from .select import where
 from .shape import expand, permute, reshape
 from .softmax import log_softmax
 
@@ -104,6 +105,7 @@ class CrossEntropy(Fat):
         return losses
 
     def vjp(self, g, target):
+        g = where(target != self.ignored, g, 0.0)  # 0 also if the mean of nothing made g NaN
         return kernel("cross_entropy_backward", g)(g, self.aux, target, self.weight, self.ignored)
 
     def composite(self, logits, target):
@@ -112,8 +114,8 @@ class CrossEntropy(Fat):
         kept = target != self.ignored
         safe = xp.where(kept, target, 0)
         picked = log_softmax(logits, 1)[xp.arange(len(safe)), safe]
-        scale = kept if self.weight is None else kept * self.weight[safe]
-        return picked * -scale.astype(logits.dtype)
+        scaled = picked if self.weight is None else picked * self.weight[safe].astype(logits.dtype)
+        return where(kept, -scaled, 0.0)
 
 
 def cross_entropy(
@@ -137,20 +139,20 @@ def cross_entropy(
             raise NotImplementedError(f"cross_entropy: {name} was replaced by reduction=; pass that")
     if label_smoothing:
         raise NotImplementedError("cross_entropy: label_smoothing is not supported")
-    where = plain(target)
-    if where.dtype.kind == "f":
+    numbers = plain(target)
+    if numbers.dtype.kind == "f":
         raise NotImplementedError("cross_entropy: class probabilities as target are not supported; pass class numbers")
-    if where.dtype.kind not in "iu":
-        raise RuntimeError(f"cross_entropy: target must hold class numbers (int64), not {where.dtype.name}")
-    if not len(x.shape) or tuple(where.shape) != (x.shape[:1] + x.shape[2:] if len(x.shape) > 1 else ()):
+    if numbers.dtype.kind not in "iu":
+        raise RuntimeError(f"cross_entropy: target must hold class numbers (int64), not {numbers.dtype.name}")
+    if not len(x.shape) or tuple(numbers.shape) != (x.shape[:1] + x.shape[2:] if len(x.shape) > 1 else ()):
         raise RuntimeError(
             f"cross_entropy: input (N, C, …) needs target (N, …), got input of shape {tuple(x.shape)} and target of "
-            f"shape {tuple(where.shape)}"
+            f"shape {tuple(numbers.shape)}"
         )
     classes = x.shape[1] if len(x.shape) > 1 else x.shape[0]
-    counted = where != ignore_index
-    if bool(((where < 0) | (where >= classes))[counted].any()):
-        raise IndexError(f"cross_entropy: class numbers must be in [0, {classes}), got {int(where[counted].max())}")
+    counted = numbers != ignore_index
+    if bool(((numbers < 0) | (numbers >= classes))[counted].any()):
+        raise IndexError(f"cross_entropy: class numbers must be in [0, {classes}), got {int(numbers[counted].max())}")
     if getattr(weight, "tracked", False):
         raise NotImplementedError("cross_entropy: weight cannot require a gradient; pass weight.detach()")
     weights = plain(weight)
@@ -158,8 +160,8 @@ def cross_entropy(
         raise RuntimeError(f"cross_entropy: weight must have shape ({classes},), not {tuple(weights.shape)}")
     losses = CrossEntropy(weights, ignore_index)(_by_class(x, classes), reshape(target, (-1,)))
     if reduction == "none":
-        return reshape(losses, where.shape)
-    total = float(counted.sum() if weights is None else weights[where[counted]].sum())
+        return reshape(losses, numbers.shape)
+    total = float(counted.sum() if weights is None else weights[numbers[counted]].sum())
     return reduced(losses, reduction, total)
 
 

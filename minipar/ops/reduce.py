@@ -108,7 +108,7 @@ class LogSumExp(_Reduce):
     def forward(self, x):
         self.source = x.shape
         xp = namespace(x)
-        top = x.max(self.dims, keepdims=True)
+        top = x.max(self.dims, keepdims=True) if x.size else x.dtype.type(0)
         top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
         with quiet():
             y = xp.log(xp.exp(x - top).sum(self.dims, keepdims=True)) + top

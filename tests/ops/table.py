@@ -1,0 +1,42 @@
+"""The table: every differentiable operation, in every form that its code distinguishes."""
+
+from __future__ import annotations
+
+import minipar
+from minipar.ops.op import Op
+from tests.ops.case import Case
+from tests.ops.cases_arrange import ARRANGE
+from tests.ops.cases_layers import LAYERS
+from tests.ops.cases_pointwise import POINTWISE
+
+TABLE: list[Case] = POINTWISE + ARRANGE + LAYERS
+
+# Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
+UNDIFFERENTIABLE = [
+    *[(relation, lambda m, a, b, relation=relation: getattr(a, f"__{relation}__")(b))
+      for relation in ("lt", "le", "eq", "ne", "gt", "ge")],
+    ("and", lambda m, a, b: (a > 0) & (b > 0)),
+    ("or", lambda m, a, b: (a > 0) | (b > 0)),
+    ("xor", lambda m, a, b: (a > 0) ^ (b > 0)),
+    ("and of integers", lambda m, a, b: a.long() & 3),
+    ("invert", lambda m, a, b: ~(a > 0)),
+    ("invert integers", lambda m, a, b: ~b.long()),
+    ("logical_not", lambda m, a, b: m.logical_not(a > b)),
+    ("argmax", lambda m, a, b: a.argmax()),
+    ("argmax dim", lambda m, a, b: a.argmax(-1)),
+    ("argmin keepdim", lambda m, a, b: a.argmin(0, keepdim=True)),
+    ("all", lambda m, a, b: (a > 0).all()),
+    ("any", lambda m, a, b: (a > 0).any()),
+]  # fmt: skip
+
+
+def every_op() -> set[type[Op]]:
+    """All operations that can be applied: the classes under Op that have a forward of their own or inherit one."""
+    assert minipar.nn  # every module of minipar.ops is loaded
+    found, stack = set(), [Op]
+    while stack:
+        for kind in stack.pop().__subclasses__():
+            stack.append(kind)
+            if kind.forward is not Op.forward and kind.__module__.startswith("minipar."):
+                found.add(kind)
+    return found
