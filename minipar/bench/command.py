@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"minipar bench: {problem}\n")
         return 2
     if args.gpu:
-        from . import gpu
+        from .gpu import run as run_gpu
 
-        return gpu.run(args.json, args.markdown)
+        return run_gpu(args.json, args.markdown)
     return _race_all(args)
 
 

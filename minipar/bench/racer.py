@@ -44,6 +44,9 @@ class Racer:
         except BaseException:
             self.errors.close()
             raise
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.orders, self.answers = self.process.stdin, self.process.stdout
 
     def __enter__(self) -> Racer:
         return self
@@ -52,13 +55,13 @@ class Racer:
         """Let it go: its input ends; if that is not enough, or in an emergency, it is killed."""
         if error is not None:
             self.process.kill()
-        self.process.stdin.close()  # type: ignore[union-attr]
+        self.orders.close()
         try:
             self.process.wait(EXIT_LIMIT)
         except BaseException:  # a second Ctrl-C too must leave no process behind
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()  # type: ignore[union-attr]
+        self.answers.close()
         self.errors.close()
 
     def greet(self) -> dict[str, Any]:
@@ -68,17 +71,16 @@ class Racer:
     def run(self, steps: int) -> list[float]:
         """Seconds of each of `steps` steps, taken now. ContenderError if that fails."""
         try:
-            os.write(self.process.stdin.fileno(), f"{steps}\n".encode())  # type: ignore[union-attr]
+            os.write(self.orders.fileno(), f"{steps}\n".encode())
         except BrokenPipeError:
             raise ContenderError(self._how_it_ended()) from None
         return self._read(BLOCK_LIMIT)
 
     def _read(self, limit: float) -> Any:
-        output = self.process.stdout
-        if not select.select([output], [], [], limit)[0]:
+        if not select.select([self.answers], [], [], limit)[0]:
             self.process.kill()
             raise ContenderError(f"gave no answer within {limit:g} s")
-        line = output.readline()  # type: ignore[union-attr]
+        line = self.answers.readline()
         if not line.endswith(b"\n"):
             raise ContenderError(self._how_it_ended())
         message = json.loads(line)

@@ -86,7 +86,7 @@ def mlp(*widths: int) -> Callable[[Any], Any]:
 def cnn(torch: Any) -> Any:
     nn, F = torch.nn, torch.nn.functional
 
-    class CNN(nn.Module):
+    class CNN(nn.Module):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.conv1 = nn.Conv2d(1, 32, 5, padding=2)
@@ -107,7 +107,7 @@ def rnn(inputs: int, hidden: int) -> Callable[[Any], Any]:
     def model(torch: Any) -> Any:
         nn = torch.nn
 
-        class Classifier(nn.Module):
+        class Classifier(nn.Module):  # type: ignore[name-defined]
             def __init__(self) -> None:
                 super().__init__()
                 self.rnn = nn.RNN(inputs, hidden, batch_first=True)

@@ -1,6 +1,6 @@
 """`minipar bench --gpu`: on a machine with an NVIDIA GPU, check every CUDA kernel and time it; write a report.
 
-``run``             the whole of it, in order
+``command``         the whole of it, in order
 ``check``           one check: an error, what it may be, and whether it passed
 ``kernel_checks``   each kernel against float64 NumPy, on many shapes
 ``training_step``   one training step of a small CNN on the device against the float64 CPU step
@@ -12,6 +12,6 @@
 Only the calls that need a device are beyond a test without one; all other code runs in the tests over NumPy arrays.
 """
 
-from .run import run
+from .command import run
 
 __all__ = ["run"]

@@ -21,7 +21,7 @@ def conv2d_forward(x: Array, w: Array, bias: Array | None, stride: Pair, padding
     return y if bias is None else y + bias[:, None, None]
 
 
-def conv2d_grad_weight(g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair) -> Array:
+def conv2d_grad_weight(g: Array, x: Array, w_shape: tuple[int, int, int, int], stride: Pair, padding: Pair) -> Array:
     """dw (O, C, kh, kw)."""
     windows, _ = _unfold(x, w_shape[2:], stride, padding)
     return (g.reshape(len(x), w_shape[0], -1) @ windows.swapaxes(1, 2)).sum(0).reshape(w_shape)

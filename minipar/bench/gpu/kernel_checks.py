@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,14 +101,14 @@ class Trial:
     terms: int
     transposed: tuple[bool, ...] = ()
 
-    def check(self, kernels: Kernels, put: Transfer, get: Transfer) -> Check:
+    def checks(self, kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Check]:
         dtype = self.arrays[0].dtype
         result = get(kernels[self.kernel](*self._operands(put), *self.rest))
         exact = REFERENCE[self.kernel](*self._operands(np.float64), *self.rest)
         magnitude = REFERENCE[self.kernel](*self._operands(lambda array: np.abs(np.float64(array))), *self.rest)
         if result.dtype != dtype:
             raise TypeError(f"the result is {result.dtype}, not {dtype}")
-        return Check(self.kernel, self.case, relative_error(result, exact, magnitude), tolerance(self.terms, dtype))
+        yield Check(self.kernel, self.case, relative_error(result, exact, magnitude), tolerance(self.terms, dtype))
 
     def _operands(self, put: Transfer) -> list[Any]:
         turned = self.transposed or (False,) * len(self.arrays)
@@ -125,7 +126,7 @@ def kernel_checks(kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Ch
         for convolution in CONVOLUTIONS:
             trials += _convolution_trials(convolution, dtype, rng)
         for trial in trials:
-            yield from guarded(trial.kernel, trial.case, lambda trial=trial: [trial.check(kernels, put, get)])
+            yield from guarded(trial.kernel, trial.case, partial(trial.checks, kernels, put, get))
 
 
 def relative_error(result: np.ndarray, exact: np.ndarray, magnitude: np.ndarray) -> float:

@@ -35,7 +35,8 @@ class Report:
         return bool(self.checks) and not self.failed and not self.failures
 
     def verdict(self) -> str:
-        lost = f"; {len(self.failures)} parts did not run to their end" if self.failures else ""
+        n = len(self.failures)
+        lost = f"; {n} part{'s' * (n > 1)} did not run to {'their' if n > 1 else 'its'} end" if n else ""
         return f"{len(self.checks) - len(self.failed)} of {len(self.checks)} checks passed{lost}"
 
 

@@ -77,8 +77,8 @@ def compare(
     for _ in range(SAMPLES):
         for side, count, found in zip(sides, counts, seconds):
             found.append(sample(side, count))
-    medians, minima = [statistics.median(found) for found in seconds], [min(found) for found in seconds]
-    return Timing(name, case, *medians, *minima, flop)
+    (our_median, their_median), (our_minimum, their_minimum) = map(statistics.median, seconds), map(min, seconds)
+    return Timing(name, case, our_median, their_median, our_minimum, their_minimum, flop)
 
 
 def copies(nbytes: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,14 @@ def train_once(device: str, dtype: str, initial: State) -> tuple[float, State, S
     x, y = _batch()
     loss = nn.CrossEntropyLoss()(model(from_numpy(x.astype(dtype)).to(device)), from_numpy(y).to(device))
     loss.backward()
-    gradients = {name: p.grad.cpu().numpy().astype(np.float64) for name, p in model.named_parameters()}
+    gradients = {name: _on_host(p.grad) for name, p in model.named_parameters()}
     optimizer.step()
-    after = {name: value.cpu().numpy().astype(np.float64) for name, value in model.state_dict().items()}
+    after = {name: _on_host(value) for name, value in model.state_dict().items()}
     return loss.item(), gradients, after
+
+
+def _on_host(tensor: Any) -> np.ndarray:
+    return tensor.cpu().numpy().astype(np.float64)
 
 
 def initial_state() -> State:

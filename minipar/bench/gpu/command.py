@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,8 @@ def measure(report: Report) -> None:
     kernels = _kernels()
     _add_checks(report, "kernels", kernel_checks(kernels, cupy.asarray, cupy.asnumpy))
     for dtype in ("float32", "float64"):
-        _add_checks(
-            report, "training step", guarded("training step", dtype, lambda d=dtype: training_step_checks("cuda", d))
-        )
+        step = guarded("training step", dtype, partial(training_step_checks, "cuda", dtype))
+        _add_checks(report, f"step {dtype}", step)
     _add_checks(report, "NCCL", guarded("NCCL all-reduce", "world size 1", nccl_checks))
     _add_timings(report, "matmul", matmul_timings(kernels, cupy.matmul, cupy.asarray, event_stopwatch))
     _add_timings(report, "conv2d", convolution_timings(kernels, cupy.asarray, event_stopwatch))

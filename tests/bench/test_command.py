@@ -1,0 +1,113 @@
+"""`minipar bench` as a user meets it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import pytest
+from minipar.kernels.cuda import detect
+
+from minipar import bench
+from minipar.bench import contenders, harness
+from minipar.bench.summary import Block, Row
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog="minipar bench")
+    bench.add_arguments(parser)
+    return bench.run(parser.parse_args(arguments))
+
+
+@pytest.fixture
+def no_race(monkeypatch):
+    """Every contender takes 1 ms, torch 3 ms; returns the list of (workload, names, seconds) that were raced."""
+    raced = []
+
+    def race(workload, present, seconds):
+        raced.append((workload, [contender.name for contender in present], seconds))
+        times = {"torch": 3e-3}
+        return [Row(c.name, "1.0", "2", [1.0], [Block(times.get(c.name, 1e-3), 1e-3 / 2, 0.0)] * 7) for c in present]
+
+    monkeypatch.setattr(harness, "race", race)
+    monkeypatch.setattr(contenders, "find_spec", lambda name: object())
+    return raced
+
+
+def test_a_tiny_real_run_writes_its_table(tmp_path, capfd):
+    json_file, markdown_file = tmp_path / "out.json", tmp_path / "out.md"
+    arguments = ("W1", "--seconds", "1", "--against", "reference", "--json", json_file, "--markdown", markdown_file)
+    assert run(*map(str, arguments)) == 0
+    shown = capfd.readouterr().out
+    assert "linear regression" in shown
+    assert "cores" in shown
+    rows = json.loads(json_file.read_text())["results"]["W1"]
+    assert [row["contender"] for row in rows] == ["minipar", "reference"]
+    assert rows[0]["ratio"] == {"median": 1.0, "best": 1.0}
+    assert rows[1]["median"] == pytest.approx(rows[1]["ratio"]["median"] * rows[0]["median"])
+    assert "| W1 | minipar |" in markdown_file.read_text()
+
+
+def test_all_workloads_and_all_contenders_by_default(no_race, capsys):
+    assert run("--seconds", "3") == 0
+    assert [name for name, _, _ in no_race] == ["W1", "W2a", "W2b", "W2c", "W3", "W4a", "W4b", "W5", "W6"]
+    assert no_race[0][1:] == (["minipar", "reference", "torch"], 3.0)
+    torch_lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("torch")]
+    assert torch_lines[0] == ["torch", "3", "ms", "3", "ms", "500", "µs", "3.00", "(3.00)", "7/7"]
+
+
+def test_one_opponent_can_be_chosen(no_race):
+    assert run("W3", "--against", "torch") == 0
+    assert no_race[0][:2] == ("W3", ["minipar", "torch"])
+
+
+def test_without_torch_one_line_says_why(no_race, monkeypatch, capsys):
+    monkeypatch.setattr(contenders, "find_spec", lambda name: None)
+    assert run("W1", "--against", "torch") == 0
+    assert no_race[0][1] == ["minipar"]
+    said = [line for line in capsys.readouterr().out.splitlines() if "torch" in line]
+    assert said == ["no rows for torch: the module 'torch' is not installed (pip install \"minipar[oracle]\")"]
+
+
+def test_a_failed_row_makes_the_exit_code_1(no_race, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "race", lambda workload, present, seconds: [Row("minipar", error="it broke")])
+    assert run("W1") == 1
+    assert "it broke" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["W2x"], "unknown workload 'W2x': choose from W1, W2a"),
+        (["w3"], "unknown workload 'w3'"),
+        (["W1", "--json", "/no/such/folder/x.json"], "there is no folder /no/such/folder"),
+        (["W1", "--markdown", "/"], "is a folder; give the name of a file"),
+        (["--gpu", "W1"], "--gpu takes no workloads, got W1"),
+    ],
+)
+def test_wrong_requests_are_one_line_and_exit_code_2(arguments, message, capsys, no_race):
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("minipar bench: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+    assert not no_race
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--seconds", "0"], ["--seconds", "soon"], ["--seconds", "inf"], ["--against", "x"]]
+)
+def test_wrong_options_are_refused_by_the_parser(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments)
+    assert stopped.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_without_a_gpu_one_line_says_why(monkeypatch, capsys):
+    monkeypatch.setattr(detect, "status", lambda: (False, "no module named 'cupy': pip install it"))
+    assert run("--gpu") == 1
+    captured = capsys.readouterr()
+    assert captured.err == "minipar bench --gpu: no GPU can be used: no module named 'cupy': pip install it\n"
+    assert not captured.out
