@@ -1,61 +1,61 @@
 """Checkpoints: tensors in a safetensors file, written whole or not at all.
 
-safetensors is a header of names, dtypes and shapes followed by the numbers: no pickle, so loading a stranger's file runs
-none of their code, and PyTorch reads and writes the same files.
+safetensors is a header of names, dtypes and shapes followed by the numbers: no pickle, so loading a stranger's file
+runs none of their code, and PyTorch reads and writes the same files.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .backend import to_numpy
+from .backend import dtypes, to_numpy
 from .tensor import Tensor, wrap
 
 
 def save(state: Mapping[str, Tensor], path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a state dict (name → tensor) and, if given, a few strings about it.
+    """Write a state dict (name → tensor or NumPy array) and, if given, a few strings about it.
 
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
-    file as it was. TypeError for what is no tensor, OSError where the folder cannot be written to.
+    file as it was. TypeError for what is no tensor, ValueError for the
+    name "__metadata__", OSError where the folder cannot be written to.
     """
     from safetensors.numpy import save as encode
 
-    arrays = {}
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, (Tensor, np.ndarray)):
-            raise TypeError(f"save expects a dict of name → tensor; {name!r} is a {type(value).__name__}")
-        array = to_numpy(value.array if isinstance(value, Tensor) else value)
-        arrays[name] = np.ascontiguousarray(array).reshape(array.shape)  # safetensors misreads any other layout
-    write_whole(path, encode(arrays, metadata=None if metadata is None else dict(metadata)))
+    write_whole(path, encode(_arrays(state), metadata=None if metadata is None else _strings(metadata)))
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete and on disk. OSError where it cannot be."""
-    import tempfile
+    """Write a file that appears under its name only when it is complete and on disk. OSError where it cannot be.
 
-    target = Path(path)
-    descriptor, part = tempfile.mkstemp(prefix=target.name + ".", suffix=".part", dir=target.parent)
+    A file that is replaced keeps its permissions, and a symbolic link stays one: what it points to is replaced.
+    """
+    target = Path(path).resolve()
+    part = target.with_name(f"{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if target.exists():
+                part.chmod(stat.S_IMODE(target.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(part).chmod(0o666 & ~umask)
-        Path(part).replace(target)
+        part.replace(target)  # atomic
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
 def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file. FileNotFoundError without it, ValueError if it is something else."""
+    """Read the tensors of a safetensors file, onto `device` if it is given.
+
+    FileNotFoundError without it; ValueError if it is something else, or holds a dtype that minipar lacks (bfloat16).
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load as decode
 
@@ -64,5 +64,36 @@ def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
         arrays = decode(content)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from None
+    except KeyError as error:  # so safetensors reports a dtype that NumPy lacks
+        raise _dtype_error(path, error.args[0]) from None
+    for array in arrays.values():
+        if array.dtype not in dtypes.SUPPORTED:
+            raise _dtype_error(path, array.dtype.name)
     tensors = {name: wrap(array.copy()) for name, array in arrays.items()}
     return tensors if device is None else {name: t.to(device) for name, t in tensors.items()}
+
+
+def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The state as arrays in one piece: safetensors misreads any other layout, and byte order."""
+    arrays = {}
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, (Tensor, np.ndarray)):
+            raise TypeError(f"save expects a dict of name → tensor; {name!r} is a {type(value).__name__}")
+        if name == "__metadata__":
+            raise ValueError("a tensor cannot be saved as '__metadata__': safetensors keeps that name for its own use")
+        array = to_numpy(value.array if isinstance(value, Tensor) else value)
+        native = array.astype(dtypes.as_dtype(array.dtype.newbyteorder("=")), copy=False)
+        arrays[name] = np.ascontiguousarray(native).reshape(array.shape)
+    return arrays
+
+
+def _strings(metadata: Mapping[str, str]) -> dict[str, str]:
+    for name, value in metadata.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"metadata holds strings only; {name!r} is {value!r}: write str(…) of it")
+    return dict(metadata)
+
+
+def _dtype_error(path: str | os.PathLike, name: str) -> ValueError:
+    known = ", ".join(d.name for d in dtypes.SUPPORTED)
+    return ValueError(f"{path} holds a tensor of dtype {name}; minipar has {known}")
