@@ -88,18 +88,17 @@ class _Reader:
         return list(leaves.values())
 
     def operation(self, node: Node) -> None:
-        outputs = self.trace.outputs.get(node, [])
-        results = self.trace.results.get(node, [])
-        if not outputs and node is self.tensor.node and node.outputs == 1:
-            outputs, results = [self.tensor], [self.tensor.array]
+        values, grads = self.trace.values.get(node, []), self.trace.grads.get(node, [])
+        if not values and node is self.tensor.node and node.outputs == 1:
+            values, grads = [self.tensor.array], [_gradient(self.tensor)]
         self._add(
             node,
             Box(
                 kind="operation",
                 title=self._titled(node, node.name(), node.outputs),
-                shapes=[y.array.shape for y in outputs],
-                values=[to_numpy(array) for array in results],
-                grads=[_gradient(y) for y in outputs],
+                shapes=[array.shape for array in values],
+                values=[to_numpy(array) for array in values],
+                grads=[None if grad is None else to_numpy(grad) for grad in grads],
                 formula=(getattr(node, "function", type(node)).__doc__ or "").strip().partition("\n")[0],
             ),
         )

@@ -27,7 +27,8 @@ def gradient_lines(grad: np.ndarray) -> list[str]:
 
 
 def norm(array: np.ndarray) -> float:
-    return float(np.sqrt(np.square(array.astype(np.float64)).sum()))
+    with np.errstate(over="ignore"):  # of an exploded gradient: infinite
+        return float(np.sqrt(np.square(array.astype(np.float64)).sum()))
 
 
 def short(number: Any, digits: int = 3) -> str:

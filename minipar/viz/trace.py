@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import tape
@@ -16,14 +17,14 @@ class Trace:
         loss.backward()
         graph(loss, trace)
 
-    The tape keeps only what a gradient needs. A trace copies the value of every result and of every leaf as it is when
-    it is used, and retains the results' gradients: for looking at small examples, not for training.
+    The tape keeps only what a gradient needs. A trace copies the value of every result, and of every leaf as it is when
+    it is used, and adds up the gradients that come back to the results. Meant for small examples, not for training.
     """
 
     def __init__(self) -> None:
-        self.outputs: dict[Node, list[Value]] = {}  # alive, so that backward can leave their gradients in .grad
-        self.results: dict[Node, list[Any]] = {}  # copies of the arrays that the node made
         self.inputs: dict[Node, tuple[Any, ...]] = {}  # what the operation was called with
+        self.values: dict[Node, list[Any]] = {}  # copies of the arrays that it made
+        self.grads: dict[Node, list[Any]] = {}  # the gradients of those; None until backward
         self.leaves: dict[Value, Any] = {}  # copies of the arrays of the leaves among the inputs
 
     def __enter__(self) -> Trace:
@@ -38,14 +39,23 @@ class Trace:
         if self._before is not None:
             self._before(node, inputs, outputs)
         self.inputs[node] = tuple(inputs)
-        self.outputs[node] = list(outputs)
-        self.results[node] = [y.array.copy() for y in outputs]
+        self.values[node] = [y.array.copy() for y in outputs]
+        self.grads[node] = grads = [None] * len(outputs)
         for x in inputs:
             if isinstance(x, Value) and x.node is None and x not in self.leaves:
                 self.leaves[x] = x.array.copy()
-        for y in outputs:
+        for index, y in enumerate(outputs):
             if y.tracked:
-                y.retain_grad()
+                y.register_hook(_keeper(grads, index))
 
     def __repr__(self) -> str:
-        return f"<Trace of {len(self.outputs)} operations on {len(self.leaves)} leaves>"
+        return f"<Trace of {len(self.values)} operations on {len(self.leaves)} leaves>"
+
+
+def _keeper(grads: list[Any], index: int) -> Callable[[Any], None]:
+    """A hook that knows the list and not the trace, which knows the node: so there is no reference cycle."""
+
+    def keep(grad: Any) -> None:
+        grads[index] = grad.array.copy() if grads[index] is None else grads[index] + grad.array
+
+    return keep

@@ -1,8 +1,10 @@
 """The graph: what it says about the tape, and that its picture is well-formed and tidy."""
 
+import gc
 import itertools
 import math
 import time
+import weakref
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -127,7 +129,36 @@ def test_an_in_place_change_does_not_bend_the_edges():
     picture = graph(z, trace, {"x": x})
     assert [b.title for b in picture.boxes if b.kind == "operation"] == ["Sum", "Add", "Mul"]
     assert box(picture, "Add").grads[0].tolist() == [1.0, 1.0]
+    assert box(picture, "Mul").values[0].tolist() == [3.0, -6.0]
+    assert box(picture, "Mul").grads[0].tolist() == [1.0, 1.0]
     assert picture.boxes[box(picture, "Add").inputs[0]].title == "Mul"
+
+
+def test_gradients_of_several_backward_passes_add_up():
+    x = torch.tensor(3.0, requires_grad=True)
+    with Trace() as trace:
+        y = x * x
+        z = y + 1.0
+    z.backward(retain_graph=True)
+    z.backward()
+    picture = graph(z, trace, {"x": x})
+    assert (box(picture, "Mul").grads[0], box(picture, "x").grads[0]) == (2.0, 12.0)
+    assert y.grad is None, "watching leaves nothing behind on the tensors themselves"
+
+
+def test_a_trace_makes_no_reference_cycle():
+    x = torch.tensor(3.0, requires_grad=True)
+    gc.collect()
+    gc.disable()
+    try:
+        with Trace() as trace:
+            y = x * x
+        y.backward()
+        gone = weakref.ref(y.node), weakref.ref(trace)
+        del y, trace
+        assert [reference() for reference in gone] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_traces_nest_and_leave_the_hook_as_it_was():
@@ -139,8 +170,8 @@ def test_traces_nest_and_leave_the_hook_as_it_was():
         x.cos()
     x.tanh()
     assert tape.mode.watch is None
-    assert [node.name() for node in outer.outputs] == ["Exp", "Sin", "Cos"]
-    assert [node.name() for node in inner.outputs] == ["Sin"]
+    assert [node.name() for node in outer.values] == ["Exp", "Sin", "Cos"]
+    assert [node.name() for node in inner.values] == ["Sin"]
 
 
 def test_the_hook_is_restored_after_an_error():
@@ -207,6 +238,14 @@ def test_values_that_are_not_finite_are_counted():
     assert any("2 not finite" in line for line in words(picture))
     x.grad = torch.full((10, 10), math.nan)
     assert "#e04fd0" in graph(x * 1.0).svg(), "a gradient of NaN stands out"
+
+
+def test_an_exploded_gradient_stands_out():
+    x = torch.ones(10, 10, dtype=torch.float64, requires_grad=True)
+    x.grad = torch.full((10, 10), 1e200, dtype=torch.float64)
+    picture = graph(x * 1.0)
+    assert "norm inf" in words(picture)
+    assert "#e04fd0" in picture.svg()
 
 
 def chain(length):
