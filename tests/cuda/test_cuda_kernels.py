@@ -49,6 +49,13 @@ def test_matmul_reads_transposed_and_padded_operands_in_place(layout):
     assert np.shares_memory(plan.args[1], b)
 
 
+def test_matmul_reads_a_single_column_of_any_stride_in_place():
+    column = np.arange(54, dtype=np.float32).reshape(9, 6)[:, ::2][:, :1]
+    plan = plan_matmul(column, np.ones((1, 5), np.float32), SMALL_TILES[0])
+    assert np.shares_memory(plan.args[0], column)
+    np.testing.assert_array_equal(interpreter.run(plan), np.broadcast_to(column, (9, 5)))
+
+
 def test_matmul_of_a_batch_with_one_matrix_is_one_product_of_all_rows():
     plan = plan_matmul(np.ones((8, 8, 3), np.float32), np.ones((3, 4), np.float32))
     assert plan.blocks == 1

@@ -186,6 +186,20 @@ def test_the_cache_key_names_everything_that_decides_the_code(monkeypatch):
     assert name() == names[7]
 
 
+def test_the_cache_key_tells_apart_one_source_compiled_in_several_ways():
+    def kernel(x):
+        x[0] = x[1]
+
+    ways = [
+        (np.float32, 1, 32, (9, 0)),
+        (np.float64, 1, 32, (9, 0)),
+        (np.float32, 1, 64, (9, 0)),
+        (np.float32, 1, 32, (8, 0)),
+    ]
+    keys = {compiler.identity(Kernel(kernel, np.dtype(dtype), *rest), cc) for dtype, *rest, cc in ways}
+    assert len(keys) == len(ways)
+
+
 def test_the_cache_key_refuses_what_it_cannot_tell_apart():
     def helper(x):
         return x
