@@ -41,6 +41,11 @@ def test_points_stand_where_the_axis_says(values):
         assert at == pytest.approx(value, abs=0.01 * (high - low))
 
 
+def test_the_axis_starts_at_zero_unless_that_would_flatten_the_line():
+    assert axis(curve({"loss": [2.0, 0.9]}), "end")[0][0] == 0.0
+    assert axis(curve({"loss": [2.0, 1.9]}), "end")[0][0] > 1.5
+
+
 def test_horizontal_places_are_those_given():
     picture = curve({"measured": [1.0, 1.6, 2.2]}, x=[1, 2, 8])
     (left, x1), *_, (right, x8) = axis(picture, "middle")
@@ -60,6 +65,7 @@ def test_not_finite_values_leave_a_gap():
         p.get("d") for p in ElementTree.fromstring(picture.svg()).iter(SVG + "path") if p.get("stroke-width") == "2"
     ]
     assert [path.count("M") for path in paths] == [2]
+    assert "nan" not in picture.svg()
 
 
 def test_many_points_are_drawn_without_dots():

@@ -305,6 +305,30 @@ def test_no_two_boxes_overlap_and_all_are_inside(made):
     assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in cards)
 
 
+def test_short_histories_go_right_and_long_ones_down():
+    for length, is_wide in ((4, True), (40, False)):
+        root = ElementTree.fromstring(graph(chain(length)).svg())
+        assert (float(root.get("width")) > float(root.get("height"))) == is_wide
+        assert float(root.get("width")) < 1200
+
+
+def test_arrows_into_one_box_do_not_cross_on_arrival():
+    """They enter in the order in which their sources stand."""
+    a, b, c = (torch.tensor([float(i)], requires_grad=True) for i in range(3))
+    picture = graph(torch.cat([a, b, c]))
+    root = ElementTree.fromstring(picture.svg())
+    path = next(p.get("d") for p in root.iter(SVG + "path") if p.get("stroke-width") == "1.4")
+    sources, targets = [], []
+    for curve in path.split("M")[1:]:
+        if "C" in curve:
+            start, end = curve.split("C")[0], curve.split(" ")
+            sources.append(float(start.split()[1]))
+            targets.append(float(end[-1]))
+    assert len(sources) >= 2
+    order = sorted(range(len(sources)), key=sources.__getitem__)
+    assert [targets[i] for i in order] == sorted(targets)
+
+
 def test_save_writes_the_picture(tmp_path, expression):
     picture = graph(expression[2])
     picture.save(tmp_path / "graph.svg")
