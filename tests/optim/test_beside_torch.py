@@ -452,6 +452,19 @@ def state_edited(T, make):
 
 
 @story
+def one_step_count_edited(T, make):
+    """In place, so that nothing but the number itself tells."""
+    model = network(T)
+    optimizer = make(model.parameters())
+    train(T, model, optimizer)
+    entry = optimizer.state[model[2].weight]
+    if "step" in entry:
+        entry["step"].fill_(1)
+    train(T, model, optimizer)
+    yield model, optimizer
+
+
+@story
 def state_dict_kept(T, make):
     """A state dict taken before the optimizer was made still shows the live numbers."""
     model = network(T)

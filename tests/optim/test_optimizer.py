@@ -276,8 +276,9 @@ def test_load_state_dict_refuses_other_groups_and_changes_nothing():
     assert optimizer.param_groups[0]["lr"] == 0.25
 
 
-def test_load_state_dict_copies():
-    p = nn.Parameter(minipar.ones(3))
+@pytest.mark.parametrize("kind", [nn.Parameter, lambda t: t.requires_grad_()], ids=["in a buffer", "alone"])
+def test_load_state_dict_copies(kind):
+    p = kind(minipar.ones(3))
     optimizer = optim.SGD([p], lr=0.1, momentum=0.9)
     (p * p).sum().backward()
     optimizer.step()
@@ -312,6 +313,18 @@ def test_pickled_optimizer_goes_on():
         clone.step()
     assert q.tolist() == p.tolist()
     assert float(clone.state[q]["step"]) == 3
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_a_copied_pair_lies_flat_again(clone, kernel_calls):
+    model = network()
+    optimizer = optim.Adam(model.parameters())
+    backward(model)
+    optimizer.step()
+    model, optimizer = clone((model, optimizer))
+    backward(model)
+    optimizer.step()
+    assert kernel_calls == [26, 26]
 
 
 def test_learning_rate_may_be_a_tensor():
