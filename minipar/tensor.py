@@ -337,16 +337,17 @@ class Tensor(Value):
 
     def fill_(self, value: float) -> Tensor:
         """Every element ← value."""
-        number = wrap(_as_array(value, self.dtype, like=self.array))
-        return in_place(self, "fill_", lambda x: index.SetItem(...)(x, number))
+        return self._overwrite("fill_", wrap(_as_array(value, self.dtype, like=self.array)))
 
     def zero_(self) -> Tensor:
-        return self.fill_(0)
+        return self._overwrite("zero_", wrap(_as_array(0, self.dtype, like=self.array)))
 
     def copy_(self, source: Tensor) -> Tensor:
         """Every element ← the corresponding one of `source`, which is broadcast, cast and moved to this device."""
-        moved = source.to(self.device, self.dtype)
-        return in_place(self, "copy_", lambda x: index.SetItem(...)(x, moved))
+        return self._overwrite("copy_", source.to(self.device, self.dtype))
+
+    def _overwrite(self, name: str, value: Tensor) -> Tensor:
+        return in_place(self, name, lambda x: index.SetItem(...)(x, value))
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 

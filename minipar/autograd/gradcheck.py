@@ -126,7 +126,7 @@ def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
     if not y.tracked:
         return rows
     for k in range(y.numel()):
-        seed = np.zeros(y.shape)
+        seed = np.zeros(y.shape, y.dtype)
         seed.reshape(-1)[k] = 1.0
         (g,) = grad(y, x, wrap(seed), retain_graph=True, allow_unused=True)
         if g is not None:

@@ -53,7 +53,10 @@ class GetItem(Indexed, View):
 
     def forward(self, x):
         self.source = x.shape
-        return x[self.index]
+        y = x[self.index]
+        if isinstance(y, np.generic) and is_basic(self.index):  # NumPy copies a single element; "…" makes it a view
+            y = x[(*(self.index if isinstance(self.index, tuple) else (self.index,)), ...)]
+        return y
 
     def vjp(self, g, *_):
         return PutItem(self.index, self.source)(g)

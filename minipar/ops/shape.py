@@ -65,6 +65,8 @@ class Expand(View):
 
     def forward(self, x):
         self.source = x.shape
+        if math.prod(self.shape) == math.prod(x.shape):  # nothing is repeated: an ordinary view, that can be written
+            return x.reshape(self.shape)
         return namespace(x).broadcast_to(x, self.shape)
 
     def vjp(self, g):

@@ -30,7 +30,7 @@ SHAPE = [
     Case("cat", lambda m, a, b: m.cat([a, b]), ((3, 3), (3, 3)), among(((2, 3), (4, 3)), ((0, 3), (1, 3)))),
     Case(
         "cat dim",
-        lambda m, a, b: m.cat((a, b, a), -1),
+        lambda m, a, b: m.cat((a, b, a * 2), -1),
         ((3, 3), (3, 3)),
         among(
             ((2, 1), (2, 3)),

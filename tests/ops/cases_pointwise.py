@@ -127,8 +127,12 @@ def _itself(m, x):
     return x * 1
 
 
+def _cubed(x):
+    return x * x * x
+
+
 HIDDEN = [  # operations that only others use; float64 → long double → float64 loses nothing
-    Case("Cast", lambda m, x: Cast(x.dtype)(Cast(np.longdouble)(x)), shapes=ANY, theirs=_itself),
+    Case("Cast", lambda m, x: Cast(x.dtype)(_cubed(Cast(np.longdouble)(x))), shapes=ANY, theirs=lambda m, x: x**3),
     Case("Identity", lambda m, x: Identity()(x), shapes=ANY, theirs=_itself),
     Case("Move", lambda m, x: Move(device("cpu"))(x), shapes=ANY, theirs=_itself),
 ]
