@@ -72,6 +72,7 @@ class Optimizer:
         names, parameters = self._state_names(group), group["params"]
         plan = self._plans.get(index)
         if plan is None or not plan.holds(parameters, names, self.state):
+            _flatten(parameters)  # some may have left their buffer, for another dtype or shape
             plan = self._plans[index] = Plan(parameters, names, self.state, self._shelf)
         return plan.runs
 
@@ -108,7 +109,7 @@ class Optimizer:
             raise ValueError("some parameters appear in more than one parameter group; each belongs to one")
         group = {**self.defaults, **param_group, "params": parameters}
         self._check(group)
-        flatten(p for p in parameters if isinstance(p, Parameter))
+        _flatten(parameters)
         self.param_groups.append(group)
 
     # ── saving and loading ────────────────────────────────────────────────────────────────────────────────────────
@@ -163,8 +164,6 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, state=defaultdict(dict, state["state"]))
         self._forget_plans()
-        for group in self.param_groups:
-            flatten(p for p in group["params"] if isinstance(p, Parameter))
 
     def __repr__(self) -> str:
         text = f"{type(self).__name__} ("
@@ -181,6 +180,10 @@ def _listed(params: Any, what: str) -> list[Any]:
         return list(params)
     except TypeError:
         raise TypeError(f"{what} must be an iterable of tensors or dicts, not {type(params).__name__}") from None
+
+
+def _flatten(parameters: list[Tensor]) -> None:
+    flatten(p for p in parameters if isinstance(p, Parameter))
 
 
 def _check_parameter(p: Any) -> None:
