@@ -22,8 +22,8 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike, metadata: Mapping
     """Write a state dict (name → tensor or NumPy array) and, if given, a few strings about it.
 
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
-    file as it was. TypeError for what is no tensor, ValueError for the
-    name "__metadata__", OSError where the folder cannot be written to.
+    file as it was. TypeError for what is no tensor, ValueError for the name "__metadata__", OSError where the folder
+    cannot be written to.
     """
     from safetensors.numpy import save as encode
 
