@@ -17,8 +17,8 @@ from .runs import FlatRun, LoneRun, Plan
 class Optimizer:
     """Base of all optimizers. A subclass says which state a step needs and how it updates one run.
 
-    `params` is an iterable of leaf tensors, or of dicts with "params" and options that differ from the `defaults`. Those
-    that are nn.Parameters are put into flat buffers (see nn.parameter). TypeError and ValueError for what cannot be
+    `params` is an iterable of leaf tensors, or of dicts with "params" and options that differ from the `defaults`.
+    nn.Parameters among them are put into flat buffers (see nn.parameter). TypeError and ValueError for what cannot be
     optimized.
     """
 
