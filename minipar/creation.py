@@ -62,11 +62,14 @@ def ones_like(x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """start, start + step, … below `end`: int64 if all three are ints, else the default dtype."""
+    """start, start + step, … before `end`: int64 if all three are ints, else the default dtype.
+
+    RuntimeError if the step is 0 or leads away from the end.
+    """
     if end is None:
         start, end = 0, start
-    if step == 0:
-        raise RuntimeError("arange: step must not be 0")
+    if step == 0 or (end - start) / step < 0:
+        raise RuntimeError(f"arange: a step of {step} does not lead from {start} to {end}")
     whole = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
     kind = dtype or (dtypes.int64 if whole else dtypes.get_default_dtype())
     return _finish(np.arange(start, end, step), kind, device, requires_grad)

@@ -1,0 +1,245 @@
+"""A user's own operation (`autograd.Function`), as in PyTorch."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+import minipar
+from minipar.autograd import Function, grad, gradcheck, gradgradcheck
+
+
+def leaf(*numbers: float) -> minipar.Tensor:
+    return minipar.tensor(list(numbers), dtype=minipar.float64, requires_grad=True)
+
+
+class Exp(Function):
+    """Saves its own output."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = x.exp()
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        (y,) = ctx.saved_tensors
+        return g * y
+
+
+class Scale(Function):
+    """An input, a number, and an option that may be None."""
+
+    @staticmethod
+    def forward(ctx, x, factor, shift=None):
+        ctx.factor = factor
+        return x * factor if shift is None else x * factor + shift
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.factor, None, g if ctx.needs_input_grad[2] else None
+
+
+class Product(Function):
+    seen: tuple = ()
+
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b, None)
+        return a * b
+
+    @staticmethod
+    def backward(ctx, g):
+        Product.seen = ctx.needs_input_grad
+        a, b, none = ctx.saved_tensors
+        assert none is None
+        return g * b if ctx.needs_input_grad[0] else None, g * a if ctx.needs_input_grad[1] else None
+
+
+class SumAndProduct(Function):
+    """Two outputs, one of them saved, and an integer one."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        product = a * b
+        ctx.save_for_backward(a, b, product)
+        return a + b, product, product.argmax()
+
+    @staticmethod
+    def backward(ctx, g_sum, g_product, g_index):
+        _, b, product = ctx.saved_tensors
+        assert g_index.tolist() == 0
+        return g_sum + g_product * b, g_sum + g_product * product / b
+
+
+def test_first_and_second_derivatives() -> None:
+    x, y = leaf(0.5, -1.0), leaf(2.0, 3.0)
+    for check in (gradcheck, gradgradcheck):
+        assert check(Exp.apply, x)
+        assert check(Product.apply, (x, y))
+        assert check(lambda a: Scale.apply(a, 3.0, None), x)
+        assert check(lambda a, s: Scale.apply(a, 3.0, s), (x, y))
+        assert check(lambda a, b: SumAndProduct.apply(a, b)[:2], (x, y))
+
+
+def test_results_look_like_those_of_an_operation() -> None:
+    x = leaf(1.0)
+    y = Exp.apply(x)
+    assert y.requires_grad
+    assert "grad_fn=<Exp>" in repr(y)
+    total, product, index = SumAndProduct.apply(leaf(1.0, 2.0), leaf(3.0, 4.0))
+    assert (total.requires_grad, product.requires_grad, index.requires_grad) == (True, True, False)
+    with minipar.no_grad():
+        assert not Exp.apply(x).requires_grad
+    assert not Exp.apply(x.detach()).requires_grad
+
+
+def test_needs_input_grad() -> None:
+    a, b = leaf(2.0), minipar.tensor([3.0], dtype=minipar.float64)
+    Product.apply(a, b).backward()
+    assert Product.seen == (True, False)
+    assert a.grad.item() == 3.0
+    assert b.grad is None
+
+
+def test_an_unused_output_gets_zeros() -> None:
+    a, b = leaf(2.0), leaf(3.0)
+    total, product, _ = SumAndProduct.apply(a, b)
+    assert [g.item() for g in grad(total, [a, b], retain_graph=True)] == [1.0, 1.0]
+    assert [g.item() for g in grad(product, [a, b])] == [3.0, 2.0]
+
+
+def test_returning_an_argument_or_a_view_of_it() -> None:
+    class Same(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 7
+
+    x = leaf(1.0, 2.0)
+    y = Same.apply(x)
+    assert y is not x
+    y.sum().backward()
+    assert x.grad.tolist() == [7.0, 7.0]
+    w = minipar.ones(2, dtype=minipar.float64)
+    z = Same.apply(x) * w
+    with minipar.no_grad():
+        x.mul_(2)
+    z.sum().backward()  # x is not needed for this gradient
+    saved = Exp.apply(Same.apply(x)) * Same.apply(x)
+    with minipar.no_grad():
+        x.mul_(2)
+    with pytest.raises(RuntimeError, match="mul_ changed"):
+        saved.sum().backward()
+
+
+def test_what_is_saved_is_watched_and_freed() -> None:
+    x = leaf(1.0)
+    y = Exp.apply(x)
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"second backward.*Exp"):
+        y.backward()
+    y = Exp.apply(x)
+    z = y * 1
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match=r"Exp needs.*mul_ changed"):
+        z.backward()
+    a, b = leaf(1.0), leaf(2.0)
+    y = Product.apply(a, b)
+    with minipar.no_grad():
+        b.add_(1)
+    with pytest.raises(RuntimeError, match=r"Product needs.*add_ changed"):
+        y.backward()
+    s = Scale.apply(x, 2.0, None)  # saves no tensor: may run again
+    x.grad = None
+    s.backward()
+    s.backward()
+    assert x.grad.item() == 4.0
+
+
+class Wrong(Function):
+    answer: object = None
+
+    @staticmethod
+    def forward(ctx, x, y):
+        return x + y
+
+    @staticmethod
+    def backward(ctx, g):
+        return Wrong.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (minipar.ones(2).double(), RuntimeError, "returned 1 gradients, but forward took 2 arguments"),
+        ((1.0, None), TypeError, "gradient 0 must be a Tensor or None, not float"),
+        ((None, minipar.ones(3).double()), RuntimeError, r"gradient 1 has shape \(3,\), its argument \(2,\)"),
+    ],
+)
+def test_wrong_answers_of_backward_are_named(answer, error, message) -> None:
+    Wrong.answer = answer
+    with pytest.raises(error, match=f"Wrong.backward.*{message}"):
+        Wrong.apply(leaf(1.0, 2.0), leaf(3.0, 4.0)).sum().backward()
+
+
+def test_gradients_come_back_in_the_arguments_dtype() -> None:
+    Wrong.answer = (minipar.ones(2), minipar.ones(2))
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    Wrong.apply(x, y).sum().backward()
+    assert x.grad.dtype == y.grad.dtype == minipar.float64
+
+
+def test_functions_that_are_not_finished() -> None:
+    class NoForward(Function):
+        pass
+
+    class NoBackward(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+    class NotATensor(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 3.0
+
+    with pytest.raises(NotImplementedError, match="forward"):
+        NoForward.apply(leaf(1.0))
+    with pytest.raises(NotImplementedError, match="backward"):
+        NoBackward.apply(leaf(1.0)).backward()
+    with pytest.raises(TypeError, match=r"NotATensor\.forward must return a Tensor"):
+        NotATensor.apply(leaf(1.0))
+
+
+def test_no_reference_cycle_even_when_backward_fails() -> None:
+    class Fails(Exp):
+        @staticmethod
+        def backward(ctx, g):
+            assert len(ctx.saved_tensors) == 1
+            raise ZeroDivisionError
+
+    gc.collect()
+    gc.disable()
+    try:
+        for function in (Exp, SumAndProduct):
+            x = leaf(1.0)
+            y = function.apply(x) if function is Exp else function.apply(x, leaf(2.0))[1]
+            y.backward()
+            gone = weakref.ref(y)
+            del y
+            assert gone() is None
+        y = Fails.apply(leaf(1.0))
+        with pytest.raises(ZeroDivisionError):
+            y.backward()
+        gone = weakref.ref(y)
+        del y
+        assert gone() is None
+    finally:
+        gc.enable()
