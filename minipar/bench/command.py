@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from ..checkpoint import write_whole
+
 EPILOG = """\
 A workload takes --seconds seconds at the most, plus the start of its processes; less where the machine is quiet.
 Exit code: 0 done; 1 if a contender failed or trained something else than the others (with --gpu: if a check failed, or
@@ -85,8 +87,6 @@ def _race_all(args: argparse.Namespace) -> int:
 
 def write_files(content: Mapping[Path | None, str]) -> None:
     """Write each file whole or not at all; a path of None is not wanted."""
-    from ..checkpoint import write_whole
-
     for path, text in content.items():
         if path is not None:
             write_whole(path, text.encode())

@@ -285,8 +285,10 @@ def test_a_failure_is_reported_with_its_numbers():
     assert "- matmul, a: error 0.5 is above 1e-06" in page
 
 
-def test_a_report_without_checks_has_not_passed():
+def test_a_report_without_checks_or_with_a_part_missing_has_not_passed():
+    assert recorded().passed
     assert not recorded(checks=[]).passed
+    assert not recorded(failures=["matmul timings: MemoryError: 3 GiB"]).passed
 
 
 def test_the_files_are_named_after_device_and_date():

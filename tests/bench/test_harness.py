@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
-from minipar.bench import harness, racer, worker
+from minipar.backend.dispatch import serving
+from minipar.bench import contenders, harness, racer, worker
 from minipar.bench.contenders import CONTENDERS, Contender, Prepared
 from minipar.bench.racer import Racer
 
@@ -49,10 +51,12 @@ def test_contenders_take_turns_and_leave(scripted):
 
 
 def test_block_length_follows_the_speed_of_a_step(scripted):
-    rows, _ = scripted(
-        {"a": GOOD.replace("[1e-3] * int(line)", "[0.01] * (int(line) if int(line) in (3, 20) else 1/0)")}
+    """Three steps to find out, then blocks of 0.2 s: twenty steps of 10 ms."""
+    picky = GOOD.replace(
+        "for line in sys.stdin:", "for n, line in enumerate(sys.stdin):\n    assert int(line) == (20 if n else 3)"
     )
-    assert rows[0].error == ""  # 3 steps to find out, then blocks of 0.2 s
+    rows, _ = scripted({"a": picky.replace("1e-3", "1e-2")})
+    assert rows[0].error == ""
 
 
 def test_a_crash_at_the_start_is_named_and_the_others_run(scripted):
@@ -68,10 +72,11 @@ def test_a_crash_in_the_middle_keeps_what_was_measured(scripted):
     dies = GOOD.replace(
         "for line in sys.stdin:", "for n, line in enumerate(sys.stdin):\n    n < 2 or __import__('os').abort()"
     )
-    rows, _ = scripted({"a": GOOD, "bad": dies}, seconds=0.5)
-    assert rows[1].error.startswith("was ended by SIGABRT")
-    assert len(rows[1].blocks) == 1
-    assert len(rows[0].blocks) >= 2
+    rows, _ = scripted({"bad": dies, "a": GOOD}, seconds=0.5)
+    assert rows[0].error.startswith("was ended by SIGABRT")
+    assert len(rows[0].blocks) == 1
+    assert len(rows[1].blocks) >= 2
+    assert rows[1].error == ""
 
 
 def test_an_exception_arrives_as_its_message(scripted):
@@ -88,7 +93,7 @@ def test_silence_ends_after_the_limit(scripted, monkeypatch):
 
 def test_a_wrong_loss_is_an_error_of_that_row(scripted):
     wrong = SCRIPT.replace("LOSSES", "[1.0, 0.501]")
-    rows, _ = scripted({"fast": wrong, "plain": GOOD, "peer": GOOD}, independent="peer")
+    rows, _ = scripted({"fast": wrong, "peer": GOOD, "plain": GOOD}, independent="peer")
     assert rows[0].error == "wrong: the loss of step 2 is 0.501, peer's 0.5"
     assert rows[1].error == rows[2].error == ""
 
@@ -130,6 +135,17 @@ def test_the_worker_answers_orders_and_reports_exceptions():
     said.clear()
     assert worker.serve(lambda workload: 1 / 0, "W1", [], said.append) == 1
     assert said == [{"error": "ZeroDivisionError: division by zero"}]
+
+
+def test_the_reference_contender_runs_the_plain_kernels(monkeypatch):
+    served = []
+
+    def build(library, workload):
+        return lambda: served.append(serving("max_pool2d_forward", np.ones(1, np.float32)))
+
+    monkeypatch.setattr(contenders, "build", build)
+    contenders.minipar_reference("W3").step()
+    assert served == ["reference.pool2d"]
 
 
 def test_minipar_races_its_own_plain_form():
