@@ -6,6 +6,7 @@ changed in place, and shown.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -27,12 +28,15 @@ class Extremum(NamedTuple):
     indices: Tensor
 
 
+_hook_keys = itertools.count()
+
+
 class RemovableHandle:
     """Takes a hook off again: `handle.remove()`."""
 
     def __init__(self, hooks: dict[int, Callable], hook: Callable) -> None:
         self._hooks = hooks
-        self._key = id(self)
+        self._key = next(_hook_keys)  # not id(self): a handle that nobody keeps is gone, its hook is not
         hooks[self._key] = hook
 
     def remove(self) -> None:
@@ -132,7 +136,7 @@ class Tensor(Value):
     @property
     def grad(self) -> Tensor | None:
         """The accumulated gradient: a tensor of the same shape and dtype, or None."""
-        return self._grad
+        return self._grad  # type: ignore[return-value]
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -525,7 +529,7 @@ class Tensor(Value):
             raise RuntimeError(f"the truth value of a tensor of shape {self.shape} is ambiguous; use .any() or .all()")
         return bool_(self.item())
 
-    def __array__(self, dtype: Any = None, copy: bool_ | None = None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -749,7 +753,7 @@ def _as_array(data: Any, dtype: Any, like: Any = None) -> Any:
     return array if like is None or isinstance(array, type(like)) else namespace(like).asarray(array)
 
 
-def _rebuild(kind: type, array: np.ndarray, tracked: bool, device: str) -> Tensor:
+def _rebuild(kind: Any, array: np.ndarray, tracked: bool, device: str) -> Tensor:
     value = kind.__new__(kind)
     Value.__init__(value, on_device(array, Device(device)), tracked)
     return value

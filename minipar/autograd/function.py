@@ -62,10 +62,10 @@ class FunctionNode(Op):
     __slots__ = ("function", "ctx", "outputs", "made", "taken", "own", "zeros")
 
     def __init__(self, function: type[Function], ctx: Context, args: tuple, outputs: tuple[Tensor, ...]) -> None:
-        self.function, self.ctx, self.outputs = function, ctx, len(outputs)  # type: ignore[misc]
+        self.function, self.ctx, self.outputs = function, ctx, len(outputs)
         self.zeros = namespace(outputs[0].array).zeros  # for an output that nobody used
         self.made = [(y.array.shape, y.array.dtype) for y in outputs]
-        self.taken = [(x.array.shape, x.array.dtype) if isinstance(x, Tensor) else None for x in args]
+        self.taken: list[Any] = [(x.array.shape, x.array.dtype) if isinstance(x, Tensor) else None for x in args]
         self.needs = ctx.needs_input_grad
         self.aux = None
         self.saved = list(ctx.to_save)

@@ -84,7 +84,7 @@ def gradgradcheck(
         weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
         weights = [w.detach().requires_grad_() for w in weights]
 
-    def gradients(*both: Any) -> tuple[Tensor, ...]:
+    def gradients(*both: Any) -> tuple[Any, ...]:
         xs, gs = both[: len(arguments)], both[len(arguments) :]
         ys = [y for y in _outputs(func, xs) if y.tracked]
         return grad(ys, [xs[i] for i in checked], gs, create_graph=True, materialize_grads=True)
@@ -142,7 +142,8 @@ def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
 def _numeric(func: Callable, arguments: tuple, o: int, i: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """The differences to the right and to the left, as Jacobians: their mean is the central difference."""
     x = arguments[i]
-    right, left = [], []
+    right: list[np.ndarray] = []
+    left: list[np.ndarray] = []
     with set_grad_mode(tape.mode.grad):  # the function may switch it; gradients inside (gradgradcheck) need it on
         middle = _flat(func, arguments, o)
         for k in range(x.numel()):

@@ -30,7 +30,7 @@ from .. import tape
 from ..backend import dtypes
 from ..tape import Value
 
-RELEASED = ("released",)
+RELEASED: Any = ("released",)
 
 
 class Op(tape.Node):
@@ -131,7 +131,7 @@ class Op(tape.Node):
         if isinstance(x, Value) and x.changes() != version:
             raise RuntimeError(
                 f"{self.name()} needs a tensor of shape {tuple(x.array.shape)} for its gradient, but "
-                f"{x.version.changed_by} changed it in place since (version {x.changes()}, saved at {version}); "
+                f"{x.own_version().changed_by} changed it in place since (version {x.changes()}, saved at {version}); "
                 "change a copy instead: x = x.clone()"
             )
         return x

@@ -32,6 +32,8 @@ def reduced_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
 class _Reduce(Op):
     __slots__ = ("dims", "keepdim", "source")
 
+    source: tuple[int, ...]  # the shape before
+
     def __init__(self, dims: tuple[int, ...], keepdim: bool) -> None:
         self.dims, self.keepdim = dims, keepdim
 

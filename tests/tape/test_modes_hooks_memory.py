@@ -111,6 +111,14 @@ def test_a_non_leafs_hook_changes_what_flows_on() -> None:
     assert (y.grad.item(), x.grad.item()) == (300.0, 900.0)
 
 
+def test_hooks_whose_handles_nobody_keeps_all_stay() -> None:
+    x, seen = leaf(2.0), []
+    for i in range(50):
+        x.register_hook(lambda g, i=i: seen.append(i))
+    (x * 3).backward()
+    assert seen == list(range(50))
+
+
 def test_hooks_of_what_grad_asks_for() -> None:
     x, w, seen = leaf(2.0), leaf(5.0), []
     x.register_hook(lambda g: g * 2)
