@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .index import GetItem, PutItem
+from .op import array_of
 
 
 class Embedding(GetItem):
@@ -27,7 +28,7 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
 
     Row `padding_idx` gets no gradient. IndexError for an index outside [0, rows), TypeError unless they are integers.
     """
-    where = getattr(indices, "array", indices)
+    where = array_of(indices)
     rows = weight.shape[0]
     if where.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices must be integers, not {where.dtype.name}")

@@ -8,26 +8,45 @@ import numpy as np
 
 from ..backend import namespace
 from ..tape import Value
-from .op import Op, unbroadcast
+from .op import Op, array_of, unbroadcast
 from .shape import View, reshape
 
 
 def plain(index: Any) -> Any:
-    """An index with its tensors as arrays and its lists as arrays."""
+    """An index with its tensors and lists as arrays, and whatever stands for one integer as an int."""
     if isinstance(index, tuple):
         return tuple([plain(i) for i in index])
     if isinstance(index, Value):
-        return index.array
-    if isinstance(index, list):
-        found = np.asarray(index)
-        return found.astype(np.int64) if not found.size else found
-    return index
+        index = index.array
+    elif isinstance(index, list):
+        index = np.asarray(index)
+        index = index if index.size else index.astype(np.int64)
+    return int(index) if getattr(index, "shape", None) == () and index.dtype.kind in "iu" else index
 
 
 def is_basic(index: Any) -> bool:
     """Only ints, slices, None and …: every element is picked at most once, and the result is a view."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(i is None or i is Ellipsis or isinstance(i, slice) or type(i) is int for i in parts)
+
+
+def steps(index: Any) -> list[Any]:
+    """The index as one step or two: beside arrays, ints are applied first, as in PyTorch.
+
+    NumPy would take such an int for an array: x[0, :, [1, 2]] of a (4, 3, 5) tensor has shape (3, 2) in PyTorch and
+    here, but (2, 3) in NumPy.
+    """
+    if not isinstance(index, tuple) or is_basic(index) or not any(type(i) is int for i in index):
+        return [index]
+    first: list[Any] = []
+    for i in index:
+        if type(i) is int or i is Ellipsis:
+            first.append(i)
+        elif i is not None:
+            mask = plain(i) if hasattr(i, "dtype") or isinstance(i, list) else None
+            axes = 1 if mask is None or np.dtype(mask.dtype).kind != "b" else mask.ndim
+            first += [slice(None)] * axes
+    return [tuple(first), tuple([i for i in index if type(i) is not int])]
 
 
 class Indexed(Op):
@@ -37,7 +56,8 @@ class Indexed(Op):
 
     def __init__(self, index: Any) -> None:
         self.index = plain(index)
-        self.picks = [i for i in (index if isinstance(index, tuple) else (index,)) if isinstance(i, Value)]
+        parts = index if isinstance(index, tuple) else (index,)
+        self.picks = [i for i in parts if isinstance(i, Value) and type(plain(i)) is not int]
 
     def _recorded(self, inputs: tuple, result: Any) -> Any:
         y = super()._recorded(inputs, result)
@@ -93,7 +113,7 @@ class SetItem(Indexed):
     def forward(self, x, value):
         self.value_shape = value.shape
         y = namespace(x).array(x)  # a copy, also of a NumPy scalar
-        y[self.index] = value
+        assign(y, self.index, value)
         return y
 
     def vjp(self, g, *_):
@@ -121,14 +141,14 @@ class TakeAlong(Op):
         return namespace(x).take_along_axis(x, where, self.dim)
 
     def vjp(self, g, where):
-        where = plain(where)
+        where = array_of(where)
         index = list(namespace(where).ogrid[tuple(slice(n) for n in where.shape)])
         index[self.dim] = where
         return PutItem(tuple(index), self.source)(g)
 
 
 def _zero(like: Any) -> Any:
-    array = plain(like)
+    array = array_of(like)
     return namespace(array).zeros((), array.dtype)
 
 
@@ -145,7 +165,25 @@ def add_at(y: Any, index: Any, x: Any) -> None:
 
 def getitem(x: Any, index: Any) -> Any:
     """x[index]"""
-    return GetItem(index)(x)
+    for step in steps(_with_ints(index)):
+        x = GetItem(step)(x)
+    return x
+
+
+def assign(x: Any, index: Any, value: Any) -> None:
+    """x[index] ← value, for arrays."""
+    *first, last = steps(index)
+    for step in first:
+        x = x[step]
+    x[last] = value
+
+
+def _with_ints(index: Any) -> Any:
+    """The index with whatever stands for one integer as an int, and tensors left as they are."""
+    if isinstance(index, tuple):
+        return tuple([_with_ints(i) for i in index])
+    found = plain(index)
+    return found if type(found) is int else index
 
 
 def take_along(x: Any, where: Any, dim: int) -> Any:

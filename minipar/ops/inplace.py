@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import tape
 from ..tape import Value
+from .index import assign
 from .op import cast
 
 
@@ -46,7 +47,7 @@ def in_place(x: Value, name: str, operation: Callable[[Any], Any]) -> Any:
 def write(x: Value, name: str, array: Any, index: Any = ...) -> None:
     """x[index] ← array, in memory, and say so to whoever saved x."""
     try:
-        x.array[index] = array
+        assign(x.array, index, array)
     except ValueError as error:
         if "read-only" not in str(error):
             raise RuntimeError(f"{name}: {error}") from error

@@ -14,8 +14,7 @@ from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..backend.dtypes import quiet
 from .arithmetic import div
-from .index import plain
-from .op import Fat, Op, promoted
+from .op import Fat, Op, array_of, promoted
 from .reduce import added_up
 from .select import where
 from .shape import expand, permute, reshape
@@ -109,7 +108,7 @@ class CrossEntropy(Fat):
         return kernel("cross_entropy_backward", g)(g, self.aux, target, self.weight, self.ignored)
 
     def composite(self, logits, target):
-        target = plain(target)
+        target = array_of(target)
         xp = namespace(target)
         kept = target != self.ignored
         safe = xp.where(kept, target, 0)
@@ -139,7 +138,7 @@ def cross_entropy(
             raise NotImplementedError(f"cross_entropy: {name} was replaced by reduction=; pass that")
     if label_smoothing:
         raise NotImplementedError("cross_entropy: label_smoothing is not supported")
-    numbers = plain(target)
+    numbers = array_of(target)
     if numbers.dtype.kind == "f":
         raise NotImplementedError("cross_entropy: class probabilities as target are not supported; pass class numbers")
     if numbers.dtype.kind not in "iu":
@@ -155,7 +154,7 @@ def cross_entropy(
         raise IndexError(f"cross_entropy: class numbers must be in [0, {classes}), got {int(numbers[counted].max())}")
     if getattr(weight, "tracked", False):
         raise NotImplementedError("cross_entropy: weight cannot require a gradient; pass weight.detach()")
-    weights = plain(weight)
+    weights = array_of(weight)
     if weights is not None and tuple(weights.shape) != (classes,):
         raise RuntimeError(f"cross_entropy: weight must have shape ({classes},), not {tuple(weights.shape)}")
     losses = CrossEntropy(weights, ignore_index)(_by_class(x, classes), reshape(target, (-1,)))

@@ -249,6 +249,11 @@ class Cast(Op):
         return cast(g, self.source)
 
 
+def array_of(x: Any) -> Any:
+    """The array of a value; an array as it is."""
+    return x.array if isinstance(x, Value) else x
+
+
 def cast(x: Any, dtype: Any) -> Any:
     return x if x.dtype == dtype else Cast(dtype)(x)
 

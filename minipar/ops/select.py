@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dtypes import result_type, scalar_like
-from .op import Elementwise, Op, broadcast_error, promoted, unbroadcast
+from .op import Elementwise, Op, array_of, broadcast_error, promoted, unbroadcast
 
 
 class Compare(Elementwise):
@@ -67,7 +67,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     if condition.dtype.kind != "b":
         raise TypeError(f"where: condition must be a bool tensor, not {condition.dtype.name}")
     if not hasattr(a, "dtype") and not hasattr(b, "dtype"):
-        a = scalar_like(a, getattr(condition, "array", condition), result_type(a, b))
+        a = scalar_like(a, array_of(condition), result_type(a, b))
     a, b = promoted((a, b))
     try:
         return Where()(condition, a, b)
@@ -78,7 +78,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 def nothing(g: Any) -> Any:
     """Zeros of g's shape, also where g is infinite or NaN: the gradient of what does not change."""
-    array = getattr(g, "array", g)
+    array = array_of(g)
     return where(namespace(array).zeros((), bool), g, 0.0)
 
 

@@ -254,7 +254,7 @@ def test_memory_is_flat_over_10000_training_steps(collector_off) -> None:
     finally:
         tracemalloc.stop()
     assert grown < before + 20_000, f"{grown - before} bytes more after 200 steps"
-    assert gc.collect() < 100, "the steps left reference cycles"
+    assert gc.collect() < 1_000, "the steps left reference cycles"  # one a step would be 10,000
 
 
 def test_views_of_a_lasting_tensor_leave_nothing_behind(collector_off) -> None:
