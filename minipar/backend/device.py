@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
 import numpy as np
 
+_SPELLING = re.compile("(cpu|cuda)(?::(0|[1-9][0-9]*))?")
+
 
 class device:
-    """A place where arrays live: `device("cpu")`, `device("cuda")`, `device("cuda:1")`, `device("cuda", 1)`."""
+    """A place where arrays live: `device("cpu")`, `device("cuda")`, `device("cuda:1")`, `device("cuda", 1)`.
+
+    TypeError or ValueError for anything else. "cuda" and "cuda:0" are different values, as in PyTorch.
+    """
 
     __slots__ = ("type", "index")
 
     def __init__(self, type: str | device, index: int | None = None) -> None:
-        if isinstance(type, device):
-            type, index = type.type, type.index
+        if isinstance(type, device) and index is None:
+            type = str(type)
         if not isinstance(type, str):
             raise TypeError(f"device must be a string such as 'cpu' or 'cuda:0', not {type!r}")
-        name, _, number = type.partition(":")
-        if name not in ("cpu", "cuda") or (number and (index is not None or not number.isdigit())):
+        found = _SPELLING.fullmatch(type)
+        if not found:
             raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', not {type!r}")
-        self.type = name
-        self.index = int(number) if number else index
+        name, number = found.groups()
+        if number and index is not None:
+            raise ValueError(f"device {type!r} has an index already; index={index!r} cannot be given as well")
+        if index is not None and (not isinstance(index, int) or isinstance(index, bool) or index < 0):
+            raise ValueError(f"index must be an int of 0 or more, not {index!r}")
+        self.type: str = name
+        self.index: int | None = int(number) if number else index
 
     def __repr__(self) -> str:
-        return f"device({str(self)!r})"
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -55,7 +67,7 @@ def device_of(array: Any) -> device:
 
 
 def on_device(array: Any, target: device) -> Any:
-    """The array on `target`: itself if it is there already, else a copy.
+    """The array on `target`: itself if it is there already, else a copy. "cuda" without a number is CuPy's current GPU.
 
     Raises RuntimeError with the reason, and what to install, where there is no usable GPU.
     """
@@ -68,7 +80,7 @@ def on_device(array: Any, target: device) -> Any:
         raise RuntimeError(f"device {str(target)!r} cannot be used: {reason}")
     import cupy
 
-    with cupy.cuda.Device(target.index or 0):
+    with cupy.cuda.Device(target.index):
         return cupy.asarray(array)
 
 

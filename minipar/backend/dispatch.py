@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -73,39 +74,51 @@ class use_kernels:
         if name not in CHOICES:
             raise ValueError(f"use_kernels takes one of {', '.join(map(repr, CHOICES))}, not {name!r}")
         self.name = name
+        self._before: list[str] = []  # a stack: the same object may be entered again inside itself
 
     def __enter__(self) -> None:
-        self.before = _choice.name
+        self._before.append(_choice.name)
         _choice.name = self.name
 
     def __exit__(self, *_: object) -> None:
-        _choice.name = self.before
+        _choice.name = self._before.pop()
 
 
-@cache
-def _has_numba() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("numba") is not None
-
-
-@cache
-def _load(module: str, name: str) -> Callable[..., Any]:
-    return getattr(import_module(f"minipar.kernels.{module}"), name)
+def kernels_in_use() -> str:
+    """This thread's choice."""
+    return _choice.name
 
 
 def serving(name: str, array: Any) -> str:
-    """The module of `minipar.kernels` that serves operation `name` for this array."""
-    choice = _choice.name
-    if choice != "reference":
-        if type(array) is np.ndarray:
-            if name in COMPILED and array.dtype.char in "fd" and _has_numba():
+    """The module of `minipar.kernels` that serves operation `name` for this array. KeyError for an unknown name."""
+    return _serving(name, *_circumstances(array))
+
+
+def kernel(name: str, array: Any) -> Callable[..., Any]:
+    """The kernel that serves operation `name` for arrays like this one. KeyError for an unknown name."""
+    return _load(name, *_circumstances(array))
+
+
+def _circumstances(array: Any) -> tuple[str, bool, str]:
+    """What the answer depends on; little enough that it can be remembered, since every operation asks."""
+    return _choice.name, isinstance(array, (np.ndarray, np.generic)), array.dtype.char
+
+
+def _serving(name: str, choice: str, on_cpu: bool, dtype_char: str) -> str:
+    if choice != "reference" and dtype_char in "fd":
+        if on_cpu:
+            if name in COMPILED and _has_numba():
                 return COMPILED[name]
-        elif choice == "auto" and name in CUDA and array.dtype.char in "fd":
+        elif choice == "auto" and name in CUDA:
             return CUDA[name]
     return REFERENCE[name]
 
 
-def kernel(name: str, array: Any) -> Callable[..., Any]:
-    """The kernel that serves operation `name` for arrays like this one."""
-    return _load(serving(name, array), name)
+@cache
+def _load(name: str, *circumstances: Any) -> Callable[..., Any]:
+    return getattr(import_module(f"minipar.kernels.{_serving(name, *circumstances)}"), name)
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None

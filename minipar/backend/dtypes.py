@@ -1,9 +1,10 @@
 """Element types and PyTorch's promotion table, applied once, before an operation's forward runs.
 
-The rule (PyTorch, "Type promotion"): operands fall into three ranks — tensors with dimensions, tensors without (0-d), Python
-scalars — and a lower rank only decides the result where it brings a higher *category* (bool < integer < floating).
-So float32 tensor * 2.5, and float32 tensor * 0-d float64 tensor, stay float32; an int64 tensor * 2.5 becomes the
-default dtype. Between integers and floats the float wins as it is (int64 + float32 is float32; NumPy would say float64).
+The rule (PyTorch, "Type promotion"): operands fall into three ranks — tensors with dimensions, tensors without (0-d),
+Python scalars — and a lower rank only decides the result where it brings a higher *category* (bool < integer <
+floating). So float32 tensor * 2.5, and float32 tensor * 0-d float64 tensor, stay float32; an int64 tensor * 2.5 becomes
+the default dtype. Between integers and floats the float wins as it is (int64 + float32 is float32; NumPy would say
+float64).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ float64 = np.dtype(np.float64)
 
 SUPPORTED = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+_SUPPORTED = frozenset(SUPPORTED)
+_NAMES = ", ".join(dtype.name for dtype in SUPPORTED)
 
 
 class _Default(threading.local):
@@ -49,14 +52,14 @@ def set_default_dtype(dtype: Any) -> None:
 
 def as_dtype(dtype: Any) -> np.dtype:
     """np.dtype of a dtype, its name, or Python's float, int or bool (the default dtype, int64, bool)."""
-    if dtype is float:
+    if dtype is float or (isinstance(dtype, str) and dtype == "float"):  # where NumPy would say float64
         return get_default_dtype()
     try:
-        found = np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype)  # np.dtype(None) is float64
     except TypeError:
         found = None
-    if found not in SUPPORTED or dtype is None:
-        raise TypeError(f"dtype must be one of {', '.join(d.name for d in SUPPORTED)}, not {dtype!r}")
+    if found is None or found not in _SUPPORTED:
+        raise TypeError(f"dtype must be one of {_NAMES}, not {dtype!r}")
     return found
 
 
@@ -82,21 +85,24 @@ def scalar_dtype(x: Any) -> np.dtype:
 
 
 def result_type(*operands: Any) -> np.dtype:
-    """PyTorch's `torch.result_type` of arrays and Python numbers."""
+    """PyTorch's `torch.result_type` of one or more tensors, arrays and Python numbers (NumPy scalars are 0-d arrays).
+
+    TypeError for operands of other types or dtypes.
+    """
+    if not operands:
+        raise TypeError("result_type needs at least one operand")
     ranks: list[np.dtype | None] = [None, None, None]  # dimensioned, 0-d, Python scalars
     for x in operands:
         if hasattr(x, "dtype"):
             rank, dtype = (0 if len(x.shape) else 1), x.dtype
+            if dtype not in _SUPPORTED:
+                raise TypeError(f"unsupported dtype {dtype.name}; use one of {_NAMES}")
         else:
             rank, dtype = 2, scalar_dtype(x)
-        ranks[rank] = dtype if ranks[rank] is None else _promote(ranks[rank], dtype)
-    result = None
-    for dtype in ranks:
-        if dtype is not None and (result is None or _CATEGORY[dtype.kind] > _CATEGORY[result.kind]):
-            result = dtype
-    if result not in SUPPORTED:
-        raise TypeError(f"unsupported dtype {result}; use one of {', '.join(d.name for d in SUPPORTED)}")
-    return result
+        before = ranks[rank]
+        ranks[rank] = dtype if before is None else _promote(before, dtype)
+    present = [dtype for dtype in ranks if dtype is not None]
+    return max(present, key=lambda dtype: _CATEGORY[dtype.kind])  # of equal categories, the first: the highest rank
 
 
 def scalar_like(x: Any, like: Any, dtype: np.dtype) -> Any:

@@ -10,121 +10,179 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from operator import index
 from typing import Any
 
 import numpy as np
 
+from .dtypes import is_floating
+
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
+_CHUNK = 1 << 13  # counters at a time: ten rounds over arrays that stay in the cache
+_FLOAT_BITS = {"e": 11, "f": 24}  # random bits that a number of [0, 1) can hold evenly spaced, by NumPy's dtype.char
 
 
 def philox(counter: Sequence[Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
     """Four random 32-bit words (as uint64 arrays) for each counter of four 32-bit words (uint64 arrays or scalars)."""
     c0, c1, c2, c3 = counter
-    k0, k1 = np.uint64(key[0]), np.uint64(key[1])
+    k0, k1 = key
     for _ in range(10):
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ k0, p1 & _LOW, (p0 >> _32) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = np.uint64((int(k0) + int(_WEYL[0])) & 0xFFFFFFFF), np.uint64((int(k1) + int(_WEYL[1])) & 0xFFFFFFFF)
+        c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ np.uint64(k0), p1 & _LOW, (p0 >> _32) ^ c3 ^ np.uint64(k1), p0 & _LOW
+        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
     return c0, c1, c2, c3
 
 
-def key_of(seed: int, *names: object) -> tuple[int, int]:
+def key_of(seed: int, *names: str | int) -> tuple[int, int]:
     """The two key words of a seed and any names: a hash, so that streams of different names are unrelated."""
     from hashlib import blake2b  # takes longer to import than this whole package
 
-    digest = blake2b(repr((int(seed), *names)).encode(), digest_size=8).digest()
+    parts = (index(seed), *[str(name) if isinstance(name, str) else index(name) for name in names])
+    digest = blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
 
 def words(key: tuple[int, int], draw: int, rows: range, width: int) -> np.ndarray:
-    """Random uint32 of shape (len(rows), width): row s holds the words of *global* sample `rows[s]` of this draw."""
+    """Random uint32 of shape (len(rows), width): row s holds the words of *global* sample `rows[s]` of this draw.
+
+    Of the counter's four words the first numbers the blocks of four words in a row, the second the row, and the last
+    two the draw. ValueError for a row that does not fit in its word.
+    """
+    if len(rows) and not (0 <= rows[0] < 2**32 and 0 <= rows[-1] < 2**32):
+        raise ValueError(f"rows must lie in [0, 2**32), not {rows}")
     blocks = -(-width // 4)
-    if not len(rows) or not blocks:
-        return np.empty((len(rows), width), np.uint32)
-    sample = np.arange(rows.start, rows.stop, rows.step, dtype=np.uint64)[:, None]
-    block = np.arange(blocks, dtype=np.uint64)[None, :]
-    zero = np.zeros_like(sample)
-    parts = philox(
-        (block + zero, (sample & _LOW) + block * np.uint64(0), np.uint64(draw) + zero * block, sample >> _32), key
-    )
-    return np.stack(parts, -1).astype(np.uint32).reshape(len(rows), blocks * 4)[:, :width]
+    drawn = np.empty((len(rows) * blocks, 4), np.uint32)
+    low, high = np.uint64(draw & 0xFFFFFFFF), np.uint64(draw >> 32)
+    for start in range(0, len(drawn), _CHUNK):
+        part = drawn[start : start + _CHUNK]
+        row, block = np.divmod(np.arange(start, start + len(part)), blocks)
+        sample = rows.start + row * rows.step
+        for word, column in zip(philox((block.astype(np.uint64), sample.astype(np.uint64), low, high), key), part.T):
+            column[:] = word
+    return drawn.reshape(len(rows), blocks * 4)[:, :width]
 
 
 def _unit(bits: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Uniform numbers of [0, 1) with all the bits that a `dtype` number of that range can hold evenly spaced."""
+    """Uniform numbers of [0, 1), evenly spaced as finely as `dtype` can: nothing is rounded, so 1 is never reached."""
     if dtype == np.float64:  # 53 bits from two words
         high, low = bits[..., 0::2].astype(np.uint64) >> np.uint64(5), bits[..., 1::2].astype(np.uint64) >> np.uint64(6)
         return (high * np.uint64(1 << 26) + low) * np.float64(2.0**-53)
-    return ((bits >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).astype(dtype)
+    kept = _FLOAT_BITS[dtype.char]
+    return (bits >> np.uint32(32 - kept)).astype(dtype) * dtype.type(2.0**-kept)
+
+
+class Generator:
+    """A seed, the names of a stream and the number of draws made: all the state there is.
+
+    Draws take `shape`, of which `shape[0]` counts samples and the rest the elements of a sample; `rows` (a range within
+    `range(shape[0])`, all by default) says which global samples to draw: the result is those rows of the whole draw.
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        if str(device) != "cpu":
+            raise NotImplementedError(f"Generator: device={str(device)!r} is not supported, numbers are drawn on 'cpu'")
+        self._names: tuple[str | int, ...] = ()
+        self.manual_seed(0)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start anew from `seed`: an int of [-2⁶³, 2⁶⁴), of which a negative one means 2⁶⁴ + seed. Returns self."""
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+            raise TypeError(f"seed must be an int, not {type(seed).__name__}")
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"seed must lie in [-2**63, 2**64), not {seed}")
+        self.set_state((int(seed) % 2**64, 0))
+        return self
+
+    def seed(self) -> int:
+        """Start anew from a seed that the operating system draws, and return it."""
+        from secrets import randbits
+
+        return self.manual_seed(randbits(64)).initial_seed()
+
+    def initial_seed(self) -> int:
+        return self._seed
+
+    def get_state(self) -> tuple[int, int]:
+        """(seed, draws made): what `set_state` takes (PyTorch has a tensor here)."""
+        return self._seed, self._draws
+
+    def set_state(self, state: tuple[int, int]) -> None:
+        """Go to the state that `get_state` returned, also to that of another generator."""
+        try:
+            seed, draws = map(index, state)
+        except (TypeError, ValueError):
+            raise TypeError(f"state must be what get_state returned, (seed, draws made), not {state!r}") from None
+        if not (0 <= seed < 2**64 and 0 <= draws < 2**64):
+            raise ValueError(f"state must hold two numbers of [0, 2**64), not {state!r}")
+        self._seed, self._draws = seed, draws
+        self._key = key_of(seed, *self._names)
+
+    def stream(self, *names: str | int) -> Generator:
+        """A generator of its own for these names, a function of the seed and the names alone: not of the draws made."""
+        other = Generator()
+        other._names = (*self._names, *names)
+        return other.manual_seed(self._seed)
+
+    def _words(self, shape: Sequence[int], per_element: int, rows: range | None) -> np.ndarray:
+        samples = range(shape[0] if shape else 1)
+        if rows is None:
+            rows = samples
+        elif len(rows) and not (shape and rows[0] in samples and rows[-1] in samples):
+            raise ValueError(f"rows must lie within the {len(samples)} samples of shape {tuple(shape)}, not {rows}")
+        self._draws += 1
+        return words(self._key, self._draws - 1, rows, math.prod(shape[1:]) * per_element)
+
+    def uniform(self, shape: Sequence[int], dtype: np.dtype, rows: range | None = None) -> np.ndarray:
+        """Uniform on [0, 1), of a floating-point dtype."""
+        _check_floating(dtype)
+        bits = self._words(shape, 2 if dtype == np.float64 else 1, rows)
+        return _unit(bits, dtype).reshape(_drawn_shape(shape, rows))
+
+    def normal(self, shape: Sequence[int], dtype: np.dtype, rows: range | None = None) -> np.ndarray:
+        """Standard normal, by the Box–Muller transform in float64, then rounded to a floating-point dtype."""
+        _check_floating(dtype)
+        pairs = _unit(self._words(shape, 4, rows), np.dtype(np.float64))
+        radius = np.sqrt(-2.0 * np.log1p(-pairs[..., 0::2]))
+        drawn = radius * np.cos(2.0 * np.pi * pairs[..., 1::2])
+        return drawn.astype(dtype).reshape(_drawn_shape(shape, rows))
+
+    def integers(self, low: int, high: int, shape: Sequence[int], rows: range | None = None) -> np.ndarray:
+        """int64 of [low, high): 64 random bits modulo the range (the bias is below 2⁻³² for ranges below 2³²)."""
+        if not -(2**63) <= low < high < 2**63:
+            raise ValueError(f"integers needs int64 bounds with low < high, got low={low}, high={high}")
+        offset = _joined(self._words(shape, 2, rows)) % np.uint64(high - low)
+        drawn = offset.astype(np.int64) + np.int64(low)  # wraps, rightly, where high - low does not fit in int64
+        return drawn.reshape(_drawn_shape(shape, rows))
+
+    def permutation(self, n: int) -> np.ndarray:
+        """A random order of range(n), int64: the order of n random 64-bit keys."""
+        if n < 0:
+            raise ValueError(f"permutation needs a length of 0 or more, got {n}")
+        return np.argsort(_joined(self._words((1, n), 2, None)[0]), kind="stable")
+
+
+def _check_floating(dtype: np.dtype) -> None:
+    if not is_floating(dtype):
+        raise TypeError(f"random real numbers need a floating-point dtype, not {dtype.name}")
 
 
 def _drawn_shape(shape: Sequence[int], rows: range | None) -> tuple[int, ...]:
     return tuple(shape) if rows is None else (len(rows), *shape[1:])
 
 
-class Generator:
-    """A seed and the number of draws made: all the state there is.
-
-    `shape[0]` counts samples and the rest elements of a sample; `rows` says which global samples to draw.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self.manual_seed(seed)
-
-    def manual_seed(self, seed: int) -> Generator:
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
-            raise TypeError(f"seed must be an int, not {type(seed).__name__}")
-        self.seed = int(seed)
-        self.draws = 0
-        return self
-
-    def initial_seed(self) -> int:
-        return self.seed
-
-    def get_state(self) -> tuple[int, int]:
-        return self.seed, self.draws
-
-    def set_state(self, state: tuple[int, int]) -> None:
-        self.seed, self.draws = state
-
-    def _words(self, shape: Sequence[int], per_element: int, rows: range | None) -> np.ndarray:
-        rows = range(shape[0] if shape else 1) if rows is None else rows
-        width = math.prod(shape[1:])
-        self.draws += 1
-        return words(key_of(self.seed), self.draws - 1, rows, width * per_element)
-
-    def uniform(self, shape: Sequence[int], dtype: np.dtype, rows: range | None = None) -> np.ndarray:
-        """Uniform on [0, 1)."""
-        bits = self._words(shape, 2 if dtype == np.float64 else 1, rows)
-        return _unit(bits, dtype).reshape(_drawn_shape(shape, rows))
-
-    def normal(self, shape: Sequence[int], dtype: np.dtype, rows: range | None = None) -> np.ndarray:
-        """Standard normal, by the Box–Muller transform in float64, then rounded."""
-        bits = self._words(shape, 4, rows)
-        pairs = _unit(bits, np.dtype(np.float64))
-        radius = np.sqrt(-2.0 * np.log1p(-pairs[..., 0::2]))
-        drawn = radius * np.cos(2.0 * np.pi * pairs[..., 1::2])
-        return drawn.astype(dtype).reshape(_drawn_shape(shape, rows))
-
-    def integers(self, low: int, high: int, shape: Sequence[int]) -> np.ndarray:
-        """int64 of [low, high): 64 random bits modulo the range (the bias is below 2⁻³² for ranges below 2³²)."""
-        bits = self._words(shape, 2, None).astype(np.uint64)
-        wide = (bits[..., 0::2] << _32) | bits[..., 1::2]
-        return (wide % np.uint64(high - low)).astype(np.int64).reshape(tuple(shape)) + low
-
-    def permutation(self, n: int) -> np.ndarray:
-        """A random order of range(n): the order of n random 64-bit keys."""
-        bits = self._words((n, 1), 2, None).astype(np.uint64)
-        return np.argsort((bits[:, 0] << _32) | bits[:, 1], kind="stable")
+def _joined(bits: np.ndarray) -> np.ndarray:
+    """uint64 from pairs of neighbouring 32-bit words."""
+    return (bits[..., 0::2].astype(np.uint64) << _32) | bits[..., 1::2]
 
 
 class _Default(threading.local):
     def __init__(self) -> None:
-        self.generator = Generator(0)
+        self.generator = Generator()
 
 
 _default = _Default()
@@ -135,10 +193,21 @@ def default_generator() -> Generator:
     return _default.generator
 
 
+@contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """Inside, `generator` is this thread's."""
+    before = _default.generator
+    _default.generator = generator
+    try:
+        yield
+    finally:
+        _default.generator = before
+
+
 def manual_seed(seed: int) -> Generator:
     """Seed this thread's generator and forget the draws made so far. Returns it."""
     return _default.generator.manual_seed(seed)
 
 
 def initial_seed() -> int:
-    return _default.generator.seed
+    return _default.generator.initial_seed()
