@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
+from ..backend import random
 from ..tensor import Tensor
 
 
@@ -47,12 +50,25 @@ class Subset(Dataset):
         return self.dataset[self.indices[index]]
 
 
-def random_split(dataset: Any, lengths: Sequence[int], generator: Any = None) -> list[Subset]:
-    """Subsets of the given lengths, which together hold every sample once, in random order."""
-    from ..backend import random
+def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) -> list[Subset]:
+    """Subsets of the given lengths, which together hold every sample once, in random order.
 
-    if sum(lengths) != len(dataset):
-        raise ValueError(f"lengths {list(lengths)} must add up to the {len(dataset)} samples of the dataset")
-    order = (generator or random.default_generator()).permutation(len(dataset)).tolist()
-    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
-    return [Subset(dataset, order[end - length : end]) for end, length in zip(ends, lengths)]
+    `lengths` are numbers of samples, or fractions that add up to 1: each is rounded down, and the samples that remain
+    go to the first subsets, one each. The order comes from `generator`, or the thread's own. ValueError for lengths
+    that do not add up.
+    """
+    size = len(dataset)
+    if min(lengths, default=0) < 0:
+        raise ValueError(f"lengths must not be negative, got {list(lengths)}")
+    counts = _shares(lengths, size) if math.isclose(sum(lengths), 1) else list(lengths)
+    if sum(counts) != size or not all(isinstance(n, int) for n in counts):
+        raise ValueError(f"lengths must be ints that add up to {size} samples, or fractions of 1, not {list(lengths)}")
+    order = (generator or random.default_generator()).permutation(size).tolist()
+    return [Subset(dataset, order[end - n : end]) for n, end in zip(counts, accumulate(counts))]
+
+
+def _shares(fractions: Sequence[float], size: int) -> list[int]:
+    counts = [math.floor(size * fraction) for fraction in fractions]
+    for i in range(size - sum(counts)):
+        counts[i % len(counts)] += 1
+    return counts

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
+import numpy as np
+
 from ..backend import random
+
+
+def is_positive_int(x: Any) -> bool:
+    return isinstance(x, int) and not isinstance(x, bool) and x > 0
 
 
 class Sampler:
@@ -29,37 +35,48 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """Every sample once, in an order drawn anew at each iteration; with `replacement`, `num_samples` independent draws.
+    """`num_samples` sample numbers (by default as many as there are), in an order drawn anew at each iteration.
 
-    Draws come from `generator`, or from the thread's own: after `manual_seed` the orders are the same on every run.
+    Without `replacement`, each comes once before any comes again. Draws come from `generator`, or from the thread's
+    own: after `manual_seed` the orders are the same on every run. ValueError where `num_samples` is not positive.
     """
 
     def __init__(
         self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Any = None
     ) -> None:
-        if num_samples is not None and (not isinstance(num_samples, int) or num_samples < 1):
+        if not isinstance(replacement, bool):
+            raise TypeError(f"replacement must be a bool, not {replacement!r}")
+        if num_samples is not None and not is_positive_int(num_samples):
             raise ValueError(f"num_samples must be a positive int, not {num_samples!r}")
-        if num_samples is not None and not replacement and num_samples > len(data_source):
-            raise ValueError(f"num_samples={num_samples} without replacement exceeds the {len(data_source)} samples")
+        if not len(data_source):
+            raise ValueError("data_source is empty: there is nothing to draw from")
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
-        self.num_samples = len(data_source) if num_samples is None else num_samples
+        self._num_samples = num_samples
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __len__(self) -> int:
         return self.num_samples
 
     def __iter__(self) -> Iterator[int]:
         source = self.generator or random.default_generator()
+        size, wanted = len(self.data_source), self.num_samples
         if self.replacement:
-            return iter(source.integers(0, len(self.data_source), (self.num_samples,)).tolist())
-        return iter(source.permutation(len(self.data_source))[: self.num_samples].tolist())
+            return iter(source.integers(0, size, (wanted,)).tolist())
+        rounds = [source.permutation(size) for _ in range(-(-wanted // size))]
+        return iter(np.concatenate(rounds)[:wanted].tolist())
 
 
 class BatchSampler(Sampler):
     """Lists of `batch_size` numbers from another sampler; the last, shorter one is left out if `drop_last`."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        if not is_positive_int(batch_size):
             raise ValueError(f"batch_size must be a positive int, not {batch_size!r}")
+        if not isinstance(drop_last, bool):
+            raise ValueError(f"drop_last must be a bool, not {drop_last!r}")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __len__(self) -> int:

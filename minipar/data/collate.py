@@ -1,0 +1,67 @@
+"""Collating: one batch from a list of samples, whatever tuples, lists and dicts the samples are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from ..ops.shape import stack
+from ..tensor import Tensor, as_tensor, tensor
+
+
+def default_collate(samples: list[Any]) -> Any:
+    """A batch from a list of samples: tensors, arrays and numbers are stacked, tuples, lists and dicts gone through.
+
+    Strings stay a list, a tuple of parts becomes a list of batches, namedtuples and dicts keep their type. Python
+    floats become the default dtype (PyTorch: always float64). TypeError for samples of any other type, RuntimeError for
+    tensors of different shapes or tuples of different lengths.
+    """
+    first = samples[0]
+    if isinstance(first, Tensor):
+        return stack(samples)
+    if isinstance(first, (str, bytes)):
+        return samples
+    if isinstance(first, (np.ndarray, np.generic)):
+        return _stacked_arrays(samples)
+    if isinstance(first, (bool, int, float)):
+        return tensor(samples)
+    if isinstance(first, Mapping):
+        return _like(first, lambda key: default_collate([sample[key] for sample in samples]))
+    if isinstance(first, (tuple, list)):
+        if any(len(sample) != len(first) for sample in samples):
+            raise RuntimeError(f"samples of a batch must have equal lengths, got {sorted({len(s) for s in samples})}")
+        parts = [default_collate(list(part)) for part in zip(*samples)]
+        return type(first)(*parts) if hasattr(first, "_fields") else parts
+    raise TypeError(
+        f"a batch can be made of tensors, arrays, numbers, strings, and tuples, lists and dicts of them, not of "
+        f"{type(first).__name__}; pass collate_fn="
+    )
+
+
+def default_convert(sample: Any) -> Any:
+    """The sample with its NumPy arrays made tensors: what stands in for collating where there are no batches."""
+    if isinstance(sample, (np.ndarray, np.generic)) and sample.dtype.kind not in "USO":
+        return as_tensor(sample)
+    if isinstance(sample, Mapping):
+        return _like(sample, lambda key: default_convert(sample[key]))
+    if isinstance(sample, (tuple, list)):
+        parts = [default_convert(part) for part in sample]
+        return type(sample)(*parts) if hasattr(sample, "_fields") else parts
+    return sample
+
+
+def _stacked_arrays(arrays: Sequence[Any]) -> Tensor:
+    shapes = {np.shape(array) for array in arrays}
+    if len(shapes) > 1:
+        raise RuntimeError(f"arrays of a batch must have equal shapes, got {sorted(shapes)}")
+    return as_tensor(np.stack(arrays))
+
+
+def _like(mapping: Mapping[Any, Any], value_of: Callable[[Any], Any]) -> Mapping[Any, Any]:
+    """A mapping of the same type (a plain dict for one that cannot be changed) and keys, with values of their own."""
+    made = copy(mapping) if isinstance(mapping, MutableMapping) else {}
+    made.update({key: value_of(key) for key in mapping})
+    return made
