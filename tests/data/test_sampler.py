@@ -99,7 +99,7 @@ def test_there_must_be_something_to_draw_from_and_replacement_is_a_bool(torch_da
 @pytest.mark.parametrize(("batch_size", "drop_last"), [(0, False), (-1, False), (2.0, False), (True, False), (2, 1)])
 def test_batch_size_and_drop_last_are_checked_as_in_pytorch(torch_data, batch_size, drop_last):
     for sampler in (BatchSampler, torch_data.BatchSampler):
-        with pytest.raises(ValueError, match="batch_size|drop_last"):
+        with pytest.raises(ValueError, match=r"batch_size|drop_last"):
             sampler(range(4), batch_size, drop_last)
 
 
