@@ -564,7 +564,6 @@ class Tensor(Value):
         copied = type(self).__new__(type(self))
         Value.__init__(copied, self.array.copy(), self.tracked)
         copied._grad = None if self._grad is None else wrap(self._grad.array.copy())
-        memo[id(self)] = copied
         return copied
 
     def __reduce__(self) -> Any:

@@ -196,6 +196,24 @@ def test_gradients_come_back_in_the_arguments_dtype() -> None:
     assert x.grad.dtype == y.grad.dtype == minipar.float64
 
 
+def test_an_output_that_forward_itself_changed_may_be_saved() -> None:
+    class Doubled(Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.exp()
+            y.mul_(2)
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            (y,) = ctx.saved_tensors
+            return g * y
+
+    assert gradcheck(Doubled.apply, leaf(0.5))
+    assert gradgradcheck(Doubled.apply, leaf(0.5))
+
+
 def test_functions_that_are_not_finished() -> None:
     class NoForward(Function):
         pass
@@ -235,11 +253,12 @@ def test_no_reference_cycle_even_when_backward_fails() -> None:
             gone = weakref.ref(y)
             del y
             assert gone() is None
-        y = Fails.apply(leaf(1.0))
+        x = leaf(1.0)
+        y = Fails.apply(x)
         with pytest.raises(ZeroDivisionError):
             y.backward()
-        gone = weakref.ref(y)
-        del y
+        gone = weakref.ref(x)  # the node holds x: it must be gone as well
+        del x, y
         assert gone() is None
     finally:
         gc.enable()

@@ -128,6 +128,9 @@ EMBED = [
          among(((4, 2),), ((3, 1),), ((5, 0),))),
     Case("embedding padding", lambda m, w: m.nn.functional.embedding(m.tensor(NUMBERS), w, padding_idx=-1), ((3, 3),),
          derivative=False),
+    Case("embedding one with padding", lambda m, w: m.nn.functional.embedding(m.tensor(1), w, padding_idx=1), ((3, 3),),
+         derivative=False),
+    Case("linear of dependent inputs", lambda m, x: m.nn.functional.linear(x, x * x)),
     Case("embedding one", lambda m, w: embedding(m.tensor(1), w), ((3, 3),),
          theirs=lambda m, w: m.nn.functional.embedding(m.tensor(1), w)),
 ]  # fmt: skip

@@ -226,6 +226,21 @@ def test_memory_that_cannot_be_written() -> None:
         minipar.from_numpy(array).fill_(1.0)
 
 
+def test_a_gradient_through_a_change_in_place_keeps_each_dtype() -> None:
+    x, w = minipar.ones(3, requires_grad=True), leaf(3)  # float32 and float64
+    y = x * 2
+    y.add_(w)
+    seen = []
+    y.register_hook(lambda g: seen.append(g.dtype))
+    y.sum().backward()
+    assert (y.dtype, x.grad.dtype, w.grad.dtype) == (minipar.float32, minipar.float32, minipar.float64)
+    with minipar.no_grad():
+        y.mul_(2)
+    assert seen == [minipar.float32]
+    (first,) = minipar.autograd.grad((x * 1).add_(w).sum(), w, create_graph=True)
+    assert first.dtype == minipar.float64
+
+
 def test_shapes_and_dtypes_that_do_not_fit() -> None:
     x = minipar.zeros(3)
     with pytest.raises(RuntimeError, match=r"add_.*\(2, 3\).*\(3,\)"):
