@@ -6,4 +6,6 @@
 """
 
 if __name__ != "minipar.kernels":
-    raise ImportError(f"import this package as minipar.kernels, not as {__name__!r} (PyPI's 'kernels' is another project)")
+    raise ImportError(
+        f"import this package as minipar.kernels, not as {__name__!r} (PyPI's 'kernels' is another project)"
+    )

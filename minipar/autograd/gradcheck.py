@@ -108,7 +108,8 @@ def _checked(arguments: tuple) -> list[int]:
 
 
 def _name(func: Callable) -> str:
-    return getattr(func, "__name__", type(func).__name__)
+    owner = getattr(func, "__self__", None)  # a Function's apply is known by the Function
+    return owner.__name__ if isinstance(owner, type) else getattr(func, "__name__", type(func).__name__)
 
 
 def _outputs(func: Callable, arguments: Sequence[Any]) -> tuple[Tensor, ...]:
@@ -202,11 +203,12 @@ def _guilty(func: Callable, arguments: tuple, eps: float, atol: float, rtol: flo
     def note(node: Any, inputs: tuple, outputs: Any) -> None:
         ran.append((node, [(x.array.copy(), x.tracked) if isinstance(x, Value) else (x, None) for x in inputs]))
 
+    watching = tape.mode.watch
     tape.mode.watch = note
     try:
         func(*arguments)
     finally:
-        tape.mode.watch = None
+        tape.mode.watch = watching
     for node, inputs in ran:
         alone = tuple([x if tracked is None else wrap(x).requires_grad_(tracked) for x, tracked in inputs])
         for o, y in enumerate(_outputs(node.again, alone)):
