@@ -33,6 +33,18 @@ def test_gradient_of_the_gradient(case: Case) -> None:
     assert gradgradcheck(function(case), example(case), **SECOND)
 
 
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_the_gradient_under_create_graph_is_the_same(case: Case) -> None:
+    inputs = example(case)
+    y = function(case)(*inputs)
+    weights = minipar.from_numpy(np.asarray(np.random.default_rng(2).standard_normal(y.shape)))
+    on_tape = minipar.autograd.grad(y, inputs, weights, create_graph=True, materialize_grads=True)
+    plain = minipar.autograd.grad(y, inputs, weights, materialize_grads=True)
+    for a, b in zip(on_tape, plain):
+        assert (a.shape, a.dtype, b.requires_grad) == (b.shape, b.dtype, False)
+        np.testing.assert_allclose(a.detach().numpy(), b.numpy(), rtol=1e-12, atol=1e-13)
+
+
 class Seen:
     """Which operations ran forward, which backward, which composite."""
 
