@@ -172,6 +172,12 @@ def test_the_look_up_of_a_whole_batch_equals_a_stack_of_samples(indices):
     assert as_lists(fast) == as_lists(slow)
 
 
+def test_a_tensor_dataset_is_handed_to_another_collate_function_sample_by_sample():
+    data = TensorDataset(minipar.arange(4))
+    (batch,) = DataLoader(data, 4, collate_fn=lambda samples: samples)
+    assert as_lists(batch) == as_lists([data[i] for i in range(4)])
+
+
 @pytest.mark.parametrize("arguments", [
     {"sampler": [0], "shuffle": True}, {"batch_sampler": [[0]], "batch_size": 2},
     {"batch_sampler": [[0]], "batch_size": None}, {"batch_sampler": [[0]], "shuffle": True},
@@ -227,11 +233,6 @@ def test_shuffling_repeats_after_the_same_seed_and_differs_between_passes(worker
     assert [first, second] != passes(workers, seed=5)
 
 
-def test_a_generator_of_its_own_decides_alone():
-    ours = [passes(0, seed, generator=minipar.Generator().manual_seed(1)) for seed in (1, 2)]
-    assert ours[0] == ours[1]
-
-
 class Noisy(Dataset):
     """Samples with random noise, as an augmentation adds."""
 
@@ -258,6 +259,15 @@ def test_numbers_that_a_dataset_draws_do_not_depend_on_the_workers():
     for workers in WORKERS:
         assert drawn(workers) == alone
     assert drawn(3, between=lambda: minipar.rand(1))[:6] == alone[:6]  # nor on how far ahead the workers are
+
+
+def test_a_generator_of_its_own_decides_alone():
+    def drawn(seed):
+        minipar.manual_seed(seed)
+        loader = DataLoader(Noisy(), 2, shuffle=True, generator=minipar.Generator().manual_seed(1))
+        return [batch.tolist() for batch in loader]
+
+    assert drawn(1) == drawn(2)
 
 
 def test_leaving_a_pass_early_moves_the_threads_generator_as_far_for_any_number_of_workers():
@@ -341,6 +351,26 @@ def test_a_pass_that_is_left_early_leaves_no_thread_and_reads_no_further(workers
     assert count <= 2 * (2 * workers + 1)
     time.sleep(0.01)
     assert len(read) == count
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_of_a_pass_that_is_left_early_only_the_batches_in_hand_are_finished(workers):
+    gate = threading.Event()
+    read = []
+
+    def wait(i):
+        read.append(i)
+        if i:
+            gate.wait(10)
+
+    opening = threading.Timer(0.05, gate.set)
+    for _ in DataLoader(Squares(100, wait), num_workers=workers, prefetch_factor=5):
+        opening.start()
+        break
+    opening.join()
+    assert gate.is_set()
+    assert len(read) <= 1 + workers
+    assert not loader_threads()
 
 
 def test_a_finished_pass_leaves_no_thread():
