@@ -55,8 +55,11 @@ from .backend.random import Generator, initial_seed, manual_seed
 from .checkpoint import load, save
 from .creation import (
     arange,
+    as_tensor,
     empty,
     eye,
+    from_dlpack,
+    from_numpy,
     full,
     linspace,
     ones,
@@ -67,6 +70,7 @@ from .creation import (
     randn,
     randn_like,
     randperm,
+    tensor,
     zeros,
     zeros_like,
 )
@@ -78,7 +82,7 @@ from .ops.reduce import amax, amin, logsumexp, mean, std, sum, var
 from .ops.select import logical_not, where
 from .ops.shape import cat, flatten, permute, reshape, squeeze, stack, transpose, unsqueeze
 from .ops.softmax import log_softmax, softmax
-from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
+from .tensor import Tensor
 from .tensor import maximum_of as max
 from .tensor import minimum_of as min
 

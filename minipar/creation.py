@@ -9,7 +9,7 @@ import numpy as np
 
 from .backend import device as Device
 from .backend import dtypes, on_device, random
-from .tensor import Tensor, wrap
+from .tensor import Tensor, as_array, wrap
 
 
 def _finish(array: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -26,6 +26,47 @@ def _shape(size: tuple) -> tuple[int, ...]:
         if n < 0:
             raise RuntimeError(f"a size must not be negative, got {tuple(shape)}")
     return tuple(int(n) for n in shape)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new leaf tensor with a copy of `data`: numbers, nested lists, arrays or a tensor.
+
+    Python floats become the default dtype (float32), ints int64, bools bool; arrays keep their dtype. TypeError for
+    what has no such dtype, ValueError for ragged lists.
+    """
+    array = data.array if isinstance(data, Tensor) else data
+    array = as_array(array, None if dtype is None else dtypes.as_dtype(dtype)).copy()
+    if device is not None:
+        array = on_device(array, Device(device))
+    return wrap(array).requires_grad_(requires_grad) if requires_grad else wrap(array)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, sharing memory where that is possible."""
+    found = (
+        data if isinstance(data, Tensor) else wrap(as_array(data, None if dtype is None else dtypes.as_dtype(dtype)))
+    )
+    return found.to(found.device if device is None else device, dtype=dtype)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor over the same memory."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy expects a NumPy array, not {type(array).__name__}")
+    dtypes.as_dtype(array.dtype)
+    return wrap(np.asarray(array))
+
+
+def from_dlpack(other: Any) -> Tensor:
+    """A tensor over the memory of any object with `__dlpack__`."""
+    if other.__dlpack_device__()[0] == 2:  # kDLCUDA
+        import cupy
+
+        array = cupy.from_dlpack(other)
+    else:
+        array = np.from_dlpack(other)
+    dtypes.as_dtype(array.dtype)
+    return wrap(array)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

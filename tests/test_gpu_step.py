@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from minipar.kernels.cuda import detect
 
 from minipar.bench.gpu.nccl import all_reduce_of_one
 from minipar.bench.gpu.training_step import train_once, training_step_checks
+from minipar.kernels.cuda import detect
 
 usable, reason = detect.status()
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=f"no GPU can be used: {reason}")]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=f"needs a GPU: {reason}")]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

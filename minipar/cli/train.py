@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import device as Device
-from ..tensor import from_numpy
+from ..creation import from_numpy
 from .arguments import CommandError, positive_float, positive_int
 from .tasks import TASKS
 from .training import Run, Settings, train

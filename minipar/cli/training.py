@@ -14,10 +14,10 @@ from ..autograd import no_grad
 from ..backend import to_numpy
 from ..backend.dtypes import as_dtype
 from ..backend.random import manual_seed
+from ..creation import as_tensor
 from ..data import DataLoader, TensorDataset
 from ..parallel import Communicator, DataParallel
 from ..parallel.data import share
-from ..tensor import as_tensor
 from .tasks import TASKS, Examples, Task
 
 COMPARED_STEPS = 20  # the promise is about the gradients of step 1 and the parameters after 20 steps

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..creation import as_tensor, tensor
 from ..ops.shape import stack
-from ..tensor import Tensor, as_tensor, tensor
+from ..tensor import Tensor
 
 
 def default_collate(samples: list[Any]) -> Any:

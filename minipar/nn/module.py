@@ -10,8 +10,9 @@ import numpy as np
 
 from ..backend import device as Device
 from ..backend import dtypes
+from ..creation import as_tensor
 from ..tape import set_grad_mode
-from ..tensor import RemovableHandle, Tensor, as_tensor
+from ..tensor import RemovableHandle, Tensor
 from .parameter import Parameter, zero_grad
 
 

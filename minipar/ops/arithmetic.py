@@ -98,6 +98,9 @@ class PowScalar(Elementwise):
     def __init__(self, n):
         self.n = n
 
+    def name(self) -> str:
+        return "Pow"
+
     def forward(self, x):
         if self.n == 2:  # np.power is several times slower than a product
             return x * x

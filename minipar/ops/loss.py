@@ -29,12 +29,15 @@ def check_reduction(reduction: str) -> None:
 
 
 class Reduced(Op):
-    """Σ x, or Σ x / denominator: the last node of every reduced loss."""
+    """y = Σ x, or Σ x / denominator: the last node of every reduced loss"""
 
     __slots__ = ("denominator", "divide", "source")
 
     def __init__(self, denominator: float, divide: bool) -> None:
         self.denominator, self.divide = denominator, divide
+
+    def name(self) -> str:
+        return "Mean" if self.divide else "Sum"
 
     def forward(self, x):
         self.source = x.shape

@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from minipar.kernels.cuda import detect
 
 import minipar
 from minipar.backend import device, device_of, namespace, on_device, to_numpy
+from minipar.kernels.cuda import detect
 
 SPELLINGS = ["cpu", "cuda", "cpu:0", "cuda:0", "cuda:1", "cuda:12"]
 NONSENSE = ["", "gpu", "CPU", " cpu", "cuda:", "cuda:01", "cuda:-1", "cuda:²", "cuda:1:2", "cuda 1", "cuda:1\n"]

@@ -6,11 +6,11 @@ import argparse
 import json
 
 import pytest
-from minipar.kernels.cuda import detect
 
 from minipar import bench
 from minipar.bench import contenders, harness
 from minipar.bench.summary import Block, Row
+from minipar.kernels.cuda import detect
 
 
 def run(*arguments: str) -> int:

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from minipar.kernels.cuda import detect
 
 from minipar.bench.gpu import command, cupy_convolution, timing
 from minipar.bench.gpu.check import Check, guarded
@@ -19,6 +18,7 @@ from minipar.bench.gpu.kernel_checks import REFERENCE, Convolution, kernel_check
 from minipar.bench.gpu.report import Report, data, failure_lines, file_stem, markdown
 from minipar.bench.gpu.timing import Timing, compare, copies, launch_overhead
 from minipar.bench.gpu.training_step import initial_state, train_once, training_step_checks
+from minipar.kernels.cuda import detect
 
 
 def same(array):

@@ -8,11 +8,12 @@ import itertools
 
 import cuda_cases as cases
 import numpy as np
+from numba import cuda
+from numba.core import config
+
 from minipar.kernels.cuda import conv2d, interpreter
 from minipar.kernels.cuda.matmul import Tile, plan_matmul
 from minipar.kernels.cuda.plan import Plan
-from numba import cuda
-from numba.core import config
 
 
 def simulated(plan: Plan) -> np.ndarray:

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from minipar.kernels.cuda import compiler, conv2d, detect
 from minipar.kernels.cuda.matmul import DEFAULT_TILE, matmul_kernel
 from minipar.kernels.cuda.plan import Kernel

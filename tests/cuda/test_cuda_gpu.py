@@ -5,11 +5,12 @@ import itertools
 import cuda_cases as cases
 import numpy as np
 import pytest
+
 from minipar.kernels.cuda import conv2d, detect
 from minipar.kernels.cuda.matmul import matmul
 
 usable, reason = detect.status()
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=reason)]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=f"needs a GPU: {reason}")]
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import re
 
 import numpy as np
 import pytest
-from minipar.kernels.cuda.interpreter import KernelError, simulate
 from numba import cuda, float32, int32, types, uint32
+
+from minipar.kernels.cuda.interpreter import KernelError, simulate
 
 
 def faulty_line(kernel) -> int:

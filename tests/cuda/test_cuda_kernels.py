@@ -5,6 +5,7 @@ import itertools
 import cuda_cases as cases
 import numpy as np
 import pytest
+
 from minipar.kernels.cuda import conv2d, interpreter
 from minipar.kernels.cuda.matmul import DEFAULT_TILE, Tile, plan_matmul
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import cuda_cases as cases
 import numpy as np
 import pytest
+
 from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, interpreter, launcher
 from minipar.kernels.cuda.matmul import DEFAULT_TILE, Tile, matmul, matmul_kernel
 from minipar.kernels.cuda.plan import Kernel

@@ -12,6 +12,7 @@ from types import ModuleType
 import cuda_cases as cases
 import numpy as np
 import pytest
+
 from minipar.kernels.cuda import conv2d, interpreter, matmul
 
 # Taps fall outside on all four sides, some output pixels are never reached, and the last block has idle threads.

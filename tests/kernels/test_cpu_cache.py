@@ -91,6 +91,7 @@ def test_compile_all_compiles_every_signature(tmp_path):
 
 def test_the_text_of_a_kernel_runs_as_plain_python():
     import numpy as np
+
     from minipar.kernels.cpu.max_pool2d import max_pool2d_backward_planes
 
     dx = np.zeros((1, 4))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_layouts import seeds
+
 from minipar.kernels.cpu import optimizer_steps as compiled
 from minipar.kernels.reference import optimizer_steps as reference
 

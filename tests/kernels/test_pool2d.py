@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
+
 from minipar.kernels.cpu import max_pool2d as compiled
 from minipar.kernels.reference import pool2d
 from minipar.kernels.reference.shapes import pool_output_size

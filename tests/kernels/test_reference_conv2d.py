@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
+
 from minipar.kernels.reference import conv2d
 from minipar.kernels.reference.conv2d import conv2d_forward, conv2d_grad_input, conv2d_grad_weight
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
+
 from minipar.kernels.reference.softmax_cross_entropy import cross_entropy_backward, cross_entropy_forward
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minipar.backend import device
+from minipar.ops.device import Move
 from minipar.ops.op import Cast, Identity
-from minipar.tensor import Move
 from tests.ops.case import Case, among, apart, broadcast, one, positive, real
 
 ANY, PAIR = one(), broadcast()

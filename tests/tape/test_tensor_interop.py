@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minipar
-from minipar.tensor import _ufuncs
+from minipar.tensor.interop import _ufuncs
 
 
 def test_asarray_shares_memory_and_refuses_to_drop_a_gradient() -> None:

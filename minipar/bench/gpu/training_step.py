@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import nn, optim
 from ...backend.dtypes import as_dtype
-from ...tensor import from_numpy
+from ...creation import from_numpy
 from .check import Check
 
 LR = 0.1

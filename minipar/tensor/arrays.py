@@ -1,0 +1,30 @@
+"""Anything that holds numbers, as an array of a supported dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import dtypes, namespace
+from ..tape import Value
+
+
+def as_array(data: Any, dtype: Any, like: Any = None) -> Any:
+    """Numbers, nested lists (of numbers or tensors) and arrays as an array of a supported dtype."""
+    if isinstance(data, Value):
+        data = data.array
+    if not hasattr(data, "dtype"):
+        if isinstance(data, (list, tuple)) and any(isinstance(x, Value) for x in data):
+            data = [x.array if isinstance(x, Value) else x for x in data]
+        array = np.asarray(data)
+        if array.dtype == np.float64 and dtype is None:
+            dtype = dtypes.get_default_dtype()
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"expected numbers, nested lists of numbers or an array, not {type(data).__name__}")
+    else:
+        array = np.asarray(data) if isinstance(data, (np.generic, np.ndarray)) else data  # np.memmap too
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
+    dtypes.as_dtype(array.dtype)
+    return array if like is None or isinstance(array, type(like)) else namespace(like).asarray(array)

@@ -1,0 +1,188 @@
+"""What makes an array differentiable: requires_grad, .grad, backward, and the hooks along the way."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import tape
+from ..backend import namespace
+from .described import Described
+
+_hook_keys = itertools.count()
+
+
+class RemovableHandle:
+    """Takes a hook off again: `handle.remove()`."""
+
+    def __init__(self, hooks: dict[int, Callable], hook: Callable) -> None:
+        self._hooks = hooks
+        self._key = next(_hook_keys)  # not id(self): a handle that nobody keeps is gone, its hook is not
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
+
+
+class Differentiable(Described):
+    """The part of a Tensor that knows gradients; its results are Tensors."""
+
+    __slots__ = ()
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.tracked
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.node is not None:
+            if not value:
+                raise RuntimeError("requires_grad can only be switched off on a leaf; use x.detach()")
+            return
+        if value and not self.is_floating_point():
+            raise RuntimeError(f"only floating-point tensors can require gradients, not {self.dtype.name}")
+        self.tracked = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.node is None
+
+    @property
+    def grad_fn(self) -> tape.Node | None:
+        """The node that made this tensor."""
+        return self.node
+
+    @property
+    def grad(self) -> Any:
+        """The accumulated gradient: a tensor of the same shape and dtype, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            if not isinstance(value, Differentiable):
+                raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise RuntimeError(
+                    f"grad must have shape {self.shape} and dtype {self.dtype.name}, "
+                    f"not {value.shape} and {value.dtype.name}"
+                )
+        self._grad = value
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the gradient of this tensor with respect to every leaf that it depends on to the leaves' `.grad`.
+
+        `gradient` is the gradient of some scalar with respect to this tensor (1 if this is a scalar itself), of its
+        shape. `inputs` restricts the leaves. The graph is freed as it is walked unless `retain_graph` (by default
+        `create_graph`). Raises RuntimeError without a graph, for a non-scalar without `gradient`, or for a freed graph.
+        """
+        keep = create_graph if retain_graph is None else retain_graph
+        wanted = None if inputs is None else [inputs] if isinstance(inputs, Differentiable) else list(inputs)
+        if wanted is not None and not wanted:
+            raise RuntimeError("inputs must name at least one tensor")
+        check_inputs(wanted or ())
+        seeds = gradient_seeds([self], [gradient], create_graph)
+        found = tape.run_backward([self], seeds, retain_graph=keep, create_graph=create_graph, wanted=wanted)
+        for x, g in zip(wanted or (), found):
+            if g is not None:
+                x.receive(g)
+
+    def detach(self) -> Any:
+        """The same memory without the history; a change of either is noticed by whoever saved the other."""
+        alias = tape.new_value(self.array)
+        alias.version = self.own_version()
+        return alias
+
+    def detach_(self) -> Any:
+        self.node, self.index, self.tracked = None, 0, False
+        return self
+
+    @property
+    def data(self) -> Any:
+        """The same memory without the history, and without the version check: changes are not noticed by the tape."""
+        return tape.new_value(self.array)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if not isinstance(value, Differentiable):
+            raise TypeError(f"data must be a Tensor, not {type(value).__name__}")
+        self.array = value.array
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> RemovableHandle:
+        """Call `hook(grad)` when this tensor's gradient is complete; what it returns (if not None) replaces it."""
+        if not self.tracked:
+            raise RuntimeError("cannot register a hook on a tensor that does not require a gradient")
+        if self.node is None:
+            if self._hooks is None:
+                self._hooks = {}
+            return RemovableHandle(self._hooks, hook)
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return RemovableHandle(self.node.hooks.setdefault(self.index, {}), hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Any], None]) -> RemovableHandle:
+        """Call `hook(tensor)` after a backward pass has added to this leaf's `.grad`."""
+        if self.node is not None or not self.tracked:
+            raise RuntimeError("post-accumulate hooks belong to leaf tensors that require grad")
+        if self._after_hooks is None:
+            self._after_hooks = {}
+        return RemovableHandle(self._after_hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf tensor in `.grad` too."""
+        if not self.tracked:
+            raise RuntimeError("retain_grad on a tensor that does not require a gradient")
+        if self.node is not None:
+            if self.node.retained is None:
+                self.node.retained = {}
+            self.node.retained[self.index] = weakref.ref(self)
+
+
+def check_inputs(inputs: Sequence[Any]) -> None:
+    """RuntimeError unless every one of the tensors that a gradient is wanted for requires one."""
+    for i, x in enumerate(inputs):
+        if not x.tracked:
+            raise RuntimeError(f"input {i} (shape {x.shape}) does not require a gradient")
+
+
+def gradient_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_graph: bool) -> list[Any]:
+    """The gradient that the walk back starts with at each output (1 for a scalar without one), checked.
+
+    Arrays, or Tensors under `create_graph`. RuntimeError naming what is wrong with an output or its gradient.
+    """
+    seeds = []
+    for y, g in zip(outputs, gradients):
+        if not y.tracked:
+            raise RuntimeError(
+                "the tensor does not depend on anything that requires a gradient; set requires_grad=True on a leaf "
+                "(and do not compute it under no_grad)"
+            )
+        if g is None:
+            if y.array.size != 1:
+                raise RuntimeError(
+                    f"backward from a tensor of shape {y.shape} needs its gradient: reduce it to a scalar (.sum(), "
+                    ".mean()) or pass a gradient of its shape"
+                )
+            g = tape.new_value(namespace(y.array).ones_like(y.array))
+        elif not isinstance(g, Differentiable):
+            raise TypeError(f"the gradient must be a Tensor, not {type(g).__name__}")
+        elif g.shape != y.shape:
+            raise RuntimeError(f"the gradient's shape {g.shape} is not the tensor's {y.shape}")
+        elif g.dtype != y.dtype:
+            raise RuntimeError(f"the gradient's dtype {g.dtype.name} is not the tensor's {y.dtype.name}")
+        elif g.device != y.device:
+            raise RuntimeError(f"the gradient is on {g.device}, the tensor on {y.device}; move it with .to()")
+        seeds.append(g if create_graph else g.array)
+    return seeds
