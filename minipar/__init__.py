@@ -11,23 +11,23 @@ multiprocessing load when they are first needed.
 
 import sys as _sys
 from importlib.util import spec_from_file_location as _spec_from_file_location
-from pathlib import Path as _Path
+from os import path as _path
 
 
 class _SourceKernels:
     """In a checkout kernels/ lies beside minipar/; an installed copy has it inside."""
 
-    folder = _Path(__file__).resolve().parent.parent / "kernels"
+    folder = _path.join(_path.dirname(_path.dirname(_path.realpath(__file__))), "kernels")
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        init = cls.folder / "__init__.py"
-        if name == "minipar.kernels" and init.is_file():
-            return _spec_from_file_location(name, init, submodule_search_locations=[str(cls.folder)])
+        init = _path.join(cls.folder, "__init__.py")
+        if name == "minipar.kernels" and _path.isfile(init):
+            return _spec_from_file_location(name, init, submodule_search_locations=[cls.folder])
         return None
 
 
-if not (_Path(__file__).parent / "kernels").is_dir():
+if not _path.isdir(_path.join(_path.dirname(__file__), "kernels")):
     _sys.meta_path.append(_SourceKernels)
 
 __version__ = "0.1.0"

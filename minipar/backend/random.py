@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -38,6 +39,7 @@ def philox(counter: Sequence[Any], key: tuple[int, int]) -> tuple[Any, Any, Any,
     return c0, c1, c2, c3
 
 
+@lru_cache(maxsize=1024, typed=True)
 def key_of(seed: int, *names: str | int) -> tuple[int, int]:
     """The two key words of a seed and any names: a hash, so that streams of different names are unrelated."""
     from hashlib import blake2b  # takes longer to import than this whole package
@@ -120,12 +122,12 @@ class Generator:
         if not (0 <= seed < 2**64 and 0 <= draws < 2**64):
             raise ValueError(f"state must hold two numbers of [0, 2**64), not {state!r}")
         self._seed, self._draws = seed, draws
-        self._key = key_of(seed, *self._names)
 
     def stream(self, *names: str | int) -> Generator:
         """A generator of its own for these names, a function of the seed and the names alone: not of the draws made."""
         other = Generator()
         other._names = (*self._names, *names)
+        key_of(self._seed, *other._names)  # raises if a name is none
         return other.manual_seed(self._seed)
 
     def _words(self, shape: Sequence[int], per_element: int, rows: range | None) -> np.ndarray:
@@ -135,7 +137,8 @@ class Generator:
         elif len(rows) and not (shape and rows[0] in samples and rows[-1] in samples):
             raise ValueError(f"rows must lie within the {len(samples)} samples of shape {tuple(shape)}, not {rows}")
         self._draws += 1
-        return words(self._key, self._draws - 1, rows, math.prod(shape[1:]) * per_element)
+        key = key_of(self._seed, *self._names)
+        return words(key, self._draws - 1, rows, math.prod(shape[1:]) * per_element)
 
     def uniform(self, shape: Sequence[int], dtype: np.dtype, rows: range | None = None) -> np.ndarray:
         """Uniform on [0, 1), of a floating-point dtype."""
