@@ -1,8 +1,8 @@
 """Losses as single nodes. Each carries its denominator.
 
 A mean loss is Σ loss / denominator, where the denominator is the number of elements, or the sum of the weights. Whoever
-splits a batch (`minipar.parallel`) must add up sums and denominators separately and divide once; `denominator(loss)`
-is where that number is read.
+splits a batch (`minipar.parallel`) must add up sums and denominators separately and divide once; it reads
+`loss.node.denominator`.
 """
 
 from __future__ import annotations
@@ -55,14 +55,6 @@ class Reduced(Op):
 
 def reduced(x: Any, reduction: str, denominator: float) -> Any:
     return x if reduction == "none" else Reduced(denominator, reduction == "mean")(x)
-
-
-def denominator(loss: Any) -> float | None:
-    """What a reduced loss was divided by (1 if it is a sum), or None if `loss` is not the result of a loss function."""
-    node = loss.node
-    if not isinstance(node, Reduced):
-        return None
-    return node.denominator if node.divide else 1.0
 
 
 class SquaredError(Fat):

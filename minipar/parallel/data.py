@@ -12,6 +12,8 @@ everybody's, once, where backward starts; after that a plain sum is exact, for u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,45 +78,63 @@ class DataParallel(Module):
 
         `loss` is this rank's, None if it has no rows. Without `weight` it must come from a loss function, which knows
         whether it is a mean, and over what. With `weight` it is a sum over this rank's rows, and the loss of all is
-        Σ loss / Σ weight.
+        Σ loss / Σ weight. ValueError for a loss whose denominator is unknown, or that comes with a second one.
         """
         kind, own, value = _NO_ROWS, 0.0, 0.0
         if loss is not None:
             kind, own = _denominator(loss, weight)
             value = loss.item() * (own if kind == _MEAN else 1.0) if own else 0.0
-        mine = np.array([own, value, kind == _SUM])
-        everybody = self.comm.all_reduce(mine)
-        is_plain_sum = everybody[2] > 0
-        divisor = 1.0 if is_plain_sum else everybody[0]
-        before = [(p, p.grad) for p in self._trained() if p.grad is not None]
-        for p, _ in before:
-            p.grad = None  # only what this pass adds is exchanged
-        if loss is not None and own:
-            seed = (own if kind == _MEAN else 1.0) / divisor
-            loss.backward(wrap(namespace(loss.array).full_like(loss.array, seed)))
-        self._all_reduce_gradients()
-        for p, grad in before:
-            p.grad = grad if p.grad is None else wrap(grad.array + p.grad.array)
+        kinds = np.bincount([kind], minlength=_NO_ROWS + 1)[:_NO_ROWS]
+        denominator, total, *ranks_of_kind = self.comm.all_reduce(np.array([own, value, *kinds]))
+        if np.count_nonzero(ranks_of_kind) > 1:
+            raise ValueError("all ranks must reduce their loss in the same way: mean, sum, or with a weight")
+        divisor = 1.0 if ranks_of_kind[_SUM] else denominator
+        with self._set_aside():
+            if loss is not None and own:
+                seed = (own if kind == _MEAN else 1.0) / divisor
+                loss.backward(wrap(namespace(loss.array).full_like(loss.array, seed)))
+            self._all_reduce_gradients()
         with np.errstate(invalid="ignore", divide="ignore"):
-            return float(np.float64(everybody[1]) / divisor)
+            return float(np.float64(total) / divisor)
 
-    def _trained(self) -> Iterator[Parameter]:
-        return (p for p in self.module.parameters() if p.tracked)
+    def _trained(self) -> list[Parameter]:
+        return [p for p in self.module.parameters() if p.tracked]
+
+    @contextmanager
+    def _set_aside(self) -> Iterator[None]:
+        """Inside, every `.grad` starts as None, so that only what this pass adds is exchanged; then both are added."""
+        before = [(p, p.grad.array.copy()) for p in self._trained() if p.grad is not None]
+        for p, _ in before:
+            p.grad = None
+        try:
+            yield
+        finally:
+            for p, grad in before:
+                p.accumulate(grad)
 
     def _all_reduce_gradients(self) -> None:
-        """Sum the gradients over all ranks: one message for each stretch of a flat buffer.
+        """Sum the gradients over all ranks, in one message a dtype.
 
-        A parameter that some rank did not use gets zeros there; one that no rank used keeps `.grad` None.
+        A parameter that some rank did not use gets zeros there; one that no rank used keeps `.grad` None. The messages
+        are a function of the model alone: where a rank's gradients do not lie side by side in a flat buffer (somebody
+        keeps one, say), that rank packs them first.
         """
-        trained = list(self._trained())
+        trained = self._trained()
         used = np.array([p.grad is not None for p in trained], np.uint8)
         self.comm.all_reduce(used, "max")
-        present = [p for p, any_rank in zip(trained, used) if any_rank]
-        for p in present:
-            if p.grad is None:
-                p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
-        for gradient in stretches(present):
-            _through_host(self.comm.all_reduce, gradient)
+        groups: dict[Any, list[Parameter]] = {}
+        for p, by_anyone in zip(trained[::-1], used[::-1]):
+            if by_anyone:
+                groups.setdefault(p.dtype, []).append(p)
+        for group in groups.values():
+            for p in group:
+                if p.grad is None:
+                    p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
+            gradients = side_by_side(group)
+            if gradients is not None:
+                _through_host(self.comm.all_reduce, gradients)
+            else:
+                _packed(self.comm.all_reduce, [p.grad.array for p in group if p.grad is not None])
 
 
 def _through_host(collective: Callable[[np.ndarray], Any], array: Any) -> None:
@@ -125,18 +145,32 @@ def _through_host(collective: Callable[[np.ndarray], Any], array: Any) -> None:
         array[...] = namespace(array).asarray(host)
 
 
+def _packed(collective: Callable[[np.ndarray], Any], arrays: list[Any]) -> None:
+    """Run a collective on several arrays in place, as one message."""
+    message = np.concatenate([to_numpy(array).reshape(-1) for array in arrays])
+    collective(message)
+    start = 0
+    for array in arrays:
+        array[...] = namespace(array).asarray(message[start : start + array.size]).reshape(array.shape)
+        start += array.size
+
+
 _MEAN, _SUM, _WEIGHTED, _NO_ROWS = range(4)
 
 
 def _denominator(loss: Tensor, weight: float | None) -> tuple[int, float]:
+    """How this rank's loss was reduced, and by what it was (or, for a weighted sum, is to be) divided."""
+    node = loss.node
     if weight is not None:
+        if isinstance(node, Reduced) and node.divide:
+            raise ValueError("this loss is a mean already: leave weight out, or pass the sum (reduction='sum')")
         return _WEIGHTED, float(weight)
-    if not isinstance(loss.node, Reduced):
+    if not isinstance(node, Reduced):
         raise ValueError(
             "the denominator of this loss is unknown: it must be the result of a loss function itself, or come with "
             "weight= (or as a pair (sum, denominator)), where the loss is then a sum over this rank's rows"
         )
-    return (_MEAN, float(loss.node.denominator)) if loss.node.divide else (_SUM, 1.0)
+    return (_MEAN, float(node.denominator)) if node.divide else (_SUM, 1.0)
 
 
 def share(total: int, rank: int, size: int) -> slice:
@@ -146,22 +180,12 @@ def share(total: int, rank: int, size: int) -> slice:
     return slice(start, start + each + (rank < more))
 
 
-def stretches(parameters: list[Parameter]) -> list[np.ndarray]:
-    """The gradients of the parameters in as few arrays as possible: adjacent slots of a buffer are one 1-D view."""
-    found: list[np.ndarray] = []
-    spans: dict[Any, list[tuple[int, int]]] = {}
-    for p in parameters:
-        if p.buffer is not None and p.grad_in_buffer():
-            spans.setdefault(p.buffer, []).append(p.buffer.spans[p.slot])
-        elif p.grad is not None:
-            found.append(p.grad.array)
-    for buffer, pieces in spans.items():
-        pieces.sort()
-        start, end = pieces[0]
-        for a, b in pieces[1:]:
-            if a > end:
-                found.append(buffer.grad[start:end])
-                start = a
-            end = b
-        found.append(buffer.grad[start:end])
-    return found
+def side_by_side(parameters: list[Parameter]) -> Any | None:
+    """The gradients as one 1-D view, if they lie in this order in neighbouring slots of one buffer; else None."""
+    buffer = parameters[0].buffer
+    if buffer is None or not all(p.buffer is buffer and p.grad_in_buffer() for p in parameters):
+        return None
+    spans = [buffer.spans[p.slot] for p in parameters]
+    if any(before[1] != after[0] for before, after in pairwise(spans)):
+        return None
+    return buffer.grad[spans[0][0] : spans[-1][1]]

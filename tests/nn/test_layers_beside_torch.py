@@ -201,26 +201,21 @@ def test_cross_entropy_where_nothing_counts(reduction):
 
 
 def test_denominators():
-    from minipar.ops.loss import denominator
-
     F = minipar.nn.functional
     x, y = minipar.tensor(numbers(6, 5), requires_grad=True), minipar.tensor(numbers(6, 5, seed=1))
     classes = minipar.tensor(targets(6, ignored=3))
     weight = minipar.tensor(np.linspace(0.5, 2, 5))
     kept = classes.numpy()[classes.numpy() != 3]
-    assert denominator(F.mse_loss(x, y)) == 30
-    assert denominator(F.mse_loss(x, y, reduction="sum")) == 1
-    assert denominator(F.mse_loss(x, y, reduction="none")) is None
-    assert denominator(F.cross_entropy(x, classes)) == 6
-    assert denominator(F.cross_entropy(x, classes, ignore_index=3)) == len(kept) == 3
-    assert denominator(F.cross_entropy(x, classes, weight, ignore_index=3)) == pytest.approx(weight.numpy()[kept].sum())
-    assert denominator(F.cross_entropy(x, classes) * 2) is None
+    assert F.mse_loss(x, y).node.denominator == 30
+    assert not F.mse_loss(x, y, reduction="sum").node.divide
+    assert F.cross_entropy(x, classes).node.denominator == 6
+    assert F.cross_entropy(x, classes, ignore_index=3).node.denominator == len(kept) == 3
+    weighted = F.cross_entropy(x, classes, weight, ignore_index=3).node
+    assert weighted.denominator == pytest.approx(weight.numpy()[kept].sum())
 
 
 def test_losses_of_parts_combine_by_their_denominators():
     """Σ lossᵢ·denominatorᵢ / Σ denominatorᵢ is the loss of the whole, as every parallel strategy relies on."""
-    from minipar.ops.loss import denominator
-
     F = minipar.nn.functional
     x, t = numbers(7, 5), targets(7, ignored=-100)
     weight = minipar.tensor(np.linspace(0.5, 2, 5))
@@ -229,8 +224,8 @@ def test_losses_of_parts_combine_by_their_denominators():
         return F.cross_entropy(minipar.tensor(x[rows], requires_grad=True), minipar.tensor(t[rows]), weight)
 
     parts = [loss(slice(0, 4)), loss(slice(4, 7))]
-    total = sum(float(p.detach()) * denominator(p) for p in parts) / sum(denominator(p) for p in parts)
-    assert total == pytest.approx(float(loss(slice(None)).detach()), rel=1e-13)
+    whole = sum(float(p.detach()) * p.node.denominator for p in parts) / sum(p.node.denominator for p in parts)
+    assert whole == pytest.approx(float(loss(slice(None)).detach()), rel=1e-13)
 
 
 @pytest.mark.parametrize(

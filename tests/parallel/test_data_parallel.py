@@ -8,7 +8,8 @@ import pytest
 import minipar as torch
 from minipar import nn, optim, parallel
 from minipar.nn import functional as F
-from minipar.parallel.data import share, stretches
+from minipar.nn.parameter import flatten
+from minipar.parallel.data import share, side_by_side
 from minipar.parallel.equality import (
     TOLERANCE,
     compare_gradients,
@@ -197,14 +198,82 @@ def test_shares_cover_every_row_once():
             assert max(lengths) - min(lengths) <= 1
 
 
-def test_gradients_of_a_model_are_one_stretch():
+def test_gradients_of_a_model_are_one_message():
     net = mlp()
-    parallel.data.flatten(net.parameters())
+    flatten(net.parameters())
     F.cross_entropy(net(torch.randn(4, 5)), torch.tensor([0, 1, 2, 0])).backward()
-    (whole,) = stretches(list(net.parameters()))
-    assert whole.size == sum(p.numel() for p in net.parameters())
-    frozen = [p for i, p in enumerate(net.parameters()) if i != 1]
-    assert sorted(part.size for part in stretches(frozen)) == sorted([40, 24 + 3])
+    parameters = list(net.parameters())[::-1]
+    whole = side_by_side(parameters)
+    assert whole.base is parameters[0].buffer.grad or whole is parameters[0].buffer.grad
+    np.testing.assert_array_equal(whole, np.concatenate([p.grad.array.reshape(-1) for p in parameters]))
+    assert side_by_side(parameters[:1] + parameters[2:]) is None
+    assert side_by_side(parameters[::-1]) is None
+
+
+@pytest.mark.parametrize("kept", ["gradient", "state dict", "both gradients"])
+def test_what_one_rank_keeps_does_not_change_the_messages(kept):
+    """Who looks at a tensor of the model decides where its numbers lie on that rank, never what is sent."""
+
+    def steps(comm, keep):
+        torch.manual_seed(0)
+        net = mlp().double()
+        held = [net.state_dict()] if keep == "state dict" and comm.rank == 0 else []
+        dp = parallel.DataParallel(net, comm)
+        optimizer = optim.SGD(dp.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(4):
+            x, y = torch.randn(5, 5, dtype=torch.float64), torch.randint(3, (5,))
+            dp.train_step(mean_loss, optimizer, x, y)
+            if keep == "both gradients" or (keep == "gradient" and comm.rank == 0):
+                held.append(net[2].weight.grad)
+        return [p.array.copy() for p in net.parameters()], held
+
+    alone = parallel.launch(steps, "", workers=1, backend="thread")[0][0]
+    for got, _ in parallel.launch(steps, kept, workers=3, backend="thread"):
+        for p, q in zip(got, alone):
+            np.testing.assert_allclose(p, q, rtol=1e-12)
+
+
+def test_accumulated_gradients_stay_in_the_buffer_and_survive_a_failing_backward():
+    def accumulate(comm):
+        dp = parallel.DataParallel(nn.Linear(2, 1).double(), comm)
+        x = torch.ones(4, 2, dtype=torch.float64)
+
+        def backward():
+            (rows,) = dp.shard(x)
+            return dp.backward(F.mse_loss(dp(rows), rows[:, :1]))
+
+        backward()
+        first = [p.grad.array.copy() for p in dp.parameters()]
+        backward()
+        in_place = all(p.grad_in_buffer() for p in dp.parameters())
+        handle = dp.module.weight.register_hook(lambda g: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            backward()
+        handle.remove()
+        return in_place, first, [p.grad.array.copy() for p in dp.parameters()]
+
+    ((in_place, first, last),) = parallel.launch(accumulate, workers=1, backend="thread")
+    assert in_place
+    np.testing.assert_allclose(last[0], 2 * first[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (lambda dp, rows, rank: dp.backward(F.mse_loss(dp(rows), rows), weight=2.0), "is a mean already"),
+        (
+            lambda dp, rows, rank: dp.backward(F.mse_loss(dp(rows), rows, reduction="mean" if rank else "sum")),
+            "reduce their loss in the same way",
+        ),
+    ],
+)
+def test_contradictory_denominators_are_refused(loss, told):
+    def step(comm):
+        dp = parallel.DataParallel(nn.Linear(1, 1), comm)
+        return loss(dp, torch.ones(2, 1), comm.rank)
+
+    with pytest.raises(parallel.WorkerError, match=told):
+        parallel.launch(step, workers=2, backend="thread")
 
 
 class TestEquality:
