@@ -51,16 +51,13 @@ class Failure:
 
     @classmethod
     def of_exception(cls, rank: int, doing: str, error: BaseException) -> "Failure":
-        """The traceback starts in the user's function: the frame that called it is left out."""
-        frames = error.__traceback__.tb_next if error.__traceback__ else None
-        return cls(
-            rank,
-            f"raised {''.join(traceback.format_exception_only(error)).strip()}",
-            doing,
-            remote_traceback="".join(traceback.format_exception(type(error), error, frames)),
-            exception=error,
-            is_consequence=any(isinstance(link, PeerFailedError) for link in _chain(error)),
-        )
+        """Never fails itself: of an exception that cannot be described, the type is told."""
+        is_consequence = any(isinstance(link, PeerFailedError) for link in _chain(error))
+        try:
+            what, text = _described(error)
+        except Exception as trouble:
+            what, text = f"raised {type(error).__name__}, which cannot be described ({type(trouble).__name__})", ""
+        return cls(rank, what, doing, remote_traceback=text, exception=error, is_consequence=is_consequence)
 
     @classmethod
     def of_death(cls, rank: int, doing: str, exitcode: int) -> "Failure":
@@ -96,9 +93,18 @@ class Failure:
         return WorkerError(self, cause)
 
 
+def _described(error: BaseException) -> tuple[str, str]:
+    """What was raised, and the traceback, which starts in the user's function: the frame that called it is left out."""
+    frames = error.__traceback__.tb_next if error.__traceback__ else None
+    what = f"raised {''.join(traceback.format_exception_only(error)).strip()}"
+    return what, "".join(traceback.format_exception(type(error), error, frames))
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception, and those during whose handling it was raised."""
-    while error is not None:
+    """The exception, and those during whose handling it was raised; each once, for `raise e from e` makes a circle."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -26,8 +26,10 @@ def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: in
             results[rank] = fn(comm, *args, **kwargs)
             comm.close()
         except BaseException as error:
-            failures.append(Failure.of_exception(rank, comm.doing(), error))  # before others fail because of it
-            comm.fail()
+            try:
+                failures.append(Failure.of_exception(rank, comm.doing(), error))  # before others fail because of it
+            finally:
+                comm.fail()
 
     ranks = [
         threading.Thread(target=run_rank, args=(rank,), name=f"rank {rank}", daemon=True) for rank in range(workers)

@@ -51,8 +51,10 @@ def _run(world: mmap, rank: int, size: int, timeout: float, task: int) -> bytes:
         doing = f"returning its result, of type {type(result).__name__}"
         outcome = b"R" + cloudpickle.dumps(result)
     except BaseException as error:
-        failure = Failure.of_exception(rank, doing or comm.doing(), error)  # before others fail because of it
-        comm.fail()
+        try:
+            failure = Failure.of_exception(rank, doing or comm.doing(), error)  # before others fail because of it
+        finally:
+            comm.fail()
         return b"F" + failure.to_bytes()
     comm.close()
     return outcome

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import cloudpickle
@@ -116,6 +117,57 @@ def test_the_error_of_a_call_names_the_call(backend):
         comm.recv(0, tag=7)
 
     assert "while it was running user code\n" in str(failure_of(work, backend=backend))
+
+
+@BACKENDS
+def test_an_exception_that_is_its_own_cause(backend):
+    def work(comm):
+        if comm.rank == 1:
+            error = ValueError("round and round")
+            raise error from error
+        comm.barrier()
+
+    error = failure_of(work, backend=backend, timeout=5)
+    assert (error.rank, str(error.cause)) == (1, "round and round")
+
+
+def test_a_circle_of_causes_is_followed_once():
+    first, second = ValueError(), KeyError()
+    first.__cause__, second.__context__ = second, first
+    assert list(islice(errors._chain(first), 9)) == [first, second]
+
+
+def test_an_exception_that_cannot_be_described(monkeypatch):
+    def refuse(*arguments):
+        raise MemoryError
+
+    def work(comm):
+        if comm.rank == 1:
+            raise ValueError("boom")
+        comm.barrier()
+
+    monkeypatch.setattr(errors.traceback, "format_exception", refuse)
+    error = failure_of(work, backend="thread", timeout=5)
+    assert str(error).startswith("rank 1 raised ValueError, which cannot be described (MemoryError), while it was")
+    assert str(error.cause) == "boom"
+
+
+def test_others_stop_waiting_even_if_a_failure_cannot_be_noted(monkeypatch):
+    of_exception = errors.Failure.of_exception
+
+    def refuse_first(rank, doing, error):
+        if rank == 1:
+            raise MemoryError
+        return of_exception(rank, doing, error)
+
+    def work(comm):
+        if comm.rank == 1:
+            raise ValueError("boom")
+        comm.barrier()
+
+    monkeypatch.setattr(errors.Failure, "of_exception", refuse_first)
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    assert "PeerFailedError: rank 1 has failed" in str(failure_of(work, backend="thread", timeout=5))
 
 
 def test_an_exception_that_cannot_be_rebuilt():
