@@ -8,7 +8,7 @@ from typing import Any
 from ..backend.dispatch import kernel
 from .index import PutItem
 from .linalg import matmul
-from .op import Fat
+from .op import Fat, check_dtypes
 from .shape import reshape
 
 Pair = int | tuple[int, int]
@@ -100,8 +100,7 @@ def conv2d(
         )
     if bias is not None and tuple(bias.shape) != (o,):
         raise RuntimeError(f"conv2d: bias must have shape ({o},), not {tuple(bias.shape)}")
-    if x.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
-        raise RuntimeError(f"conv2d: input is {x.dtype.name}, weight {weight.dtype.name}; convert one with .to()")
+    check_dtypes("conv2d", x, weight, bias)
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
             raise ValueError(f"padding must be 'valid', 'same', an int or a pair, not {padding!r}")

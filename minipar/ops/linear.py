@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend.dispatch import kernel
 from .linalg import matmul
-from .op import Fat
+from .op import Fat, check_dtypes
 from .shape import transpose
 
 
@@ -53,6 +53,5 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         )
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise RuntimeError(f"linear: bias must have shape ({weight.shape[0]},), not {tuple(bias.shape)}")
-    if x.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
-        raise RuntimeError(f"linear: input is {x.dtype.name}, weight {weight.dtype.name}; convert one with .to()")
+    check_dtypes("linear", x, weight, bias)
     return Linear()(x, weight) if bias is None else Linear()(x, weight, bias)

@@ -14,7 +14,7 @@ from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..backend.dtypes import quiet
 from .arithmetic import div
-from .op import Fat, Op, array_of, promoted
+from .op import Fat, Op, array_of, check_dtypes, promoted
 from .reduce import added_up
 from .select import where
 from .shape import expand, permute, reshape
@@ -82,7 +82,9 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
             f"mse_loss: input has shape {tuple(x.shape)}, target {tuple(target.shape)}; they must be equal "
             "(broadcasting here would silently average over wrong pairs)"
         )
-    return reduced(SquaredError()(*promoted((x, target))), reduction, math.prod(x.shape))
+    x, target = promoted((x, target))
+    check_dtypes("mse_loss", x)
+    return reduced(SquaredError()(x, target), reduction, math.prod(x.shape))
 
 
 class CrossEntropy(Fat):
@@ -133,6 +135,7 @@ def cross_entropy(
             raise NotImplementedError(f"cross_entropy: {name} was replaced by reduction=; pass that")
     if label_smoothing:
         raise NotImplementedError("cross_entropy: label_smoothing is not supported")
+    check_dtypes("cross_entropy", x)
     numbers = array_of(target)
     if numbers.dtype.kind == "f":
         raise NotImplementedError("cross_entropy: class probabilities as target are not supported; pass class numbers")
@@ -145,8 +148,9 @@ def cross_entropy(
         )
     classes = x.shape[1] if len(x.shape) > 1 else x.shape[0]
     counted = numbers != ignore_index
-    if bool(((numbers < 0) | (numbers >= classes))[counted].any()):
-        raise IndexError(f"cross_entropy: class numbers must be in [0, {classes}), got {int(numbers[counted].max())}")
+    wrong = numbers[counted & ((numbers < 0) | (numbers >= classes))]
+    if wrong.size:
+        raise IndexError(f"cross_entropy: class numbers must be in [0, {classes}), got {int(wrong[0])}")
     if getattr(weight, "tracked", False):
         raise NotImplementedError("cross_entropy: weight cannot require a gradient; pass weight.detach()")
     weights = array_of(weight)

@@ -189,7 +189,8 @@ class Fat(Op):
     """One node for what could be many: a hand-written array `vjp`, and a `composite` for the gradient of the gradient.
 
     `composite` is the same function in simple differentiable operations. Under create_graph it is run on the inputs
-    and differentiated, so that no kernel ever needs a second derivative.
+    and differentiated, so that no kernel ever needs a second derivative. For that every input is kept until the graph
+    is freed, also where `vjp` alone would need fewer: `saves` says which must not be changed in place meanwhile.
     """
 
     __slots__ = ("inputs", "input_versions")
@@ -282,6 +283,17 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     lead = len(g.shape) - len(shape)
     repeated = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
     return reshape(sum(g, (*range(lead), *repeated), True), shape)
+
+
+def check_dtypes(name: str, x: Any, *others: Any) -> None:
+    """RuntimeError unless x is floating point and the others (None is skipped) have its dtype."""
+    if x.dtype.kind != "f":
+        raise RuntimeError(f"{name} needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
+    for other in others:
+        if other is not None and other.dtype != x.dtype:
+            raise RuntimeError(
+                f"{name}: input is {x.dtype.name}, but got {other.dtype.name} too; convert one with .to()"
+            )
 
 
 def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> str:

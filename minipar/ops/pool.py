@@ -11,7 +11,7 @@ from typing import Any
 from ..backend import namespace
 from ..backend.dispatch import kernel
 from .conv import Pair, pair
-from .op import Op
+from .op import Op, check_dtypes
 from .shape import Copy, reshape
 
 
@@ -105,6 +105,7 @@ def _windows(x: Any, kernel_size: Pair, stride: Any, padding: Pair) -> tuple:
     """(kernel, stride, padding) as pairs, checked as PyTorch does."""
     if len(x.shape) not in (3, 4):
         raise RuntimeError(f"pooling needs input of shape (N, C, H, W) or (C, H, W), not {tuple(x.shape)}")
+    check_dtypes("pooling", x)
     size = pair(kernel_size, "kernel_size", 1)
     step = size if stride is None else pair(stride, "stride", 1)
     frame = pair(padding, "padding", 0)

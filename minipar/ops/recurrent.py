@@ -7,7 +7,7 @@ from typing import Any
 from ..backend import namespace
 from ..backend.dispatch import kernel
 from .linear import linear
-from .op import Fat
+from .op import Fat, check_dtypes
 from .pointwise import relu, tanh
 from .shape import stack
 
@@ -45,7 +45,13 @@ class Recurrence(Fat):
 def recurrence(
     x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None, nonlinearity: str = "tanh"
 ) -> Any:
-    """Every hidden state (T, B, H) of one layer in one direction; see Recurrence for the shapes."""
+    """Every hidden state (T, B, H) of one layer in one direction; see Recurrence for the shapes.
+
+    RuntimeError for an empty sequence (T = 0), and unless all have one floating-point dtype.
+    """
+    if not x.shape[0]:
+        raise RuntimeError(f"RNN: expected a sequence of 1 or more steps, got input of shape {tuple(x.shape)}")
+    check_dtypes("RNN", x, h0, w_ih, w_hh, b_ih, b_hh)
     weights = (w_ih, w_hh) if b_ih is None else (w_ih, w_hh, b_ih, b_hh)
     return Recurrence(nonlinearity)(x, h0, *weights)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
 from .arithmetic import div
@@ -127,20 +128,25 @@ def _empty_error(name: str, x: Any, dims: tuple[int, ...]) -> None:
         raise IndexError(f"{name} of an empty axis has no value: shape {tuple(x.shape)}, dim {dims}")
 
 
-def sum(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """Σ x over `dim`; bools and integers are summed as int64."""
+def sum(x: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Σ x over `dim`; bools and integers are summed as int64. With `dtype`, x is converted first."""
+    x = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
     return Sum(reduced_dims(dim, len(x.shape)), keepdim)(x)
 
 
-def mean(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """Σ x / n over `dim` (NaN where n = 0). RuntimeError for integers."""
+def mean(x: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Σ x / n over `dim` (NaN where n = 0). With `dtype`, x is converted first. RuntimeError for integers."""
+    x = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
     if x.dtype.kind != "f":
         raise RuntimeError(f"mean needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
     return Mean(reduced_dims(dim, len(x.shape)), keepdim)(x)
 
 
-def var(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = False) -> Any:
-    """Σ (x − mean)² / (n − correction) over `dim`."""
+def var(
+    x: Any, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Any:
+    """Σ (x − mean)² / (n − correction) over `dim`; the correction is 1, or 0 with `unbiased=False`."""
+    correction = float(unbiased) if correction is None else correction
     dims = reduced_dims(dim, len(x.shape))
     count = math.prod(x.shape[d] for d in dims)
     centred = x - mean(x, dims, True)
@@ -148,11 +154,18 @@ def var(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = Fals
     return div(squares, float(max(count - correction, 0)))
 
 
-def std(x: Any, dim: Dims = None, *, correction: float = 1, keepdim: bool = False) -> Any:
+def std(
+    x: Any, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Any:
     """√var"""
     from .pointwise import sqrt
 
-    return sqrt(var(x, dim, correction=correction, keepdim=keepdim))
+    return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+
+
+def truth(which: str, x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether "all" or "any" elements over `dim` are not 0: a bool tensor without a gradient."""
+    return tape.new_value(getattr(x.array, which)(reduced_dims(dim, len(x.shape)), keepdims=keepdim))
 
 
 def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:

@@ -58,6 +58,8 @@ class Adam(Optimizer):
         for name, spoken in (("lr", "learning rate"), ("eps", "epsilon"), ("weight_decay", "weight_decay")):
             if not options[name] >= 0:
                 raise ValueError(f"Invalid {spoken}: {options[name]} ({name} must be at least 0)")
+        if len(options["betas"]) != 2:
+            raise ValueError(f"Invalid betas: {options['betas']} (betas must be two numbers)")
         for index, beta in enumerate(options["betas"]):
             if not 0 <= beta < 1:
                 raise ValueError(f"Invalid beta parameter at index {index}: {beta} (betas must be in [0, 1))")

@@ -238,11 +238,11 @@ class Tensor(Differentiable, Interop):
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         return reduce.arg("argmin", self, dim, keepdim)
 
-    def all(self) -> Tensor:
-        return wrap(self.array.all())
+    def all(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return reduce.truth("all", self, dim, keepdim)
 
-    def any(self) -> Tensor:
-        return wrap(self.array.any())
+    def any(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return reduce.truth("any", self, dim, keepdim)
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         return select.where(condition, self, other)
