@@ -13,7 +13,8 @@ import numpy as np
 
 from ..backend import device as Device
 from ..creation import from_numpy
-from .arguments import CommandError, positive_float, positive_int
+from .arguments import CommandError, CommandFailed, folder, positive_float, positive_int, seed
+from .output import say
 from .tasks import TASKS
 from .training import Run, Settings, train
 
@@ -23,16 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"  {name:<14} {task.summary}" for name, task in TASKS.items()
     )
     parser.add_argument("data", metavar="data", help=f"one of: {', '.join(TASKS)}")
-    parser.add_argument("--workers", type=positive_int, default=1, help="processes that share each batch (default 1)")
+    parser.add_argument("--workers", type=positive_int, help="processes that share each batch (default 1)")
     parser.add_argument(
         "--epochs", type=positive_int, help="passes over the training data (default: the data set's own)"
     )
     parser.add_argument("--batch-size", type=positive_int, help="samples a step, of all workers together")
     parser.add_argument("--lr", type=positive_float, help="learning rate")
-    parser.add_argument("--seed", type=int, default=0, help="of initial weights and shuffling (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of initial weights and shuffling (default 0)")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
-    parser.add_argument("--out", type=Path, help="folder for checkpoint, curve and history (default runs/DATA)")
+    parser.add_argument("--out", type=folder, help="folder for checkpoint, curve and history (default runs/DATA)")
     parser.add_argument(
         "--compare-workers",
         action="store_true",
@@ -45,26 +46,32 @@ def run(args: argparse.Namespace) -> int:
     if args.compare_workers:
         from .compare import compare_workers
 
-        return compare_workers(settings, max(args.workers, 2))
-    out = _writable(args.out or Path("runs") / settings.data)
-    print(
-        f"{settings.data}: {settings.task.summary}; {args.workers} worker{'s' * (args.workers > 1)}, {settings.dtype}"
-    )
+        return compare_workers(settings, _compared_workers(args))
+    out, workers = args.out or Path("runs") / settings.data, args.workers or 1
+    _check_writable(out)
+    say(f"{settings.data}: {settings.task.summary}; {workers} worker{'s' * (workers > 1)}, {settings.dtype}")
     started = time.perf_counter()
-    result = launch_training(settings, args.workers, show=True)
+    try:
+        result = launch_training(settings, workers, table=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("nothing was written") from None
     seconds = time.perf_counter() - started
-    files = save_run(out, settings, args.workers, result)
+    out.mkdir(parents=True, exist_ok=True)
+    files = save_run(out, settings, workers, result)
     best = result.history[-1]
-    print(f"{settings.task.metric_name} {best.metric:.4f} in {seconds:.1f} s; wrote {', '.join(map(str, files))}")
+    say(f"{settings.task.metric_name} {best.metric:.4f} in {seconds:.1f} s; wrote {', '.join(map(str, files))}")
     return 0
 
 
-def launch_training(settings: Settings, workers: int, show: bool) -> Run:
-    """Train in `workers` spawned processes; the result is rank 0's."""
+def launch_training(settings: Settings, workers: int, table: bool) -> Run:
+    """Train in `workers` spawned processes; the result is rank 0's. CommandFailed if the training diverges."""
     from ..parallel import launch
 
     examples = settings.task.prepare(np.dtype(settings.dtype))
-    return launch(train, settings, examples, show, workers=workers, timeout=600.0)[0]
+    result = launch(train, settings, examples, table, workers=workers, timeout=600.0)[0]
+    if result.diverged:
+        raise CommandFailed(f"{result.diverged}: try a smaller --lr than {settings.lr:g}")
+    return result
 
 
 def save_run(out: Path, settings: Settings, workers: int, result: Run) -> list[Path]:
@@ -103,7 +110,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         device=args.device,
     )
     cores = os.cpu_count() or 1
-    if args.workers > 8 * cores:
+    if args.workers and args.workers > 8 * cores:
         raise CommandError(f"--workers {args.workers} is more than 8 for each of the {cores} cores here")
     return settings
 
@@ -121,13 +128,23 @@ def _check_device(name: str) -> None:
             raise CommandError(f"--device {name}: {reason}")
 
 
-def _writable(folder: Path) -> Path:
-    """The folder, made if need be; CommandError if nothing can be written there."""
+def _compared_workers(args: argparse.Namespace) -> int:
+    if args.out:
+        raise CommandError("--compare-workers writes no files: leave --out away")
+    if args.workers == 1:
+        raise CommandError("--compare-workers compares 1 worker with several: give --workers 2 or more")
+    return args.workers or 2
+
+
+def _check_writable(out: Path) -> None:
+    """CommandError if nothing can be written in the folder `out`, or if it cannot be made; does not make it."""
     import tempfile
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        nearest = out.absolute()
+        while not nearest.exists():
+            nearest = nearest.parent
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
     except OSError as error:
-        raise CommandError(f"--out {folder}: cannot write there ({error.strerror})") from None
+        raise CommandError(f"--out {out}: cannot write there ({error.strerror})") from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..creation import as_tensor
 from ..data import DataLoader, TensorDataset
 from ..parallel import Communicator, DataParallel
 from ..parallel.data import share
+from . import output
 from .tasks import TASKS, Examples, Task
 
 COMPARED_STEPS = 20  # the promise is about the gradients of step 1 and the parameters after 20 steps
@@ -50,7 +51,10 @@ class Epoch:
 
 @dataclass
 class Run:
-    """What a run leaves: its table, and the model's tensors at the moments that comparisons are about."""
+    """What a run leaves: its table, and the model's tensors at the moments that comparisons are about.
+
+    `diverged` says where the loss became infinite or NaN, which ended the run; "" if it never did.
+    """
 
     history: list[Epoch] = field(default_factory=list)
     step_losses: list[float] = field(default_factory=list)
@@ -58,10 +62,24 @@ class Run:
     first_gradients: dict[str, np.ndarray] = field(default_factory=dict)
     after_compared_steps: dict[str, np.ndarray] = field(default_factory=dict)
     final: dict[str, np.ndarray] = field(default_factory=dict)
+    diverged: str = ""
 
 
-def train(comm: Communicator, settings: Settings, examples: Examples, show: bool) -> Run | None:
-    """Train on every rank's share of each batch. Rank 0 returns the Run, and shows its progress if `show`."""
+def train(comm: Communicator, settings: Settings, examples: Examples, table: bool) -> Run | None:
+    """Train on every rank's share of each batch. Rank 0 shows a bar, and a `table` if asked to, and returns the Run.
+
+    BLAS gets one thread a worker: these matrices are too small to gain from a second one, and with two threads OpenBLAS
+    was measured up to ten times slower on a machine that is busy with other work. Numbers that overflow are no warnings
+    here: the loss tells.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
+        run = _train(comm, settings, examples, table)
+    return run if comm.rank == 0 else None
+
+
+def _train(comm: Communicator, settings: Settings, examples: Examples, table: bool) -> Run:
     task = settings.task
     device = settings.device if settings.device != "cuda" else f"cuda:{comm.rank % _gpus()}"
     manual_seed(settings.seed)
@@ -72,12 +90,15 @@ def train(comm: Communicator, settings: Settings, examples: Examples, show: bool
     )
     batches = DataLoader(TensorDataset(x_train, y_train), settings.batch_size, shuffle=True)
     run = Run(start=_copy(model))
-    with _Display(settings, len(batches), show and comm.rank == 0) as display:
+    with _Display(settings, len(batches), comm, table) as display:
         for epoch in range(1, settings.epochs + 1):
             model.train()
             started, total, count = time.perf_counter(), 0.0, 0
-            for x, y in batches:
+            for step, (x, y) in enumerate(batches, start=1):
                 loss = model.train_step(lambda net, x, y: task.loss(net(x), y), optimizer, x, y)
+                if not math.isfinite(loss):  # the loss of the whole batch: every rank stops here
+                    run.diverged = f"the loss became {loss} in epoch {epoch}, step {step}"
+                    return run
                 total, count = total + loss * len(x), count + len(x)
                 run.step_losses.append(loss)
                 if len(run.step_losses) == 1:
@@ -90,7 +111,7 @@ def train(comm: Communicator, settings: Settings, examples: Examples, show: bool
             run.history.append(Epoch(epoch, total / count, metric, rate))
             display.epoch(run.history[-1])
     run.final = _copy(model)
-    return run if comm.rank == 0 else None
+    return run
 
 
 def evaluate(model: DataParallel, task: Task, x: Any, y: Any, batch_size: int = 250) -> float:
@@ -118,27 +139,38 @@ def _copy(model: DataParallel, gradients: bool = False) -> dict[str, np.ndarray]
 
 
 class _Display:
-    """A progress bar over all steps, and a table with a line an epoch. Shows nothing unless `active`."""
+    """Rank 0's progress bar over all steps (where errors go to a terminal), and a table with a line an epoch."""
 
-    def __init__(self, settings: Settings, steps_an_epoch: int, active: bool) -> None:
-        self.settings, self.active, self.total = settings, active, steps_an_epoch * settings.epochs
+    def __init__(self, settings: Settings, steps_an_epoch: int, comm: Communicator, table: bool) -> None:
+        self.settings, self.total = settings, steps_an_epoch * settings.epochs
+        self.has_bar, self.has_table = comm.rank == 0, comm.rank == 0 and table
+        self.label = f"{comm.size} worker{'s' * (comm.size > 1)}"
 
     def __enter__(self) -> _Display:
         from tqdm import tqdm
 
-        self.bar = tqdm(total=self.total, unit="step", file=sys.stderr, disable=not self.active, leave=False)
-        self.write: Callable[..., Any] = tqdm.write
-        if self.active:
-            self.write(table_head(self.settings.task), file=sys.stdout)
+        output.allow_any_encoding()
+        hidden = None if self.has_bar else True  # None: hidden unless on a terminal
+        self.bar = tqdm(total=self.total, desc=self.label, unit="step", file=sys.stderr, disable=hidden, leave=False)
+        self._tell(table_head(self.settings.task))
         return self
 
     def step(self) -> None:
         self.bar.update()
 
     def epoch(self, row: Epoch) -> None:
-        if self.active:
-            self.write(table_row(self.settings.task, row), file=sys.stdout)
-            sys.stdout.flush()
+        self._tell(table_row(self.settings.task, row))
+
+    def _tell(self, line: str) -> None:
+        """A closed pipe or a full disk ends the table, not the training."""
+        if not self.has_table:
+            return
+        try:
+            self.bar.write(line, file=sys.stdout)
+            output.flush()
+        except OSError:
+            self.has_table = False
+            output.discard()
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minipar
+from minipar import parallel
 from minipar.cli.tasks import TASKS
+from minipar.cli.training import Settings, train
 
 COMMAND = [sys.executable, "-m", "minipar"]
 
 
+def environment(warnings: str = "error", **more: str) -> dict[str, str]:
+    checkout = str(Path(minipar.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": checkout, "PYTHONWARNINGS": warnings, **more}
+
+
 def run_minipar(*arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(Path(minipar.__file__).parent.parent), "PYTHONWARNINGS": "error"}
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, cwd=cwd, timeout=timeout, env=environment
+        [*COMMAND, *arguments], capture_output=True, text=True, cwd=cwd, timeout=timeout, env=environment()
     )
 
 
@@ -81,7 +94,14 @@ def test_two_workers_are_one_over_a_whole_run(data, tmp_path):
         (["train", "digits", "--workers", "100000"], "--workers 100000 is more than"),
         (["train", "digits", "--dtype", "float12"], "float12"),
         (["train", "digits", "--device", "tpu"], "device must be 'cpu', 'cuda' or 'cuda:N', not 'tpu'"),
-        (["train", "digits", "--nonsense"], "--nonsense"),
+        (["train", "digits", "--nonsense"], "--nonsense (see minipar train --help)"),
+        (["--nonsense"], "--nonsense (see minipar --help)"),
+        (["train", "digits", "--seed", "18446744073709551616"], "whole number of [-2**63, 2**64), not '18446744"),
+        (["train", "digits", "--seed", "-9223372036854775809"], "whole number of [-2**63, 2**64)"),
+        (["train", "digits", "--seed", "0.5"], "whole number of [-2**63, 2**64), not '0.5'"),
+        (["train", "digits", "--out", ""], "the name of a folder, not ''"),
+        (["train", "digits", "--compare-workers", "--out", "x"], "--compare-workers writes no files"),
+        (["train", "digits", "--compare-workers", "--workers", "1"], "give --workers 2 or more"),
         (["train", "digits", "--out", "file/inside"], "cannot write there"),
         (["train", "digits", "--out", "/proc/nowhere"], "cannot write there"),
         (["nonsense"], "nonsense"),
@@ -97,14 +117,13 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(arguments, told, tmp_path):
 
 
 def test_ctrl_c_leaves_one_line_no_process_and_no_file(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(minipar.__file__).parent.parent)}
     process = subprocess.Popen(
         [*COMMAND, "train", "digits", "--epochs", "100000", "--workers", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env=environment,
+        env=environment(),
         start_new_session=True,
     )
     for line in process.stdout:
@@ -116,10 +135,82 @@ def test_ctrl_c_leaves_one_line_no_process_and_no_file(tmp_path):
     assert process.returncode == 130
     assert time.monotonic() - started < 5
     assert "Traceback" not in errors
-    assert errors.strip().splitlines()[-1].endswith("minipar train: interrupted")
+    assert errors.strip().splitlines()[-1].endswith("minipar train: interrupted; nothing was written")
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # nobody of the group is left
-    assert list((tmp_path / "runs/digits").iterdir()) == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_ctrl_c_while_minipar_is_loading_is_one_line(tmp_path):
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'minipar.cli.tasks': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt)\n"
+        "from minipar.cli import main\n"
+        "sys.exit(main(['train', 'digits']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment())
+    assert (done.returncode, done.stderr) == (130, "\nminipar train: interrupted\n")
+
+
+@pytest.mark.parametrize("options", [["--workers", "2"], ["--compare-workers"]])
+def test_a_training_that_diverges_is_one_line_and_leaves_nothing(options, tmp_path):
+    done = run_minipar("train", "digits", "--lr", "1e9", *options, cwd=tmp_path)
+    assert done.returncode == 1
+    told = r"minipar train: the loss became (nan|inf) in epoch 1, step \d+: try a smaller --lr than 1e\+09\n"
+    assert re.fullmatch(told, done.stderr), done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_blas_has_one_thread_while_a_worker_trains(monkeypatch):
+    def threads_in_the_loss(comm):
+        from threadpoolctl import threadpool_info
+
+        from minipar.cli.tasks import TASKS  # the rank's own
+
+        seen = []
+        task = TASKS["digits"]
+
+        def loss(*args):
+            seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+            return task.loss(*args)
+
+        TASKS["digits"] = replace(task, loss=loss)
+        settings = Settings("digits", epochs=1, batch_size=1000, lr=0.1)
+        train(comm, settings, task.prepare(np.dtype("float32")), table=False)
+        return set(seen)
+
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "2")  # what a lone worker would have otherwise, on two cores or more
+    assert parallel.launch(threads_in_the_loss, workers=1) == [{1}]
+
+
+def test_float32_workers_are_compared_without_judging_the_whole_run(tmp_path):
+    done = run_minipar("train", "digits", "--compare-workers", "--epochs", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("digits, float32, seed 0: 1 worker against 2\n")
+    assert done.stdout.splitlines()[-1].startswith("the whole run is not judged in float32: rounding grows")
+    assert done.stderr == ""  # no terminal, no bar
+
+
+def test_on_a_terminal_each_compared_run_has_a_bar(tmp_path):
+    terminal, far_end = pty.openpty()
+    fcntl.ioctl(far_end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [*COMMAND, "train", "digits", "--compare-workers", "--epochs", "1"]
+    with open(terminal, "rb", buffering=0) as shown:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=far_end, cwd=tmp_path, env=environment(warnings="default")
+        )
+        os.close(far_end)
+        text = b""
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while part := shown.read(4096):
+                text += part
+        assert process.wait(60) == 0
+    assert b"1 worker:" in text
+    assert b"2 workers:" in text
 
 
 def test_help_is_worth_reading(tmp_path):
