@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from types import ModuleType
 
-INSTALL = 'pip install "minipar[gpu]"'
+INSTALL = 'pip install ".[gpu]" (in the checkout)'
 
 
 def status() -> tuple[bool, str]:

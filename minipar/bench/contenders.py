@@ -94,7 +94,7 @@ CONTENDERS = {
             torch_eager,
             environment={"OMP_NUM_THREADS": str(_TORCH_THREADS), "MKL_NUM_THREADS": str(_TORCH_THREADS)},
             requires="torch",
-            install='pip install "minipar[oracle]"',
+            install='pip install ".[oracle]" in the checkout',
             independent=True,
         ),
     )

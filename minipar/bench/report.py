@@ -15,8 +15,8 @@ One training step (forward, backward, update) on one fixed batch in float32; con
 *median*: of the medians of the quiet blocks; *best block*: the lowest of these medians; *minimum*: the fastest step.
 *÷ minipar*: a contender's median (in brackets: its best block) divided by minipar's, so above 1 minipar is faster;
 *undecided*: the two disagree about who is.
-*quiet*: blocks during which other processes used at most {QUIET:g} of a core, of all blocks; only these count, unless
-there are none."""
+*quiet*: blocks during which other processes used at most {QUIET:g} of a core, of all blocks; only these count. A
+row without one shows the times of all its blocks and is no result: it has no ratio (–)."""
 
 
 def duration(seconds: float) -> str:
@@ -33,10 +33,8 @@ def cells(row: Row, baseline: Row) -> list[str]:
     if not row.blocks:
         return [row.contender, *[""] * (len(COLUMNS) - 2), noted]
     times = [duration(seconds) for seconds in (row.median, row.best, row.minimum)]
-    ratios = ["", ""]
-    if baseline.blocks:
-        compared = ratio(row, baseline)
-        ratios = [f"{compared.median:.2f}", f"({compared.best:.2f})"]
+    compared = ratio(row, baseline)
+    ratios = [f"{compared.median:.2f}", f"({compared.best:.2f})"] if compared else ["–", "–"]
     quiet = "?" if row.quiet_blocks is None else str(row.quiet_blocks)
     return [row.contender, *times, *ratios, f"{quiet}/{len(row.blocks)}", noted]
 
@@ -103,6 +101,7 @@ def _row_data(row: Row, baseline: Row) -> dict[str, Any]:
     found = {**asdict(row), "remarks": remarks(row, baseline)}
     if row.blocks:
         found |= {"median": row.median, "best": row.best, "minimum": row.minimum, "quiet_blocks": row.quiet_blocks}
-    if row.blocks and baseline.blocks:
-        found["ratio"] = asdict(ratio(row, baseline))
+    compared = ratio(row, baseline)
+    if compared:
+        found["ratio"] = asdict(compared)
     return found

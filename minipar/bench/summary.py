@@ -80,7 +80,10 @@ class Ratio:
         return (self.median - 1) * (self.best - 1) < 0
 
 
-def ratio(row: Row, baseline: Row) -> Ratio:
+def ratio(row: Row, baseline: Row) -> Ratio | None:
+    """None where either has no blocks, or is known to have no quiet one: that is no result."""
+    if any(not r.blocks or r.quiet_blocks == 0 for r in (row, baseline)):
+        return None
     return Ratio(row.median / baseline.median, row.best / baseline.best)
 
 
@@ -89,7 +92,8 @@ def remarks(row: Row, baseline: Row) -> list[str]:
     found = []
     if row.blocks and row.quiet_blocks == 0:
         found.append("no quiet block")
-    if row is not baseline and row.blocks and baseline.blocks and ratio(row, baseline).undecided:
+    compared = ratio(row, baseline)
+    if row is not baseline and compared and compared.undecided:
         found.append("undecided")
     if row.error:
         found.append(row.error)

@@ -17,14 +17,15 @@ import numpy as np
 
 from .. import __version__
 
+PIP = f"{sys.executable} -m pip install"  # the pip of this environment
+
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: a name, what was found, and (if something is missing) the command that mends it."""
+    """One line: a name, what was found, and, if something is missing, what mends it."""
 
     name: str
     text: str
-    fine: bool = True
     cure: str = ""
 
 
@@ -38,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
     for heading, look in _SECTIONS:
         print(heading)
         for finding in look():
-            print(f"  {'ok' if finding.fine else '--'}  {finding.name:<14} {finding.text}")
+            print(f"  {'--' if finding.cure else 'ok'}  {finding.name:<14} {finding.text}")
             if finding.cure:
                 print(f"      {'':<14} → {finding.cure}")
             if finding.name == "spawn":
-                works = finding.fine
+                works = not finding.cure
     return 0 if works else 1
 
 
@@ -53,50 +54,65 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _optional(name: str, package: str, purpose: str, cure: str) -> Finding:
+def _optional(package: str, purpose: str, wanted: str = "") -> Finding:
+    """`wanted`: what to install, if it is not the package itself."""
     version = _version(package)
     if version is None:
-        return Finding(name, f"not installed: {purpose}", False, cure)
-    return Finding(name, version)
+        return Finding(package, f"not installed: {purpose}", f"{PIP} {wanted or package}")
+    return Finding(package, version)
 
 
 def _software() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} ({sys.executable})")
     yield Finding("minipar", __version__)
     yield Finding("numpy", np.__version__)
-    yield _optional("numba", "numba", "kernels run in NumPy, slower", "pip install numba")
+    yield _optional("numba", "kernels run in NumPy, slower")
     for package in ("cloudpickle", "safetensors", "threadpoolctl", "tqdm"):
-        yield _optional(package, package, "minipar needs it", f"pip install {package}")
-    yield _optional("matplotlib", "matplotlib", "for the notebooks", 'pip install "minipar[notebooks]"')
-    yield _optional("torch", "torch", "an oracle for tests, a peer for benchmarks", 'pip install "minipar[oracle]"')
+        yield _optional(package, "minipar needs it")
+    yield _optional("matplotlib", "for the notebooks", '".[notebooks]" (in the checkout)')
+    yield _optional("torch", "an oracle for tests, a peer for benchmarks", '".[oracle]" (in the checkout)')
 
 
 def _processor() -> Iterator[Finding]:
-    from threadpoolctl import threadpool_info
-
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", f"{usable} usable of {os.cpu_count()} ({platform.machine()}, {platform.system()})")
-    for pool in threadpool_info():
-        name = pool.get("internal_api", pool["user_api"])
-        yield Finding(pool["user_api"], f"{name} {pool.get('version') or ''}, {pool['num_threads']} threads")
-    if _version("numba"):
-        from ..kernels.cpu.cache import cache_root
+    if _version("threadpoolctl"):
+        from threadpoolctl import threadpool_info
 
-        yield Finding("kernel cache", str(cache_root()))
+        for pool in threadpool_info():
+            name = pool.get("internal_api", pool["user_api"])
+            yield Finding(pool["user_api"], f"{name} {pool.get('version') or ''}, {pool['num_threads']} threads")
+    if _version("numba"):
+        yield _kernel_cache()
     shared = Path("/dev/shm")
     if shared.is_dir():
         free = shutil.disk_usage(shared).free
         yield Finding("/dev/shm", f"{free / 2**20:,.0f} MB free (minipar uses anonymous memory instead)")
 
 
+def _kernel_cache() -> Finding:
+    from ..kernels.cpu import cache
+
+    cure = "set MINIPAR_CACHE to a folder that can be written"
+    try:
+        root = cache.cache_root()
+    except RuntimeError as error:  # no home
+        return Finding("kernel cache", f"none, so that every process compiles its kernels: {error}", cure)
+    if cache.kernel_folder() is None:
+        return Finding("kernel cache", f"{root} cannot be written: every process compiles its kernels", cure)
+    return Finding("kernel cache", str(root))
+
+
 def _gpu() -> Iterator[Finding]:
     from ..kernels.cuda import detect
 
     usable, reason = detect.status()
-    cure = 'pip install "minipar[gpu]"   (on a machine with an NVIDIA GPU and driver)'
+    install = detect.INSTALL.replace("pip install", PIP)
     if not usable:
-        yield Finding("GPU", f"none: {reason}", False, cure if "minipar[gpu]" not in reason else "")
-        yield Finding("NCCL", "needs a GPU", False)
+        lacks_packages = reason.endswith(detect.INSTALL)
+        cure = install if lacks_packages else "nothing to install with pip: `nvidia-smi` must show a GPU first"
+        yield Finding("GPU", f"none: {reason.removesuffix(f': {detect.INSTALL}')}", cure)
+        yield Finding("NCCL", "needs a GPU", cure)
         return
     import cupy
     from cupy.cuda import nccl
@@ -111,30 +127,36 @@ def _gpu() -> Iterator[Finding]:
     if nccl.available:
         yield Finding("NCCL", str(nccl.get_version()))
     else:
-        yield Finding("NCCL", "not installed", False, "pip install nvidia-nccl-cu13")
+        yield Finding("NCCL", "not installed", install)
 
 
 def _mpi() -> Iterator[Finding]:
     version, launcher = _version("mpi4py"), shutil.which("mpiexec")
     if version is None:
-        yield Finding("MPI", "mpi4py is not installed", False, "pip install mpi4py mpich")
+        yield Finding("MPI", "mpi4py is not installed", f"{PIP} mpi4py mpich")
     elif launcher is None:
-        yield Finding("MPI", f"mpi4py {version}, but no mpiexec on PATH", False, "pip install mpich")
+        yield Finding("MPI", f"mpi4py {version}, but no mpiexec on PATH", f"{PIP} mpich")
     else:
         yield Finding("MPI", f"mpi4py {version}, {launcher}")
 
 
 def _workers() -> Iterator[Finding]:
-    from ..parallel import WorkerError, launch
-
+    cure = "processes may be limited here (`ulimit -a`, free memory); launch(…, backend='thread') needs none"
     started = time.perf_counter()
     try:
+        from ..parallel import launch
+
         ranks = launch(lambda comm: float(comm.all_reduce(np.array([comm.rank + 1.0]))[0]), workers=2)
-    except (WorkerError, OSError, RuntimeError) as error:
-        yield Finding("spawn", f"two workers could not be started: {error}", False)
-        return
-    seconds = time.perf_counter() - started
-    yield Finding("spawn", f"two workers started, summed and ended in {seconds:.2f} s", ranks == [3.0, 3.0])
+    except ImportError as error:
+        yield Finding("spawn", f"two workers could not be started: {error}", f"{PIP} {error.name}")
+    except (OSError, RuntimeError) as error:  # WorkerError is a RuntimeError
+        yield Finding("spawn", f"two workers could not be started: {' '.join(str(error).split())}", cure)
+    else:
+        if ranks != [3.0, 3.0]:
+            yield Finding("spawn", f"two workers summed 1 and 2 to {ranks}", cure)
+            return
+        seconds = time.perf_counter() - started
+        yield Finding("spawn", f"two workers started, summed and ended in {seconds:.2f} s")
 
 
 _SECTIONS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (

@@ -27,6 +27,9 @@ def test_without_a_quiet_block_all_count_and_it_is_said():
     noisy = row("a", (1.0, 0.5), (3.0, 0.6))
     assert (noisy.median, noisy.quiet_blocks) == (2.0, 0)
     assert remarks(noisy, noisy) == ["no quiet block"]
+    quiet = row("b", (1.0, 0.0))
+    assert ratio(noisy, quiet) is None
+    assert ratio(quiet, noisy) is None
 
 
 def test_where_nothing_is_known_of_others_all_blocks_count_and_nothing_is_claimed():

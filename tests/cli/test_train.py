@@ -219,14 +219,3 @@ def test_help_is_worth_reading(tmp_path):
     text = run_minipar("train", "--help", cwd=tmp_path).stdout
     assert all(name in text and task.summary in text for name, task in TASKS.items())
     assert run_minipar(cwd=tmp_path).returncode == 0
-
-
-def test_doctor_tells_what_is_here_and_what_is_missing(tmp_path):
-    done = run_minipar("doctor", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert minipar.__version__ in done.stdout
-    assert "two workers started, summed and ended" in done.stdout
-    for name in ("numpy", "cores", "blas", "GPU", "NCCL", "MPI", "spawn"):
-        assert f"  {name} " in done.stdout
-    missing = [line for line in done.stdout.splitlines() if line.startswith("  --")]
-    assert missing == [] or "pip install" in done.stdout

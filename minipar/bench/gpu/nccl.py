@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...kernels.cuda.detect import INSTALL
 from .check import Check
-
-INSTALL = "pip install nvidia-nccl-cu13"
 
 
 def all_reduce_of_one(array: np.ndarray) -> np.ndarray:
