@@ -28,7 +28,9 @@ def launch(
     backend "thread" ranks are threads of this process, and share `fn` and the arguments.
 
     No rank waits for another for longer than `timeout` seconds (math.inf: for ever) in one call; the time that the
-    other takes to start does not count.
+    other takes to start does not count. Returning counts as the last wait (of processes): once one rank has returned,
+    another that makes no communicator call for `timeout` seconds, and does not return, is taken to hang. So give a
+    larger timeout, or math.inf, where a rank rightly works on alone (to evaluate, say) after the others have returned.
 
     Raises `WorkerError`, about the rank that failed first, within a second of its failure. The other ranks raise at
     their next communicator call, or at once where they wait in one; those that do not are killed half a second later

@@ -29,6 +29,7 @@ from .comm.board import Activity, Board
 from .comm.process import nbytes
 from .comm.shared_memory import create_block, map_block
 from .errors import Failure
+from .final_wait import FinalWait
 from .launch import GRACE
 
 EXIT_LIMIT = 5.0  # seconds that a worker has to leave after its result has come (exit handlers, threads still running)
@@ -104,16 +105,21 @@ class Crew:
         results: dict[int, Any] = {}
         remaining = {worker.channel: worker for worker in self._workers}
         start_deadline = time.monotonic() + START_LIMIT
+        final_wait = FinalWait(self._board, self.timeout)
         deadline = float("inf")
         while remaining and time.monotonic() < deadline:
             ready = set(wait(list(remaining), min(_POLL, max(0.0, deadline - time.monotonic()))))
             for channel, worker in list(remaining.items()):
                 if channel in ready:
                     self._receive(worker, results)
+                    if worker.rank in results:
+                        final_wait.returned(worker.rank)
                 elif worker.is_dead():
                     self._report_death(worker)
                 elif time.monotonic() > start_deadline and self._board.activity[worker.rank] == Activity.STARTING:
                     self._report(Failure(worker.rank, f"was not ready after {START_LIMIT:g} s", "starting"))
+                elif (failure := final_wait.failure_of(worker.rank)) is not None:
+                    self._report(failure)
                 else:
                     continue
                 del remaining[channel]

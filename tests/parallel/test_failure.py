@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -385,6 +386,38 @@ def test_after_a_failure_a_communicator_is_of_no_use(backend):
     with_cause = failure_of(work, backend=backend)
     assert isinstance(with_cause.cause, parallel.CommunicatorError)
     assert "all ranks must make the same collective calls" in with_cause.remote_traceback
+
+
+def test_a_rank_that_does_not_return_after_another_has():
+    def work(comm, closes):
+        comm.barrier()
+        if closes:
+            comm.close()
+        while comm.rank == 1:
+            time.sleep(0.01)
+
+    started = time.monotonic()
+    error = failure_of(work, False, workers=3, timeout=0.5)
+    assert time.monotonic() - started < 5
+    assert (error.rank, error.exitcode) == (1, None)
+    words = r"rank 1 neither returned nor made a communicator call for 0\.5 s: it was still running user code "
+    assert re.match(words + r"0\.[5-9] s after rank [02] returned, while it was running user code after", str(error))
+    assert re.match(words, str(failure_of(work, True, timeout=0.5)))
+
+
+def test_ranks_that_get_on_may_outlast_another():
+    def work(comm, pause):
+        for number in range(4 if comm.rank else 0):
+            time.sleep(pause)
+            comm.send(np.array(number), 3 - comm.rank)
+            comm.recv(3 - comm.rank)
+        return comm.rank
+
+    assert parallel.launch(work, 0.3, workers=3, timeout=0.7) == [0, 1, 2]
+
+
+def test_nobody_waits_for_a_single_rank():
+    assert parallel.launch(lambda comm: time.sleep(0.4), workers=1, timeout=0.1) == [None]
 
 
 class SlowToLoad:

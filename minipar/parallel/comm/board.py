@@ -5,6 +5,7 @@ numbers and three texts, and only that rank writes them:
 
     epoch               how many times it has arrived at a meeting; the others wait on it, so it has a line of its own
     activity, number    what it is doing; how many collective calls it has begun
+    messages            how many calls of send and recv it has begun
     text 0, text 1      its last two collective calls, call number n in text n % 2: a rank that runs ahead into call n+1
                         leaves call n readable, and cannot reach n+2 before all have arrived at n+1
     text 2              its last send or recv
@@ -58,6 +59,7 @@ class Board:
         self.epoch = self._words[first::stride]
         self.activity = self._words[first + _LINE // 8 :: stride]
         self.number = self._words[first + _LINE // 8 + 1 :: stride]
+        self.messages = self._words[first + _LINE // 8 + 2 :: stride]
 
     @staticmethod
     def nbytes(size: int) -> int:
@@ -65,7 +67,7 @@ class Board:
 
     def release(self) -> None:
         """Let go of the memory, so that it can be unmapped."""
-        for view in (self.epoch, self.activity, self.number, self._words, self._bytes):
+        for view in (self.epoch, self.activity, self.number, self.messages, self._words, self._bytes):
             view.release()
 
     # -- failure ---------------------------------------------------------------------------------------------------
@@ -90,7 +92,12 @@ class Board:
 
     def begin_message(self, rank: int, text: bytes) -> None:
         self._write(rank, _MESSAGE, text)
+        self.messages[rank] += 1
         self.activity[rank] = Activity.MESSAGE
+
+    def calls(self, rank: int) -> int:
+        """How many communicator calls of any kind `rank` has begun."""
+        return self.number[rank] + self.messages[rank]
 
     def all_agree(self, rank: int) -> bool:
         """Whether every rank has announced the same call as `rank`, which all have arrived at."""
