@@ -420,6 +420,30 @@ def test_nobody_waits_for_a_single_rank():
     assert parallel.launch(lambda comm: time.sleep(0.4), workers=1, timeout=0.1) == [None]
 
 
+@BACKENDS
+def test_a_call_of_another_thread_than_the_ranks(backend):
+    def work(comm):
+        messages = []
+
+        def call(function, *arguments):
+            try:
+                function(*arguments)
+            except parallel.CommunicatorError as error:
+                messages.append(str(error))
+
+        for arguments in ((comm.all_reduce, np.ones(3)), (comm.send, np.ones(3), 0)):
+            helper = threading.Thread(target=call, args=arguments, name="helper")
+            helper.start()
+            helper.join()
+        total = comm.all_reduce(np.ones(1))
+        return messages, threading.current_thread().name, float(total[0])
+
+    for rank, (messages, name, total) in enumerate(parallel.launch(work, backend=backend, timeout=5)):
+        expected = f": the communicator of rank {rank} belongs to thread {name!r}, and thread 'helper' called it"
+        assert [message.split(": make")[0] for message in messages] == ["all_reduce" + expected, "send" + expected]
+        assert total == 2.0
+
+
 class SlowToLoad:
     """Loading it takes the last rank of a launch some seconds."""
 
@@ -548,6 +572,26 @@ def test_shared_memory_that_the_system_refuses(monkeypatch):
 
 def test_available_memory():
     assert 1 << 20 < shared_memory.available_memory() < 1 << 50
+
+
+def test_a_page_cache_that_fills_the_container_is_available_memory(tmp_path, monkeypatch):
+    files = {
+        "meminfo": "MemTotal:  9000 kB\nMemAvailable:  5000 kB\nHugePages_Total:  0\n",
+        "memory.max": f"{4000 << 10}\n",
+        "memory.current": f"{3900 << 10}\n",
+        "memory.stat": f"anon {900 << 10}\ninactive_file {1000 << 10}\nactive_file {2000 << 10}\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(shared_memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(shared_memory, "_CGROUP", tmp_path)
+    assert shared_memory.available_memory() == (100 + 3000) << 10
+    (tmp_path / "memory.max").write_text("max\n")
+    assert shared_memory.available_memory() == 5000 << 10
+    (tmp_path / "memory.max").unlink()
+    assert shared_memory.available_memory() == 5000 << 10
+    (tmp_path / "meminfo").write_text("")
+    assert shared_memory.available_memory() is None
 
 
 def test_shared_memory_without_memfd(monkeypatch):

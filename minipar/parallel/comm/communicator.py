@@ -2,6 +2,7 @@
 
 import math
 import operator
+import threading
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -17,6 +18,9 @@ class Communicator(ABC):
     shapes, dtypes and options; ranks that differ get a `MismatchError` naming both calls. Every wait ends: with
     `CommunicatorTimeout` after `timeout` seconds, with `PeerFailedError` as soon as another rank has failed.
 
+    Only the thread that made it (the rank's, under `launch`) may call it, else CommunicatorError: calls of several
+    threads would have no order that the other ranks could follow (MPI_THREAD_FUNNELED).
+
     Arrays may have any numeric dtype, shape (0-d and empty ones too) and strides; what matters to the other ranks
     is the logical (C) order of the elements. Terms as in the MPI standard, chapters 3 and 6.
 
@@ -28,6 +32,7 @@ class Communicator(ABC):
         self.size = size
         self.timeout = timeout
         self._closed = False
+        self._owner = threading.current_thread()
 
     # -- collective calls ------------------------------------------------------------------------------------------
 
@@ -115,12 +120,12 @@ class Communicator(ABC):
     @abstractmethod
     def _begin(self, kind: str, array: np.ndarray | None = None, detail: str = "") -> None:
         """Announce a collective call; extend it with the check that this communicator still works."""
-        self._check_open(kind)
+        self._check_usable(kind)
 
     @abstractmethod
     def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
         """Announce a send or recv."""
-        self._check_open(kind)
+        self._check_usable(kind)
 
     @abstractmethod
     def _end(self) -> None:
@@ -144,7 +149,12 @@ class Communicator(ABC):
     @abstractmethod
     def _recv(self, source: int, tag: int) -> np.ndarray: ...
 
-    def _check_open(self, kind: str) -> None:
+    def _check_usable(self, kind: str) -> None:
+        if threading.get_ident() != self._owner.ident:
+            raise CommunicatorError(
+                f"{kind}: the communicator of rank {self.rank} belongs to thread {self._owner.name!r}, and thread "
+                f"{threading.current_thread().name!r} called it: make all calls of a rank in one thread"
+            )
         if self._closed:
             raise CommunicatorError(f"{kind}: the communicator of rank {self.rank} is closed")
 

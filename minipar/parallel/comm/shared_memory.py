@@ -11,6 +11,9 @@ import os
 import tempfile
 from pathlib import Path
 
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
 
 def create_block(nbytes: int) -> int:
     """The file descriptor of `nbytes` of zeroed shared memory, which the caller closes.
@@ -48,14 +51,21 @@ def map_block(descriptor: int) -> mmap.mmap:
 def available_memory() -> int | None:
     """Bytes that this machine and this container can reserve without swapping; None where the system does not say."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        kibibytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
+        kibibytes = _fields(_MEMINFO)["MemAvailable:"]
+    except (OSError, KeyError):
         return None
-    available = int(kibibytes) << 10
-    cgroup = Path("/sys/fs/cgroup")
+    available = kibibytes << 10
     try:
-        limit, used = ((cgroup / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        held = _fields(_CGROUP / "memory.stat")
     except OSError:  # not in a control group (version 2) of its own
         return available
-    return available if limit == "max" else min(available, int(limit) - int(used))
+    if limit == "max":
+        return available
+    cached = held["inactive_file"] + held["active_file"]  # pages of files, which the kernel drops when memory is wanted
+    return min(available, int(limit) - int(used) + cached)
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The numbers of a file whose lines are a name, a number and perhaps its unit."""
+    return {name: int(number) for name, number, *_ in map(str.split, path.read_text().splitlines())}
