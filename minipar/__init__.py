@@ -106,6 +106,7 @@ __all__ = [
     "cat",
     "clamp",
     "cos",
+    "cuda",
     "data",
     "device",
     "div",
@@ -194,8 +195,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """`minipar.parallel`, `minipar.data` and `minipar.viz` load when they are first used."""
-    if name in ("data", "parallel", "viz"):
+    """`minipar.cuda`, `minipar.data`, `minipar.parallel` and `minipar.viz` load when they are first used."""
+    if name in ("cuda", "data", "parallel", "viz"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from .backend import dtypes, to_numpy
+from .backend import device, dtypes, to_numpy
 from .tensor import Tensor, wrap
 
 
-def save(state: Mapping[str, Tensor], path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a state dict (name → tensor or NumPy array) and, if given, a few strings about it.
+def save(obj: Mapping[str, Tensor], f: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a state dict (name → tensor or NumPy array) to the file `f`, and, if given, a few strings about it.
 
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
-    file as it was. TypeError for what is no tensor, ValueError for the name "__metadata__", OSError where the folder
-    cannot be written to.
+    file as it was. TypeError for what is no dict of tensors, ValueError for the name "__metadata__", OSError where the
+    folder cannot be written to.
     """
     from safetensors.numpy import save as encode
 
-    write_whole(path, encode(_arrays(state), metadata=None if metadata is None else _strings(metadata)))
+    write_whole(f, encode(_arrays(obj), metadata=None if metadata is None else _strings(metadata)))
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
@@ -52,33 +52,47 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         raise
 
 
-def load(path: str | os.PathLike, device: Any = None) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file, onto `device` if it is given.
+def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool = True) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file: into host memory, or onto the device `map_location`.
 
-    FileNotFoundError without it; ValueError if it is something else, or holds a dtype that minipar lacks (bfloat16).
+    FileNotFoundError without the file; ValueError if it is something else, or holds a dtype that minipar lacks
+    (bfloat16); NotImplementedError for weights_only=False, and for a `map_location` that is a function or a dict.
     """
+    if not weights_only:
+        raise NotImplementedError("load: weights_only=False would unpickle any object; minipar reads tensors only")
+    if callable(map_location) or isinstance(map_location, Mapping):
+        raise NotImplementedError(
+            f"load: map_location must be a device, such as 'cpu' or 'cuda:0', not a {type(map_location).__name__}"
+        )
+    place = None if map_location is None else device(map_location)
     from safetensors import SafetensorError
     from safetensors.numpy import load as decode
 
-    with open(path, "rb") as file:
+    with open(f, "rb") as file:
         content = file.read()
     try:
         arrays = decode(content)
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from None
+        raise ValueError(f"{f} is not a safetensors file: {error}") from None
     except KeyError as error:  # so safetensors reports a dtype that NumPy lacks
-        raise _dtype_error(path, error.args[0]) from None
+        raise _dtype_error(f, error.args[0]) from None
     for array in arrays.values():
         if array.dtype not in dtypes.SUPPORTED:
-            raise _dtype_error(path, array.dtype.name)
+            raise _dtype_error(f, array.dtype.name)
     tensors = {name: wrap(array.copy()) for name, array in arrays.items()}
-    return tensors if device is None else {name: t.to(device) for name, t in tensors.items()}
+    return tensors if place is None else {name: t.to(place) for name, t in tensors.items()}
 
 
 def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The state as arrays in one piece: safetensors misreads any other layout, and byte order."""
+    if not isinstance(state, Mapping):
+        kind = type(state).__name__
+        instead = "model.state_dict()" if hasattr(state, "state_dict") else 'a dict such as {"x": x}'
+        raise TypeError(f"save expects a dict of name → tensor, not a {kind}: give it {instead}")
     arrays = {}
     for name, value in state.items():
+        if isinstance(value, Mapping):
+            raise TypeError(f"save expects a flat dict of name → tensor; {name!r} is a dict: save each in its own file")
         if not isinstance(name, str) or not isinstance(value, (Tensor, np.ndarray)):
             raise TypeError(f"save expects a dict of name → tensor; {name!r} is a {type(value).__name__}")
         if name == "__metadata__":

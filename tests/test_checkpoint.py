@@ -90,7 +90,38 @@ def test_empty_state_and_metadata(tmp_path):
 def test_load_onto_a_device(tmp_path):
     path = tmp_path / "x"
     minipar.save({"x": minipar.ones(1)}, path)
-    assert minipar.load(path, device="cpu")["x"].device == minipar.device("cpu")
+    assert minipar.load(path, map_location="cpu")["x"].device == minipar.device("cpu")
+    assert minipar.load(path, minipar.device("cpu"), weights_only=True)["x"].tolist() == [1]
+    with pytest.raises(ValueError, match="tpu"):
+        minipar.load(path, map_location="tpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"weights_only": False}, "weights_only=False"),
+        ({"map_location": {"cuda": "cpu"}}, "map_location must be a device.*not a dict"),
+        ({"map_location": lambda storage, place: storage}, "map_location must be a device.*not a function"),
+    ],
+)
+def test_what_load_does_not_support_is_named(tmp_path, options, named):
+    minipar.save({"x": minipar.ones(1)}, tmp_path / "x")
+    with pytest.raises(NotImplementedError, match=named):
+        minipar.load(tmp_path / "x", **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda: nn.Linear(2, 1), r"not a Linear: give it model\.state_dict\(\)"),
+        (lambda: minipar.ones(2), r'not a Tensor: give it a dict such as \{"x": x\}'),
+        (lambda: {"model": nn.Linear(2, 1).state_dict()}, "'model' is a dict: save each in its own file"),
+    ],
+)
+def test_what_save_does_not_take_is_told_with_what_it_does(tmp_path, given, told):
+    with pytest.raises(TypeError, match=told):
+        minipar.save(given(), tmp_path / "x")
+    assert names(tmp_path) == []
 
 
 def test_pytorch_reads_and_writes_the_same_files(tmp_path):
