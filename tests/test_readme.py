@@ -39,3 +39,24 @@ def test_commands_of_the_readme_are_one_line_each():
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_linked_files_exist(path):
     assert (ROOT / path).exists()
+
+
+def test_it_says_whether_there_is_a_gpu_result():
+    measured = list((ROOT / "benchmarks/results").glob("gpu-*"))
+    for page in ("README.md", "benchmarks/README.md"):
+        text = " ".join((ROOT / page).read_text().split())
+        assert ("not been run on a GPU yet" in text) is (not measured), page
+
+
+def test_the_checkpoint_of_the_first_command_loads_as_told(tmp_path):
+    (line,) = re.findall(r"`(model\.load_state_dict\(.*?\)\))`", README)
+    program = f"import minipar; from minipar.cli.tasks import TASKS; model = TASKS['fashion_mnist'].model(); {line}"
+    code = (
+        "from pathlib import Path; import minipar; from minipar.cli.tasks import TASKS; "
+        "Path('runs/fashion_mnist').mkdir(parents=True); "
+        "minipar.save(TASKS['fashion_mnist'].model().state_dict(), 'runs/fashion_mnist/checkpoint.safetensors'); "
+        + program
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
