@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import tape
-from ..backend import dispatch, dtypes, random
+from ..backend import random
+from ..backend.settings import ThreadSettings
 from .collate import default_collate, default_convert
 from .dataset import TensorDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, is_positive_int
@@ -97,16 +97,16 @@ class DataLoader:
         streams = random.Generator().manual_seed(int(source.integers(0, 2**63 - 1, ())))
         if not self.num_workers:
             return self._one_by_one(streams)
-        return self._prefetched(streams, _thread_settings())
+        return self._prefetched(streams, ThreadSettings.of_this_thread())
 
     def _one_by_one(self, streams: random.Generator) -> Iterator[Any]:
         for number, indices in enumerate(self._order):
             yield self._fetch(indices, streams.stream(number))
 
-    def _prefetched(self, streams: random.Generator, settings: tuple) -> Iterator[Any]:
+    def _prefetched(self, streams: random.Generator, settings: ThreadSettings) -> Iterator[Any]:
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(self.num_workers, "minipar-loader", _adopt, settings) as pool:
+        with ThreadPoolExecutor(self.num_workers, "minipar-loader", settings.adopt) as pool:
             ahead: deque = deque()
             try:
                 for number, indices in enumerate(self._order):
@@ -131,15 +131,3 @@ class DataLoader:
 def _refuse(given: Any, name: str, why: str) -> None:
     if given:
         raise NotImplementedError(f"DataLoader: {name} is not supported ({why})")
-
-
-def _thread_settings() -> tuple:
-    """What is set for this thread only and may change what a dataset computes."""
-    return dtypes.get_default_dtype(), tape.mode.grad, dispatch.kernels_in_use()
-
-
-def _adopt(default_dtype: np.dtype, grad: bool, kernels: str) -> None:
-    """A worker thread takes over the settings of the thread that iterates, for as long as it lives."""
-    dtypes.set_default_dtype(default_dtype)
-    tape.mode.grad = grad
-    dispatch.use_kernels(kernels).__enter__()

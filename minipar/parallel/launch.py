@@ -27,6 +27,10 @@ def launch(
     without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once for all ranks. With
     backend "thread" ranks are threads of this process, and share `fn` and the arguments.
 
+    Every rank starts with the settings of the calling thread: default dtype, grad mode, kernels (`use_kernels`), and
+    the state of its generator, the same on all ranks: so models start equal (the caller's generator does not move).
+    Kernels of thread ranks use one thread each.
+
     No rank waits for another for longer than `timeout` seconds (math.inf: for ever) in one call; the time that the
     other takes to start does not count. Returning counts as the last wait (of processes): once one rank has returned,
     another that makes no communicator call for `timeout` seconds, and does not return, is taken to hang. So give a

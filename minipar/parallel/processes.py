@@ -23,9 +23,11 @@ from typing import Any
 
 import cloudpickle
 
+from ..backend.settings import ThreadSettings
 from . import errors
 from .captured import LIMIT, warn_of_captured
 from .comm.board import Activity, Board
+from .comm.cores import usable_cores
 from .comm.process import nbytes
 from .comm.shared_memory import create_block, map_block
 from .errors import Failure
@@ -175,7 +177,7 @@ class Crew:
 
 def worker_environment(workers: int) -> dict[str, str]:
     """The caller's environment with the cores divided among the workers; a smaller number that is set stays."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     environment = dict(os.environ)
     for name in THREAD_COUNTS:
         given = environment.get(name, "")
@@ -186,7 +188,7 @@ def worker_environment(workers: int) -> dict[str, str]:
 
 def _pack(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> bytes:
     try:
-        task = cloudpickle.dumps((fn, args, kwargs))
+        task = cloudpickle.dumps((ThreadSettings.of_this_thread(), fn, args, kwargs))
     except Exception as error:
         raise TypeError(
             f"the function or the arguments of launch cannot be sent to other processes: {error}; "

@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
+from ..backend.settings import ThreadSettings
 from . import errors
 from .comm.thread import ThreadCommunicator, ThreadWorld
 from .errors import Failure
@@ -18,9 +21,11 @@ def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: in
     world = ThreadWorld(workers)
     results: list[Any] = [None] * workers
     failures: list[Failure] = []
+    settings = ThreadSettings.of_this_thread()
 
     def run_rank(rank: int) -> None:
         mark_as_rank()
+        settings.adopt()
         comm = ThreadCommunicator(world, rank, timeout)
         try:
             results[rank] = fn(comm, *args, **kwargs)
@@ -35,10 +40,11 @@ def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: in
         threading.Thread(target=run_rank, args=(rank,), name=f"rank {rank}", daemon=True) for rank in range(workers)
     ]
     try:
-        for thread in ranks:
-            thread.start()
-        while any(thread.is_alive() for thread in ranks) and not failures:
-            next(thread for thread in ranks if thread.is_alive()).join(_POLL)
+        with threadpool_limits(1):  # the ranks are the parallelism: BLAS and OpenMP threads of their own would fight
+            for thread in ranks:
+                thread.start()
+            while any(thread.is_alive() for thread in ranks) and not failures:
+                next(thread for thread in ranks if thread.is_alive()).join(_POLL)
     except BaseException:  # KeyboardInterrupt: every rank stops at its next communicator call
         world.interrupt()
         _join(ranks)

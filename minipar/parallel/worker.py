@@ -41,7 +41,8 @@ def main() -> None:
 def _run(world: mmap, rank: int, size: int, timeout: float, task: int) -> bytes:
     """b"R" and the pickled result, or b"F" and a `Failure`."""
     try:
-        fn, args, kwargs = _load(task)
+        settings, fn, args, kwargs = _load(task)
+        settings.adopt()
     except BaseException as error:
         return b"F" + Failure.of_exception(rank, "starting", error).to_bytes()
     comm = ProcessCommunicator(world, rank, size, timeout)

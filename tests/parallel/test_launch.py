@@ -12,8 +12,11 @@ from pathlib import Path
 import cloudpickle
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
+import minipar
 from minipar import parallel
+from minipar.backend.dispatch import kernels_in_use
 from minipar.parallel.processes import THREAD_COUNTS, worker_environment
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -118,6 +121,34 @@ def test_cores_are_divided_before_numpy_loads(monkeypatch):
     seen = parallel.launch(lambda comm: {name: os.environ[name] for name in THREAD_COUNTS}, workers=1)
     assert [seen[0][name] for name in THREAD_COUNTS] == ["1", "8", "8", "8"]
     assert dict(os.environ) == before
+
+
+@BACKENDS
+def test_ranks_start_with_the_callers_settings(backend):
+    def work(comm):
+        drawn = minipar.rand(3)
+        return str(drawn.dtype), drawn.requires_grad, minipar.is_grad_enabled(), kernels_in_use(), drawn.array.tolist()
+
+    before = minipar.get_default_dtype()
+    minipar.set_default_dtype(minipar.float64)
+    try:
+        minipar.manual_seed(7)
+        minipar.rand(2)
+        with minipar.use_kernels("reference"), minipar.no_grad():
+            ranks = parallel.launch(work, backend=backend)
+            assert ranks == [work(None)] * 2
+    finally:
+        minipar.set_default_dtype(before)
+
+
+def test_kernels_of_thread_ranks_have_one_thread():
+    def threads(comm=None):
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2):
+        assert threads() == {2}
+        assert parallel.launch(threads, backend="thread") == [{1}, {1}]
+        assert threads() == {2}
 
 
 def test_a_large_global_is_named():

@@ -24,9 +24,10 @@ import numpy as np
 
 from . import fence
 from .board import Board
+from .cores import usable_cores
 from .inbox import Inbox
 from .meeting import MeetingCommunicator
-from .reduction import reduce_in_order, share
+from .reduction import piece_of, reduce_in_order
 from .ring import Ring, fill
 
 CHUNK = 512 << 10  # bytes; a multiple of every item size
@@ -55,8 +56,9 @@ class ProcessCommunicator(MeetingCommunicator):
         self._halves: dict[np.dtype, list[tuple[list[np.ndarray], np.ndarray]]] = {}
         if not fence.keeps_store_order():
             self._fence = fence.make_fence()  # type: ignore[method-assign]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._spins = 200 if cores >= size else 1  # with more ranks than cores, the rank waited for may need this core
+        self._spins = (
+            200 if usable_cores() >= size else 1
+        )  # with more ranks than cores, the rank waited for may need this core
         self._inbox = Inbox()
         self._outgoing = {peer: self._ring(rank, peer) for peer in self._peers}
         self._incoming = {peer: self._receive_from(peer) for peer in self._peers}
@@ -86,7 +88,7 @@ class ProcessCommunicator(MeetingCommunicator):
                 slots[self.rank][: chunks[step].size] = chunks[step]
             if 1 <= step <= len(chunks):
                 slots, result = self._half(step - 1, flat.dtype)
-                mine = share(chunks[step - 1].size, self.rank, self.size)
+                mine = piece_of(chunks[step - 1].size, self.rank, self.size)
                 reduce_in_order([slot[mine] for slot in slots], op, result[mine])
             if step >= 2:
                 _, result = self._half(step - 2, flat.dtype)

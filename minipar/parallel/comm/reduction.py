@@ -34,7 +34,7 @@ def reduce_in_order(sources: Sequence[np.ndarray], op: str, out: np.ndarray) -> 
         np.true_divide(out, len(sources), out=out)
 
 
-def share(length: int, rank: int, size: int) -> slice:
+def piece_of(length: int, rank: int, size: int) -> slice:
     """The piece of `length` elements that `rank` of `size` reduces: equal pieces, the last ones shorter or empty."""
     each = -(-length // size)
     return slice(min(length, rank * each), min(length, (rank + 1) * each))

@@ -9,7 +9,7 @@ import numpy as np
 from .board import CALLER, Board
 from .inbox import Inbox
 from .meeting import MeetingCommunicator
-from .reduction import reduce_in_order, share
+from .reduction import piece_of, reduce_in_order
 
 
 class ThreadWorld:
@@ -53,14 +53,14 @@ class ThreadCommunicator(MeetingCommunicator):
         shown, reduced = self._world.shown, self._world.reduced
         shown[self.rank] = flat
         self._meet()
-        mine = share(flat.size, self.rank, self.size)
+        mine = piece_of(flat.size, self.rank, self.size)
         part = np.empty_like(flat[mine])
         reduce_in_order([array[mine] for array in shown], op, part)
         reduced[self.rank] = part
         self._arrive()  # nobody reads `shown` any more: arrays may be overwritten
         shown[self.rank] = None
         for rank, part in enumerate(reduced):
-            flat[share(flat.size, rank, self.size)] = part
+            flat[piece_of(flat.size, rank, self.size)] = part
 
     def _send(self, array: np.ndarray, dest: int, tag: int) -> None:
         with self._world.changed:

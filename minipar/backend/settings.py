@@ -1,0 +1,32 @@
+"""What is set for one thread only, as a value: so that the threads and processes which work for it compute the same."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import tape
+from . import dispatch, dtypes, random
+
+
+class ThreadSettings(NamedTuple):
+    """The default dtype, the grad mode, the choice of kernels, and the default generator's seed and draws made."""
+
+    default_dtype: np.dtype
+    grad: bool
+    kernels: str
+    generator: random.Generator
+
+    @classmethod
+    def of_this_thread(cls) -> ThreadSettings:
+        generator = copy.copy(random.default_generator())
+        return cls(dtypes.get_default_dtype(), tape.mode.grad, dispatch.kernels_in_use(), generator)
+
+    def adopt(self) -> None:
+        """Take them over in this thread, for as long as it lives; with a generator of its own in the same state."""
+        dtypes.set_default_dtype(self.default_dtype)
+        tape.mode.grad = self.grad
+        dispatch.use_kernels(self.kernels).__enter__()
+        random._default.generator = copy.copy(self.generator)
