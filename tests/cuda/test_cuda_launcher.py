@@ -216,7 +216,7 @@ def test_status_says_how_to_install_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     usable, reason = detect.status()
     assert not usable
-    assert re.fullmatch(r'.*cupy.*: pip install "minipar\[gpu\]"', reason)
+    assert re.fullmatch(f".*cupy.*: {re.escape(detect.INSTALL)}", reason)
 
 
 def test_status_says_why_cupy_sees_no_gpu(monkeypatch):
@@ -239,4 +239,4 @@ def test_status_looks_for_the_compiler_too(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True)))
     assert detect.status() == detect.compiler_status()
     monkeypatch.setattr(detect, "find_spec", lambda name: None)
-    assert detect.status() == (False, 'the CUDA kernels need numba-cuda: pip install "minipar[gpu]"')
+    assert detect.status() == (False, f"the CUDA kernels need numba-cuda: {detect.INSTALL}")
