@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -69,16 +68,11 @@ def torch_eager(workload: str) -> Prepared:
 
 
 def _pools() -> str:
-    """minipar's thread pools: BLAS under NumPy, and the cores that its compiled kernels may use."""
+    """minipar's thread pools: BLAS under NumPy; its compiled kernels stay on the calling thread."""
     from threadpoolctl import threadpool_info
 
     blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-    kernels = os.environ.get("NUMBA_NUM_THREADS") or usable_cores()
-    return f"{'/'.join(map(str, sorted(blas))) or 'unknown'} BLAS, {kernels} kernel"
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{'/'.join(map(str, sorted(blas))) or 'unknown'} BLAS, 1 kernel"
 
 
 _TORCH_THREADS = 2

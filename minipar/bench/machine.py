@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from .contenders import usable_cores
+from ..parallel.comm.cores import usable_cores
 
 
 def conditions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
+from ..parallel.comm.cores import usable_cores
 
 PIP = f"{sys.executable} -m pip install"  # the pip of this environment
 
@@ -74,8 +75,7 @@ def _software() -> Iterator[Finding]:
 
 
 def _processor() -> Iterator[Finding]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("cores", f"{usable} usable of {os.cpu_count()} ({platform.machine()}, {platform.system()})")
+    yield Finding("cores", f"{usable_cores()} usable of {os.cpu_count()} ({platform.machine()}, {platform.system()})")
     if _version("threadpoolctl"):
         from threadpoolctl import threadpool_info
 

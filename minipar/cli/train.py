@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from ..backend import device as Device
 from ..creation import from_numpy
+from ..parallel.comm.cores import usable_cores
 from .arguments import CommandError, CommandFailed, folder, positive_float, positive_int, seed
 from .output import say
 from .tasks import TASKS
@@ -109,7 +109,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         dtype=args.dtype,
         device=args.device,
     )
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     if args.workers and args.workers > 8 * cores:
         raise CommandError(f"--workers {args.workers} is more than 8 for each of the {cores} cores here")
     return settings
