@@ -196,15 +196,20 @@ def default_generator() -> Generator:
     return _default.generator
 
 
+def set_default_generator(generator: Generator) -> None:
+    """Make `generator` this thread's."""
+    _default.generator = generator
+
+
 @contextmanager
 def drawing_from(generator: Generator) -> Iterator[None]:
     """Inside, `generator` is this thread's."""
-    before = _default.generator
-    _default.generator = generator
+    before = default_generator()
+    set_default_generator(generator)
     try:
         yield
     finally:
-        _default.generator = before
+        set_default_generator(before)
 
 
 def manual_seed(seed: int) -> Generator:

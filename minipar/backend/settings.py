@@ -29,4 +29,4 @@ class ThreadSettings(NamedTuple):
         dtypes.set_default_dtype(self.default_dtype)
         tape.mode.grad = self.grad
         dispatch.use_kernels(self.kernels).__enter__()
-        random._default.generator = copy.copy(self.generator)
+        random.set_default_generator(copy.copy(self.generator))

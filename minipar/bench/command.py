@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from ..arguments import positive_float
 from ..checkpoint import write_whole
 
 EPILOG = """\
@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     parser.add_argument("workloads", nargs="*", metavar="workload", help="W1, W2a, …, W6 (default: all)")
-    parser.add_argument("--seconds", type=_seconds, default=20.0, help="at most this long a workload (default 20)")
+    parser.add_argument(
+        "--seconds", type=positive_float, default=20.0, help="at most this long a workload (default 20)"
+    )
     parser.add_argument(
         "--against",
         action="append",
@@ -95,7 +97,6 @@ def write_files(content: Mapping[Path | None, str]) -> None:
 
 def unwritable(paths: Iterable[Path]) -> str:
     """Why one of these files cannot be written, found before the work is done and not after; "" if all can be."""
-
     for path in paths:
         if path.is_dir():
             return f"{path} is a folder; give the name of a file"
@@ -117,13 +118,3 @@ def _wrong_workloads(names: list[str], gpu: bool) -> str:
             hint = f"; did you mean {close[0]}?" if close else ""
             return f"unknown workload {name!r}: choose from {', '.join(WORKLOADS)}{hint}"
     return ""
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (number > 0 and math.isfinite(number)):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return number

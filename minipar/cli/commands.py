@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import __version__
+from ..arguments import CommandError, Parser
 from . import output
-from .arguments import CommandError, Parser
 
 EXAMPLES = """\
 first steps:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import CommandError, CommandFailed, folder, positive_float, positive_int, seed
 from ..backend import device as Device
 from ..creation import from_numpy
 from ..parallel.comm.cores import usable_cores
-from .arguments import CommandError, CommandFailed, folder, positive_float, positive_int, seed
 from .output import say
 from .tasks import TASKS
 from .training import Run, Settings, train
