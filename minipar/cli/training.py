@@ -119,11 +119,14 @@ def evaluate(model: DataParallel, task: Task, x: Any, y: Any, batch_size: int = 
     model.eval()
     comm = model.comm
     rows = share(len(x), comm.rank, comm.size)
+
+    def totals(part: slice) -> np.ndarray:
+        return task.totals(model(x[part]).cpu(), y[part].cpu())
+
     with no_grad():
-        sums = [0.0 * task.totals(model(x[:1]), y[:1])]  # a rank may have no rows of its own
+        sums = [0.0 * totals(slice(1))]  # a rank may have no rows of its own
         for start in range(rows.start, rows.stop, batch_size):
-            part = slice(start, min(start + batch_size, rows.stop))
-            sums.append(task.totals(model(x[part]), y[part]))
+            sums.append(totals(slice(start, min(start + batch_size, rows.stop))))
     return task.metric(comm.all_reduce(np.sum(sums, axis=0)))
 
 
