@@ -78,13 +78,11 @@ from .ops.arithmetic import add, div, maximum, minimum, mul, neg, pow, sub
 from .ops.linalg import matmul
 from .ops.pointwise import abs_ as abs
 from .ops.pointwise import clamp, cos, exp, log, relu, sigmoid, sign, sin, sqrt, tanh
-from .ops.reduce import amax, amin, logsumexp, mean, std, sum, var
+from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, std, sum, var
 from .ops.select import logical_not, where
 from .ops.shape import cat, flatten, permute, reshape, squeeze, stack, transpose, unsqueeze
 from .ops.softmax import log_softmax, softmax
 from .tensor import Tensor
-from .tensor import maximum_of as max
-from .tensor import minimum_of as min
 
 float = float32
 double = float64
@@ -96,9 +94,13 @@ __all__ = [
     "__version__",
     "abs",
     "add",
+    "all",
     "amax",
     "amin",
+    "any",
     "arange",
+    "argmax",
+    "argmin",
     "as_tensor",
     "autograd",
     "backend",

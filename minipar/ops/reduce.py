@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
-from .arithmetic import div
+from .arithmetic import div, maximum, minimum
 from .index import take_along
 from .op import Op, cast
 from .shape import Copy, expand, normal_dim, reshape
+from .spelling import numpy_names
 
 Dims = int | Sequence[int] | None
 
@@ -73,7 +75,7 @@ class Mean(_Reduce):
             return (added_up(x, self.dims, self.keepdim, narrow=False) / self.count()).astype(x.dtype, copy=False)
 
     def vjp(self, g):
-        return expand(self.kept(g) * (1.0 / max(self.count(), 1)), self.source)
+        return expand(self.kept(g) * (1.0 / builtins.max(self.count(), 1)), self.source)
 
     def count(self) -> int:
         return math.prod(self.source[d] for d in self.dims)
@@ -128,12 +130,14 @@ def _empty_error(name: str, x: Any, dims: tuple[int, ...]) -> None:
         raise IndexError(f"{name} of an empty axis has no value: shape {tuple(x.shape)}, dim {dims}")
 
 
+@numpy_names
 def sum(x: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Σ x over `dim`; bools and integers are summed as int64. With `dtype`, x is converted first."""
     x = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
     return Sum(reduced_dims(dim, len(x.shape)), keepdim)(x)
 
 
+@numpy_names
 def mean(x: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Σ x / n over `dim` (NaN where n = 0). With `dtype`, x is converted first. RuntimeError for integers."""
     x = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
@@ -142,6 +146,7 @@ def mean(x: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) 
     return Mean(reduced_dims(dim, len(x.shape)), keepdim)(x)
 
 
+@numpy_names
 def var(
     x: Any, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Any:
@@ -151,9 +156,10 @@ def var(
     count = math.prod(x.shape[d] for d in dims)
     centred = x - mean(x, dims, True)
     squares = sum(centred * centred, dims, keepdim)
-    return div(squares, float(max(count - correction, 0)))
+    return div(squares, float(builtins.max(count - correction, 0)))
 
 
+@numpy_names
 def std(
     x: Any, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Any:
@@ -163,11 +169,19 @@ def std(
     return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
 
 
-def truth(which: str, x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """Whether "all" or "any" elements over `dim` are not 0: a bool tensor without a gradient."""
-    return tape.new_value(getattr(x.array, which)(reduced_dims(dim, len(x.shape)), keepdims=keepdim))
+@numpy_names
+def all(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether all elements over `dim` are not 0: a bool tensor without a gradient."""
+    return tape.new_value(x.array.all(reduced_dims(dim, len(x.shape)), keepdims=keepdim))
 
 
+@numpy_names
+def any(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether any element over `dim` is not 0: a bool tensor without a gradient."""
+    return tape.new_value(x.array.any(reduced_dims(dim, len(x.shape)), keepdims=keepdim))
+
+
+@numpy_names
 def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """The maximum over `dim`; equal maxima share the gradient. IndexError for an empty axis."""
     dims = reduced_dims(dim, len(x.shape))
@@ -175,6 +189,7 @@ def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     return AMax(dims, keepdim)(x)
 
 
+@numpy_names
 def amin(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """The minimum over `dim`; equal minima share the gradient. IndexError for an empty axis."""
     dims = reduced_dims(dim, len(x.shape))
@@ -182,9 +197,50 @@ def amin(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     return AMin(dims, keepdim)(x)
 
 
+@numpy_names
 def logsumexp(x: Any, dim: Dims, keepdim: bool = False) -> Any:
     """ln Σ eˣ over `dim`, without overflow."""
     return LogSumExp(reduced_dims(dim, len(x.shape)), keepdim)(x)
+
+
+@numpy_names
+def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The int64 index of the first maximum along `dim`, or of the flattened tensor. IndexError for an empty axis."""
+    return arg("argmax", x, dim, keepdim)
+
+
+@numpy_names
+def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The int64 index of the first minimum along `dim`, or of the flattened tensor. IndexError for an empty axis."""
+    return arg("argmin", x, dim, keepdim)
+
+
+class Extremum(NamedTuple):
+    """What max(dim) and min(dim) return."""
+
+    values: Any
+    indices: Any
+
+
+@numpy_names
+def max(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The maximum of all elements (ties share the gradient); with `dim` an int, (values, indices) along it;
+    with `dim` a tensor, the larger of the two, element by element."""
+    if dim is None:
+        return amax(x)
+    if isinstance(dim, tape.Value):
+        return maximum(x, dim)
+    return Extremum(*extremum("argmax", x, dim, keepdim))
+
+
+@numpy_names
+def min(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The minimum, with the rules of `max`."""
+    if dim is None:
+        return amin(x)
+    if isinstance(dim, tape.Value):
+        return minimum(x, dim)
+    return Extremum(*extremum("argmin", x, dim, keepdim))
 
 
 def arg(which: str, x: Any, dim: int | None = None, keepdim: bool = False) -> Any:

@@ -1,37 +1,33 @@
 """Tensor: an array with a gradient and operators, spelled as in PyTorch.
 
-Every method here is one line over an operation of `minipar.ops`. What a Tensor knows of gradients is in
-`differentiable.py`, how it speaks with NumPy, Python and notebooks in `interop.py`.
+Here are its operators and conversions. What a Tensor knows of gradients is in `differentiable.py`, the functions that
+are also methods in `methods.py`, their in-place forms in `inplace.py`, how it speaks with NumPy, Python and notebooks
+in `interop.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from .. import tape
 from ..backend import device as Device
-from ..backend import dtypes, namespace
-from ..ops import arithmetic, index, linalg, op, pointwise, reduce, select
+from ..backend import dtypes
+from ..ops import arithmetic, index, linalg, op, pointwise, select
 from ..ops import shape as shaping
 from ..ops.device import Move
 from ..ops.inplace import in_place, write
 from ..tape import Value
 from .arrays import as_array
 from .differentiable import Differentiable
+from .inplace import InPlace
 from .interop import Interop
+from .methods import Methods
 
 
-class Extremum(NamedTuple):
-    """What max(dim) and min(dim) return."""
-
-    values: Tensor
-    indices: Tensor
-
-
-class Tensor(Differentiable, Interop):
+class Tensor(Differentiable, InPlace, Methods, Interop):
     """An n-dimensional array of one dtype on one device, that remembers how it was made.
 
     `Tensor(data)` gives a float tensor, as PyTorch's constructor does; `minipar.tensor(data)` keeps the data's type.
@@ -151,129 +147,6 @@ class Tensor(Differentiable, Interop):
         else:
             in_place(self, "__setitem__", lambda x: index.SetItem(key)(x, op.cast(value, x.dtype)))
 
-    # ── in place ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def add_(self, other: Any, *, alpha: float = 1) -> Tensor:
-        return in_place(self, "add_", lambda x: arithmetic.add(x, other, alpha=alpha))
-
-    def sub_(self, other: Any, *, alpha: float = 1) -> Tensor:
-        return in_place(self, "sub_", lambda x: arithmetic.sub(x, other, alpha=alpha))
-
-    def mul_(self, other: Any) -> Tensor:
-        return in_place(self, "mul_", lambda x: arithmetic.mul(x, other))
-
-    def div_(self, other: Any) -> Tensor:
-        return in_place(self, "div_", lambda x: arithmetic.div(x, other))
-
-    def clamp_(self, min: float | None = None, max: float | None = None) -> Tensor:
-        return in_place(self, "clamp_", lambda x: pointwise.clamp(x, min, max))
-
-    def relu_(self) -> Tensor:
-        return in_place(self, "relu_", pointwise.relu)
-
-    def fill_(self, value: float) -> Tensor:
-        """Every element ← value."""
-        return self._overwrite("fill_", wrap(as_array(value, self.dtype, like=self.array)))
-
-    def zero_(self) -> Tensor:
-        return self._overwrite("zero_", wrap(as_array(0, self.dtype, like=self.array)))
-
-    def copy_(self, source: Tensor) -> Tensor:
-        """Every element ← the corresponding one of `source`, which is broadcast, cast and moved to this device."""
-        return self._overwrite("copy_", source.to(self.device, self.dtype))
-
-    def _overwrite(self, name: str, value: Tensor) -> Tensor:
-        return in_place(self, name, lambda x: index.SetItem(...)(x, value))
-
-    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
-
-    # ── functions as methods ──────────────────────────────────────────────────────────────────────────────────────
-
-    add = arithmetic.add
-    sub = arithmetic.sub
-    mul = arithmetic.mul
-    div = arithmetic.div
-    neg = arithmetic.neg
-    pow = arithmetic.pow
-    maximum = arithmetic.maximum
-    minimum = arithmetic.minimum
-    exp = pointwise.exp
-    log = pointwise.log
-    sqrt = pointwise.sqrt
-    sin = pointwise.sin
-    cos = pointwise.cos
-    tanh = pointwise.tanh
-    sigmoid = pointwise.sigmoid
-    relu = pointwise.relu
-    abs = pointwise.abs_
-    sign = pointwise.sign
-    clamp = pointwise.clamp
-    logical_not = select.logical_not
-    matmul = linalg.matmul
-    sum = reduce.sum
-    mean = reduce.mean
-    var = reduce.var
-    std = reduce.std
-    amax = reduce.amax
-    amin = reduce.amin
-    logsumexp = reduce.logsumexp
-    squeeze = shaping.squeeze
-    unsqueeze = shaping.unsqueeze
-    flatten = shaping.flatten
-    transpose = shaping.transpose
-    narrow = shaping.narrow
-
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """The maximum of all elements (ties share the gradient); with `dim` an int, (values, indices) along it;
-        with `dim` a tensor, the larger of the two, element by element."""
-        return maximum_of(self, dim, keepdim)
-
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """The minimum, with the rules of `max`."""
-        return minimum_of(self, dim, keepdim)
-
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return reduce.arg("argmax", self, dim, keepdim)
-
-    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return reduce.arg("argmin", self, dim, keepdim)
-
-    def all(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        return reduce.truth("all", self, dim, keepdim)
-
-    def any(self, dim: Any = None, keepdim: bool = False) -> Tensor:
-        return reduce.truth("any", self, dim, keepdim)
-
-    def where(self, condition: Tensor, other: Any) -> Tensor:
-        return select.where(condition, self, other)
-
-    def reshape(self, *sizes: Any) -> Tensor:
-        return shaping.reshape(self, _sizes(sizes))
-
-    def view(self, *sizes: Any) -> Tensor:
-        """As reshape, but never a copy: RuntimeError where the strides do not allow it."""
-        viewed = shaping.reshape(self, _sizes(sizes))
-        if viewed.array.size and not namespace(self.array).may_share_memory(viewed.array, self.array):
-            raise RuntimeError(f"view: a tensor of shape {self.shape} with these strides needs a copy; use reshape")
-        return viewed
-
-    def permute(self, *dims: Any) -> Tensor:
-        return shaping.permute(self, _sizes(dims))
-
-    def expand(self, *sizes: Any) -> Tensor:
-        return shaping.expand(self, _sizes(sizes))
-
-    def expand_as(self, other: Tensor) -> Tensor:
-        return shaping.expand(self, other.shape)
-
-    @property
-    def T(self) -> Tensor:
-        return shaping.permute(self, range(self.ndim)[::-1])
-
-    @property
-    def mT(self) -> Tensor:
-        return shaping.transpose(self, -1, -2)
-
     # ── conversions ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def to(self, *args: Any, device: Any = None, dtype: Any = None, copy: bool = False) -> Tensor:
@@ -345,26 +218,5 @@ def wrap(array: Any) -> Tensor:
 tape.use_value_type(wrap)
 
 
-def maximum_of(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    return _extremum(x, dim, keepdim, "argmax", reduce.amax, arithmetic.maximum)
-
-
-def minimum_of(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    return _extremum(x, dim, keepdim, "argmin", reduce.amin, arithmetic.minimum)
-
-
-def _extremum(x: Tensor, dim: Any, keepdim: bool, which: str, of_all: Callable, of_two: Callable) -> Any:
-    if dim is None:
-        return of_all(x)
-    if isinstance(dim, Tensor):
-        return of_two(x, dim)
-    return Extremum(*reduce.extremum(which, x, dim, keepdim))
-
-
 def _operand(x: Any) -> bool:
     return isinstance(x, (Value, int, float, np.ndarray, np.generic)) or hasattr(x, "__cuda_array_interface__")
-
-
-def _sizes(sizes: tuple) -> Sequence[int]:
-    """f(2, 3) and f((2, 3)) mean the same."""
-    return sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes

@@ -93,20 +93,24 @@ def values(g: Any) -> np.ndarray:
     return np.asarray(getattr(g, "array", g))
 
 
-def cases_of(op: type[Op]) -> tuple[list[Case], int]:
-    """The cases whose backward pass runs the operation's vjp, and how many gradients it returns."""
-    found, most = [], 0
+def cases_by_op() -> dict[type[Op], tuple[list[Case], int]]:
+    """For each operation the cases whose backward pass runs its vjp, and how many gradients that returns.
+
+    One pass over the table: every vjp notes that it ran, and with how many gradients.
+    """
+    found: dict[type[Op], tuple[list[Case], int]] = {op: ([], 0) for op in OPS}
     for case in TABLE:
         if not case.derivative:
             continue
         with pytest.MonkeyPatch.context() as patch:
-            seen = Breaker(patch, op, None)
+            breakers = {op: Breaker(patch, op, None) for op in OPS}
             inputs = example(case)
             minipar.autograd.grad(function(case)(*inputs).sum(), inputs, allow_unused=True)
-        if seen.most:
-            found.append(case)
-            most = max(most, seen.most)
-    return found, most
+        for op, breaker in breakers.items():
+            if breaker.most:
+                cases, most = found[op]
+                found[op] = [*cases, case], max(most, breaker.most)
+    return found
 
 
 def survives(op: type[Op], mutation: Mutation, cases: list[Case]) -> bool | None:
@@ -133,8 +137,7 @@ class Verdict:
     unbuildable: list[str] = field(default_factory=list)
 
 
-def judge(op: type[Op]) -> Verdict:
-    cases, inputs = cases_of(op)
+def judge(op: type[Op], cases: list[Case], inputs: int) -> Verdict:
     verdict = Verdict(cases)
     for name, mutation in mutations(inputs):
         alive = survives(op, mutation, cases)
@@ -145,7 +148,7 @@ def judge(op: type[Op]) -> Verdict:
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[type[Op], Verdict]:
-    return {op: judge(op) for op in OPS}
+    return {op: judge(op, cases, inputs) for op, (cases, inputs) in cases_by_op().items()}
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.__name__)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.conv import conv2d
-from ..ops.embedding import embedding as _embedding
-from ..ops.linear import linear
-from ..ops.loss import cross_entropy
-from ..ops.loss import mse_loss as _mse_loss
-from ..ops.pointwise import relu as _relu
-from ..ops.pointwise import sigmoid, tanh
-from ..ops.pool import avg_pool2d, max_pool2d
-from ..ops.softmax import log_softmax, softmax
-from ..tensor import Tensor
+from ...ops.conv import conv2d
+from ...ops.embedding import embedding as _embedding
+from ...ops.linear import linear
+from ...ops.loss import cross_entropy
+from ...ops.loss import mse_loss as _mse_loss
+from ...ops.pointwise import relu as _relu
+from ...ops.pointwise import sigmoid, tanh
+from ...ops.pool import avg_pool2d, max_pool2d
+from ...ops.softmax import log_softmax, softmax
+from ...tensor import Tensor
 
 __all__ = [
     "avg_pool2d",
