@@ -1,6 +1,6 @@
 """Layers, losses and the Module that holds them, spelled as in PyTorch."""
 
-from . import functional, init
+from . import functional, init, utils
 from .activation import ReLU, Sigmoid, Tanh
 from .container import Flatten, Sequential
 from .conv import Conv2d
@@ -30,4 +30,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]
