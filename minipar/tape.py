@@ -66,9 +66,10 @@ class Version:
             self._prune_at = 2 * len(self.sharers) + 8
         self.sharers.append(weakref.ref(value))
 
-    def shared_beside(self, value: Value) -> bool:
-        """Does anything else that is still alive look at this memory as part of the graph?"""
-        return any(sharer() is not None and sharer() is not value for sharer in self.sharers)
+    def beside(self, value: Value) -> list[Value]:
+        """Whatever else is still alive and looks at this memory as part of the graph."""
+        alive = [sharer() for sharer in self.sharers]
+        return [other for other in alive if other is not None and other is not value]
 
 
 class Value:
@@ -80,6 +81,7 @@ class Value:
         "node",  # the node that made this value; None for a leaf
         "index",  # which of the node's outputs it is
         "version",  # Version, or None while nobody needed one
+        "view_of",  # of a view alone: (the value whose memory this is, the node that shows it so)
         "_grad",
         "_hooks",  # leaf: functions of the gradient, run before it is accumulated
         "_after_hooks",  # leaf: functions of the value, run after its gradient was accumulated

@@ -4,44 +4,108 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from .. import tape
+from ..backend import namespace
 from ..tape import Value
-from .index import assign
+from .index import SetItem, assign
 from .op import cast
+from .shape import reshape
 
 
 def in_place(x: Value, name: str, operation: Callable[[Any], Any]) -> Any:
     """x ← operation(x), in x's own memory. Returns x, which now stands where the operation's result would.
 
-    Raises RuntimeError where the tape would be left wrong: for a leaf that requires grad (outside no_grad), for a view
-    and for memory of which a view is in use when a gradient must flow, and where shape or dtype do not fit.
+    Where x shares its memory with views, or is one, all of them see the change, and so do their gradients: every one
+    stands, from now on, where it would if it had been made after the change.
+
+    Raises RuntimeError where the tape would be left wrong: for a leaf that requires grad, or a view of one (outside
+    no_grad), and where shape or dtype do not fit; then nothing is changed.
     """
-    if tape.mode.grad and x.tracked and x.node is None:
-        raise RuntimeError(
-            f"{name}: a leaf tensor that requires grad cannot be changed in place while operations are recorded; "
-            "use `with minipar.no_grad():`"
-        )
+    _check_leaf(x, name)
     before = _before(x)
     after = operation(before)
     _check_fits(x, name, after)
-    if after.tracked:
-        if x.own_version().shared_beside(x):
-            raise RuntimeError(
-                f"{name}: a tensor that shares its memory with a view cannot be changed in place while a gradient "
-                "flows through it; change a copy instead: x = x.clone()"
-            )
-        after = cast(after, x.array.dtype)
-        saved = weakref.ref(before)
-        del before
-        _own_memory(saved())
-        _move_retained(x, after)
-        x.tracked, x.node, x.index = True, after.node, after.index
+    if not after.tracked:
+        write(x, name, after.array)
+        return x
+    after = cast(after, x.array.dtype)
+    base, views = _sharing(x, name)
+    saved = weakref.ref(before)
+    del before
+    _own_memory(saved())
+    whole = after if base is x else _written_through(base, x, after)
     write(x, name, after.array)
+    _take_place(base, whole)
+    renewed = {base}
+    for view in views:
+        _renew(view, renewed)
     return x
+
+
+def _check_leaf(x: Value, name: str) -> None:
+    base = base_of(x)
+    if tape.mode.grad and base.tracked and base.node is None:
+        raise RuntimeError(
+            f"{name}: {'a view of ' if base is not x else ''}a leaf tensor that requires grad cannot be changed in "
+            "place while operations are recorded; use `with minipar.no_grad():`"
+        )
+
+
+def _sharing(x: Value, name: str) -> tuple[Value, list[Value]]:
+    """The value that x is a view of (x itself, if it is none), and every view of that one that is alive."""
+    version = x.own_version()
+    others = version.beside(x)
+    bases = {base_of(value) for value in (x, *others)}
+    if len(bases) > 1:
+        raise RuntimeError(
+            f"{name}: this tensor shares its memory with another that was made under no_grad or by a Function, and "
+            "neither knows the other's gradient; change a copy instead: x = x.clone()"
+        )
+    (base,) = bases
+    return base, [value for value in (x, *others) if value is not base]
+
+
+def base_of(x: Value) -> Value:
+    """What x is a view of, in the end; x itself if it is none."""
+    while (recipe := getattr(x, "view_of", None)) is not None:
+        x = recipe[0]
+    return x
+
+
+def _written_through(base: Value, view: Value, written: Value) -> Any:
+    """base with `written` where `view` looks: what base becomes when the view is changed.
+
+    Where that is, is found by taking the same views of the numbers of base's elements.
+    """
+    steps = []
+    while view is not base:
+        view, step = view.view_of
+        steps.append(step)
+    places = namespace(base.array).arange(base.array.size).reshape(base.array.shape)
+    for step in reversed(steps):
+        places = copy(step).forward(places)
+    flat = SetItem(places.reshape(-1))(reshape(_before(base), (-1,)), reshape(written, (-1,)))
+    return reshape(flat, base.array.shape)
+
+
+def _renew(view: Value, renewed: set[Value]) -> None:
+    """Make the view again, of what it is a view of as that stands now."""
+    if view not in renewed:
+        source, step = view.view_of
+        _renew(source, renewed)
+        _take_place(view, step.again(source))
+        renewed.add(view)
+
+
+def _take_place(x: Value, after: Any) -> None:
+    """x stands where `after` does."""
+    _move_retained(x, after)
+    x.tracked, x.node, x.index = True, after.node, after.index
 
 
 def write(x: Value, name: str, array: Any, index: Any = ...) -> None:

@@ -6,18 +6,22 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .. import tape
 from ..backend import namespace
 from ..tape import Value
 from .op import Op
 
 
 class View(Op):
-    """Base of operations whose result may look at its input's memory: the two then share one version counter."""
+    """Base of operations whose result may look at its input's memory: the two then share one version counter, and the
+    result remembers how it was made, for the day when either is changed in place (`inplace.py`)."""
 
     def __call__(self, x: Any) -> Any:
         y = super().__call__(x)
         if isinstance(x, Value) and namespace(x.array).may_share_memory(x.array, y.array):
             x.share_version(y)
+            if tape.mode.grad or not x.tracked:
+                y.view_of = x, self
         return y
 
 
