@@ -82,6 +82,7 @@ from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, me
 from .ops.select import logical_not, where
 from .ops.shape import cat, flatten, permute, reshape, squeeze, stack, transpose, unsqueeze
 from .ops.softmax import log_softmax, softmax
+from .ops.special import erf, erfc
 from .tensor import Tensor
 
 float = float32
@@ -115,6 +116,8 @@ __all__ = [
     "double",
     "empty",
     "enable_grad",
+    "erf",
+    "erfc",
     "exp",
     "eye",
     "flatten",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import namespace
-from ..ops import arithmetic, linalg, pointwise, reduce, select
+from ..ops import arithmetic, linalg, pointwise, reduce, select, special
 from ..ops import shape as shaping
 from .described import Described
 
@@ -45,6 +45,8 @@ class Methods(Described):
     abs = pointwise.abs_
     sign = pointwise.sign
     clamp = pointwise.clamp
+    erf = special.erf
+    erfc = special.erfc
 
     # ── comparing and choosing ────────────────────────────────────────────────────────────────────────────────────
 

@@ -28,6 +28,8 @@ UNARY = [
     Case("clamp", lambda m, x: m.clamp(x, -0.39, 0.52), shapes=ANY, values=apart),
     Case("clamp from below", lambda m, x: m.clamp(x, min=-0.39), shapes=ANY, values=apart),
     Case("clamp from above", lambda m, x: m.clamp(x, max=0.52), shapes=ANY, values=apart),
+    Case("erf", lambda m, x: m.erf(x), shapes=ANY),
+    Case("erfc", lambda m, x: m.erfc(x), shapes=ANY),
     Case("neg", lambda m, x: -x, shapes=ANY),
     Case("x ** 2", lambda m, x: x**2, shapes=ANY),
     Case("x ** 3", lambda m, x: x**3, shapes=ANY),
