@@ -219,3 +219,53 @@ def manual_seed(seed: int) -> Generator:
 
 def initial_seed() -> int:
     return _default.generator.initial_seed()
+
+
+class _Shard(threading.local):
+    start, count, total = 0, 0, 0
+    active = False
+
+
+_shard = _Shard()
+
+
+@contextmanager
+def sharded_samples(start: int, count: int, total: int) -> Iterator[None]:
+    """Inside, this thread holds samples start … start + count − 1 of a batch of `total`, and draws for those."""
+    if not 0 <= start <= start + count <= total:
+        raise ValueError(f"a shard must lie within its batch: start={start}, count={count}, total={total}")
+    before = dict(_shard.__dict__)
+    _shard.start, _shard.count, _shard.total, _shard.active = start, count, total, True
+    try:
+        yield
+    finally:
+        _shard.__dict__.clear()
+        _shard.__dict__.update(before)
+
+
+def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.ndarray:
+    """float32 of [0, 1), drawn by this thread's generator, of which axis `batch_dim` counts samples.
+
+    Under `sharded_samples` these are the rows of this shard of what one process would draw for the whole batch; an axis
+    that holds k rows a sample (heads, say) has k·total of them. `batch_dim` None: not of samples, the same on every
+    shard. RuntimeError where the axis does not hold this shard's samples.
+    """
+    whole, rows = list(shape), None
+    if batch_dim is not None and shape:
+        whole.insert(0, whole.pop(batch_dim))
+        if _shard.active:
+            whole[0], rows = _rows_of_shard(shape, batch_dim)
+    drawn = default_generator().uniform(whole, np.dtype(np.float32), rows)
+    return drawn if batch_dim is None or not shape else np.moveaxis(drawn, 0, batch_dim)
+
+
+def _rows_of_shard(shape: Sequence[int], batch_dim: int) -> tuple[int, range]:
+    """(rows of the whole batch, which of them are this shard's)."""
+    each, rest = divmod(shape[batch_dim], _shard.count) if _shard.count else (0, shape[batch_dim])
+    if rest:
+        raise RuntimeError(
+            f"axis {batch_dim} of shape {tuple(shape)} must hold the {_shard.count} samples of this shard, for which "
+            "random numbers are drawn: pass batch_dim= the axis that does, or batch_dim=None where it is the same "
+            "on every rank"
+        )
+    return each * _shard.total, range(each * _shard.start, each * (_shard.start + _shard.count))

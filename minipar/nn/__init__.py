@@ -4,6 +4,7 @@ from . import functional, init, utils
 from .activation import ReLU, Sigmoid, Tanh
 from .container import Flatten, Sequential
 from .conv import Conv2d
+from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .embedding import Embedding
 from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss
@@ -13,6 +14,12 @@ from .pooling import AvgPool2d, MaxPool2d
 from .rnn import RNN
 
 __all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
     "AvgPool2d",
     "Conv2d",
     "CrossEntropyLoss",

@@ -12,13 +12,14 @@ everybody's, once, where backward starts; after that a plain sum is exact, for u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..backend import namespace, to_numpy
+from ..backend.random import default_generator, sharded_samples
 from ..nn.module import Module
 from ..nn.parameter import Parameter, flatten
 from ..ops.loss import Reduced
@@ -36,28 +37,41 @@ class DataParallel(Module):
             for x, y in batches:                                   # every rank sees the same batches …
                 model.train_step(loss_fn, optimizer, x, y)             # … and works on its rows
 
+    What is drawn for samples (dropout) is drawn for the rows of the last `shard`: the same that one process would draw.
+
     (PyTorch's `nn.DataParallel` is threads in one process; this is its DistributedDataParallel, but exact for uneven
     shares, and with backward called on it instead of on the loss.)
     """
+
+    _held: tuple[int, int, int] | None  # (start, count, total): which rows of which batch the last shard gave
+    _draws: int  # that the generator had made then
 
     def __init__(self, module: Module, comm: Communicator) -> None:
         super().__init__()
         self.module = module
         self.comm = comm
+        self._held, self._draws = None, 0
         flatten(module.parameters())
         for state in (*module.parameters(), *module.buffers()):
             _through_host(comm.broadcast, state.array)
             state.bump("broadcast")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.module(*args, **kwargs)
+        with self._samples():
+            return self.module(*args, **kwargs)
+
+    def _samples(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._held is None else sharded_samples(*self._held)
 
     def shard(self, *batch: Tensor) -> tuple[Tensor, ...]:
         """This rank's rows of each tensor of a global batch: consecutive, in order of rank, as equal as can be."""
         sizes = {len(x) for x in batch}
         if len(sizes) != 1:
             raise ValueError(f"the tensors of a batch must have one first size, got {sorted(sizes)}")
-        rows = share(sizes.pop(), self.comm.rank, self.comm.size)
+        total = sizes.pop()
+        rows = share(total, self.comm.rank, self.comm.size)
+        self._held = rows.start, rows.stop - rows.start, total
+        self._draws = default_generator().get_state()[1]
         return tuple(x[rows] for x in batch)
 
     def train_step(self, loss_fn: Callable[..., Any], optimizer: Any, *batch: Tensor) -> float:
@@ -68,7 +82,8 @@ class DataParallel(Module):
         """
         optimizer.zero_grad()
         rows = self.shard(*batch)
-        made = loss_fn(self.module, *rows) if len(rows[0]) else None
+        with self._samples():
+            made = loss_fn(self.module, *rows) if len(rows[0]) else None
         total = self.backward(*made) if isinstance(made, tuple) else self.backward(made)
         optimizer.step()
         return total
@@ -85,7 +100,9 @@ class DataParallel(Module):
             kind, own = _denominator(loss, weight)
             value = loss.item() * (own if kind == _MEAN else 1.0) if own else 0.0
         kinds = np.bincount([kind], minlength=_NO_ROWS + 1)[:_NO_ROWS]
-        denominator, total, *ranks_of_kind = self.comm.all_reduce(np.array([own, value, *kinds]))
+        drawn = self._drawn_by_first_rank()
+        denominator, total, drawn, *ranks_of_kind = self.comm.all_reduce(np.array([own, value, drawn, *kinds]))
+        self._keep_step(int(drawn), had_rows=loss is not None)
         if np.count_nonzero(ranks_of_kind) > 1:
             raise ValueError("all ranks must reduce their loss in the same way: mean, sum, or with a weight")
         divisor = 1.0 if ranks_of_kind[_SUM] else denominator
@@ -96,6 +113,19 @@ class DataParallel(Module):
             self._all_reduce_gradients()
         with np.errstate(invalid="ignore", divide="ignore"):
             return float(np.float64(total) / divisor)
+
+    def _drawn_by_first_rank(self) -> int:
+        """Rank 0 (which has rows if anybody has) says how many draws it made since `shard`; the others say 0."""
+        return 0 if self.comm.rank or self._held is None else default_generator().get_state()[1] - self._draws
+
+    def _keep_step(self, drawn: int, had_rows: bool) -> None:
+        """A rank without rows drew nothing: its generator goes where the others' are, for the next batch."""
+        generator = default_generator()
+        seed, draws = generator.get_state()
+        if not had_rows and self._held is not None:
+            draws = self._draws + drawn
+            generator.set_state((seed, draws))
+        self._draws = draws
 
     def _trained(self) -> list[Parameter]:
         return [p for p in self.module.parameters() if p.tracked]

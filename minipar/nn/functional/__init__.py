@@ -14,8 +14,15 @@ from ...ops.pointwise import sigmoid, tanh
 from ...ops.pool import avg_pool2d, max_pool2d
 from ...ops.softmax import log_softmax, softmax
 from ...tensor import Tensor
+from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 
 __all__ = [
+    "alpha_dropout",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
     "avg_pool2d",
     "conv2d",
     "cross_entropy",
