@@ -34,7 +34,15 @@ __version__ = "0.1.0"
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
 from . import autograd, backend, nn, optim
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .autograd import (
+    enable_grad,
+    inference_mode,
+    is_anomaly_enabled,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from .backend import device
 from .backend.dispatch import use_kernels
 from .backend.dtypes import bool_ as bool
@@ -132,12 +140,15 @@ __all__ = [
     "get_default_dtype",
     "half",
     "initial_seed",
+    "inference_mode",
     "int",
     "int16",
     "int32",
     "int64",
     "int8",
+    "is_anomaly_enabled",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "linspace",
     "load",
     "log",
@@ -191,6 +202,7 @@ __all__ = [
     "uint8",
     "unsqueeze",
     "use_kernels",
+    "utils",
     "var",
     "viz",
     "where",
@@ -200,8 +212,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """`minipar.cuda`, `minipar.data`, `minipar.parallel` and `minipar.viz` load when they are first used."""
-    if name in ("cuda", "data", "parallel", "viz"):
+    """`minipar.cuda`, `data`, `parallel`, `utils` and `viz` load when they are first used."""
+    if name in ("cuda", "data", "parallel", "utils", "viz"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -29,7 +29,9 @@ class _Mode(threading.local):
     """What is set for this thread only."""
 
     grad = True  # are operations recorded?
+    inference = False  # is that off because of inference_mode?
     watch: Callable | None = None  # a hook for the floors above: called with (node, inputs, outputs) of each record
+    guard: Any = None  # another: its begin(roots) and pull(node, grad, create_graph) stand around the walk back
 
 
 mode = _Mode()
@@ -164,7 +166,7 @@ class Node:
     Subclasses (`minipar.ops.op.Op`) say what is saved and what the vector–Jacobian product is.
     """
 
-    __slots__ = ("edges", "order", "hooks", "retained")
+    __slots__ = ("edges", "order", "hooks", "retained", "__weakref__")
 
     outputs = 1  # a node with more takes and gives tuples
 
@@ -242,6 +244,9 @@ def run_backward(
         captured = {(id(edge[0]), edge[1]): None for value in wanted if (edge := value.edge())}
         leading = _leading_to(nodes, set(captured))
     pending: dict[Node | Value, Any] = {}
+    guard = mode.guard
+    if guard is not None:
+        guard.begin(roots)
 
     def finish_leaf(leaf: Value) -> None:
         """The last edge into the leaf was walked: its gradient of this pass is complete."""
@@ -290,7 +295,7 @@ def run_backward(
             if not runs:
                 pulled: Sequence[Any] = (None,) * len(node.edges)
             else:
-                pulled = node.pull(grad, create_graph)
+                pulled = node.pull(grad, create_graph) if guard is None else guard.pull(node, grad, create_graph)
                 if not retain_graph:
                     node.release()
             for edge, part in zip(node.edges, pulled):

@@ -20,9 +20,9 @@ vjp is the vector–Jacobian product: for y = f(x) it returns gᵀ ∂f/∂x, th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,13 @@ from ..backend import dtypes
 from ..tape import Value
 
 RELEASED: Any = ("released",)
+
+
+class Deferred(NamedTuple):
+    """Stands for what a node saved while it is let go (`autograd/recompute.py`)."""
+
+    remember: Callable[[], None]
+    stand_ins: list[Any]
 
 
 class Op(tape.Node):
@@ -42,6 +49,7 @@ class Op(tape.Node):
     needed_for: Mapping[int, int] = {}  # {0: 1}: input 0 is needed for the gradient of input 1 alone
     saves_output = False  # does vjp need the output too?
 
+    saved: Any  # a list of values and arrays; Deferred, or RELEASED, while they are not here
     aux: Any  # whatever else forward keeps for vjp, held constant by the gradient (a mask, indices)
     needs: tuple[bool, ...]  # for each input, whether its gradient is wanted
 
@@ -110,8 +118,26 @@ class Op(tape.Node):
         """The same application on other inputs, as a node of its own."""
         return copy(self)(*inputs)
 
+    def defer(self, remember: Callable[[], None], let_go: Callable[[Any], Any]) -> None:
+        """Let go of what was saved, each as `let_go` says; before it is needed, `remember` must call `recall`."""
+        kept = self.saved.stand_ins if isinstance(self.saved, Deferred) else self.saved
+        self.saved = Deferred(remember, [let_go(x) for x in kept])
+        self.aux = None
+
+    def recall(self, twin: Op, merge: Callable[[Any, Any], Any]) -> None:
+        """Take back what was let go, from a node that saved the same: `merge(stand-in, twin's)`."""
+        if isinstance(twin.saved, Deferred):
+            twin.saved.remember()
+        if isinstance(self.saved, Deferred):
+            before = self.saved.stand_ins
+            self.saved = [merge(old, new) for old, new in zip(before, twin.saved)]
+            self.versions = [v if x is old else 0 for v, x, old in zip(self.versions, self.saved, before)]
+            self.aux = twin.aux
+
     def _unpack(self, as_values: bool) -> list[Any]:
         """What was saved, as arrays or as values, after checking that nobody changed it since."""
+        if type(self.saved) is Deferred:
+            self.saved.remember()
         if self.saved is RELEASED:
             raise RuntimeError(
                 f"second backward through a freed graph (at {self.name()}): what it saved was released by the first; "
@@ -206,6 +232,19 @@ class Fat(Op):
     def release(self) -> None:
         super().release()
         self.inputs = ()
+
+    def defer(self, remember: Callable[[], None], let_go: Callable[[Any], Any]) -> None:
+        super().defer(remember, let_go)
+        self.inputs = tuple([let_go(x) for x in self.inputs])
+
+    def recall(self, twin: Any, merge: Callable[[Any, Any], Any]) -> None:
+        if isinstance(twin.saved, Deferred):
+            twin.saved.remember()
+        if isinstance(self.saved, Deferred):
+            before = self.inputs
+            self.inputs = tuple([merge(old, new) for old, new in zip(before, twin.inputs)])
+            self.input_versions = [v if x is old else 0 for v, x, old in zip(self.input_versions, self.inputs, before)]
+        super().recall(twin, merge)
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         if not create_graph:

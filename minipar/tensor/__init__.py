@@ -3,12 +3,13 @@ functions that are methods (`methods.py`), their in-place forms (`inplace.py`), 
 notebooks (`interop.py`), and its operators (`tensor.py`)."""
 
 from .arrays import as_array
-from .differentiable import RemovableHandle, check_inputs, gradient_seeds
+from .differentiable import RemovableHandle, accumulate, check_inputs, gradient_seeds
 from .tensor import Tensor, wrap
 
 __all__ = [
     "RemovableHandle",
     "Tensor",
+    "accumulate",
     "as_array",
     "check_inputs",
     "gradient_seeds",

@@ -88,16 +88,7 @@ class Differentiable(Described):
         shape. `inputs` restricts the leaves. The graph is freed as it is walked unless `retain_graph` (by default
         `create_graph`). Raises RuntimeError without a graph, for a non-scalar without `gradient`, or for a freed graph.
         """
-        keep = create_graph if retain_graph is None else retain_graph
-        wanted = None if inputs is None else [inputs] if isinstance(inputs, Differentiable) else list(inputs)
-        if wanted is not None and not wanted:
-            raise RuntimeError("inputs must name at least one tensor")
-        check_inputs(wanted or ())
-        seeds = gradient_seeds([self], [gradient], create_graph)
-        found = tape.run_backward([self], seeds, retain_graph=keep, create_graph=create_graph, wanted=wanted)
-        for x, g in zip(wanted or (), found):
-            if g is not None:
-                x.receive(g)
+        accumulate([self], [gradient], retain_graph, create_graph, inputs)
 
     def detach(self) -> Any:
         """The same memory without the history; a change of either is noticed by whoever saved the other."""
@@ -148,6 +139,22 @@ class Differentiable(Described):
             if self.node.retained is None:
                 self.node.retained = {}
             self.node.retained[self.index] = weakref.ref(self)
+
+
+def accumulate(
+    outputs: Sequence[Any], gradients: Sequence[Any], retain_graph: bool | None, create_graph: bool, inputs: Any
+) -> None:
+    """Walk back from the outputs and add to the `.grad` of the leaves, or of `inputs` alone."""
+    keep = create_graph if retain_graph is None else retain_graph
+    wanted = None if inputs is None else [inputs] if isinstance(inputs, Differentiable) else list(inputs)
+    if wanted is not None and not wanted:
+        raise RuntimeError("inputs must name at least one tensor")
+    check_inputs(wanted or ())
+    seeds = gradient_seeds(outputs, gradients, create_graph)
+    found = tape.run_backward(outputs, seeds, retain_graph=keep, create_graph=create_graph, wanted=wanted)
+    for x, g in zip(wanted or (), found):
+        if g is not None:
+            x.receive(g)
 
 
 def check_inputs(inputs: Sequence[Any]) -> None:
