@@ -83,7 +83,7 @@ class Value:
         "node",  # the node that made this value; None for a leaf
         "index",  # which of the node's outputs it is
         "version",  # Version, or None while nobody needed one
-        "view_of",  # of a view alone: (the value whose memory this is, the node that shows it so)
+        "view_of",  # of a view alone: (the value whose memory this is, the node that shows it, as which output)
         "_grad",
         "_hooks",  # leaf: functions of the gradient, run before it is accumulated
         "_after_hooks",  # leaf: functions of the value, run after its gradient was accumulated

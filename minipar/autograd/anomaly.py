@@ -31,7 +31,7 @@ class detect_anomaly:
     >>> with minipar.autograd.detect_anomaly():
     ...     (x.sqrt() * 0).sum().backward()
     Traceback (most recent call last):
-    RuntimeError: Sqrt made a NaN gradient of its input 0 ...
+    RuntimeError: Sqrt made a NaN gradient of its input 0, called at ...
     """
 
     def __init__(self, check_nan: bool = True) -> None:

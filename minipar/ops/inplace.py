@@ -84,21 +84,25 @@ def _written_through(base: Value, view: Value, written: Value) -> Any:
     """
     steps = []
     while view is not base:
-        view, step = view.view_of
-        steps.append(step)
+        view, step, place = view.view_of
+        steps.append((step, place))
     places = namespace(base.array).arange(base.array.size).reshape(base.array.shape)
-    for step in reversed(steps):
-        places = copy(step).forward(places)
+    for step, place in reversed(steps):
+        places = _output(copy(step).forward(places), step, place)
     flat = SetItem(places.reshape(-1))(reshape(_before(base), (-1,)), reshape(written, (-1,)))
     return reshape(flat, base.array.shape)
+
+
+def _output(results: Any, step: Any, place: int) -> Any:
+    return results if step.outputs == 1 else results[place]
 
 
 def _renew(view: Value, renewed: set[Value]) -> None:
     """Make the view again, of what it is a view of as that stands now."""
     if view not in renewed:
-        source, step = view.view_of
+        source, step, place = view.view_of
         _renew(source, renewed)
-        _take_place(view, step.again(source))
+        _take_place(view, _output(step.again(source), step, place))
         renewed.add(view)
 
 
