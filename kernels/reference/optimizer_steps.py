@@ -62,11 +62,15 @@ def adam_step(
     eps: float,
     weight_decay: float,
     maximize: bool,
+    decoupled: bool = False,
+    max_exp_avg_sq: Array | None = None,
 ) -> None:
     """Adam (Kingma & Ba 2015) on ``p`` (n,) with gradient ``g`` (n,), which is left as it was.
 
     ``exp_avg`` and ``exp_avg_sq`` (n,) are the running moments, updated in place; ``step`` counts this update (the
-    first is 1; ValueError below). ``weight_decay`` is the L2 penalty's gradient, not AdamW's decoupled decay.
+    first is 1; ValueError below). ``weight_decay`` adds to the gradient, or, ``decoupled``, first shrinks ``p``
+    (Loshchilov & Hutter 2019). ``max_exp_avg_sq`` (n,), if given, is updated too and takes the place of
+    ``exp_avg_sq`` in the step (AMSGrad, Reddi et al. 2018).
     """
     xp = array_namespace(p)
     if step < 1:
@@ -77,7 +81,9 @@ def adam_step(
     for chunk in _chunks(len(p)):
         pc, m, v = p[chunk], exp_avg[chunk], exp_avg_sq[chunk]
         t = scratch[: len(pc)]
-        gradient = _descent(xp, g[chunk], pc, weight_decay, maximize, gradient_scratch[: len(pc)])
+        if decoupled:
+            pc *= 1 - lr * weight_decay
+        gradient = _descent(xp, g[chunk], pc, 0 if decoupled else weight_decay, maximize, gradient_scratch[: len(pc)])
         xp.subtract(gradient, m, out=t)
         t *= 1 - beta1
         m += t
@@ -85,6 +91,8 @@ def adam_step(
         xp.multiply(gradient, gradient, out=t)
         t *= 1 - beta2
         v += t
+        if max_exp_avg_sq is not None:
+            v = xp.maximum(max_exp_avg_sq[chunk], v, out=max_exp_avg_sq[chunk])
         xp.sqrt(v, out=t)
         t /= root_correction
         t += eps

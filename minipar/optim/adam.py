@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend.dispatch import kernel
+from ..tensor import Tensor
 from .flat_state import STEP
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -15,18 +16,28 @@ class Adam(Optimizer):
     """p ← p − lr·m̂ / (√v̂ + eps), with m and v the running means of g and g², corrected for having started at zero.
 
     Kingma & Ba, Adam: a method for stochastic optimization (ICLR 2015), algorithm 1. `weight_decay` adds weight_decay·p
-    to the gradient; with `maximize` the loss is climbed. Options and state ("step", "exp_avg", "exp_avg_sq") as in
-    PyTorch; `amsgrad`, `foreach`, `capturable`, `differentiable`, `fused` and `decoupled_weight_decay` raise
-    NotImplementedError.
+    to the gradient or, if `decoupled_weight_decay`, first shrinks p by the factor 1 − lr·weight_decay (see AdamW); with
+    `amsgrad` v is the largest so far (Reddi, Kale & Kumar, On the convergence of Adam and beyond, 2018); with
+    `maximize` the loss is climbed. Options and state ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq") as in PyTorch;
+    `foreach`, `capturable`, `differentiable` and `fused` raise NotImplementedError.
+
+    >>> p = nn.Parameter(minipar.tensor([1.0, -2.0]))
+    >>> optimizer = optim.Adam([p], lr=0.5)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([ 0.5, -1.5], requires_grad=True)
     """
 
-    unsupported = ("amsgrad", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay")
+    unsupported = ("foreach", "capturable", "differentiable", "fused")
+    not_negative = ("lr", "eps", "weight_decay")
 
     def __init__(
         self,
         params: Iterable[Any],
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
@@ -40,7 +51,7 @@ class Adam(Optimizer):
     ) -> None:
         defaults = {
             "lr": lr,
-            "betas": betas,
+            "betas": tuple(beta.item() if isinstance(beta, Tensor) else beta for beta in betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
@@ -55,29 +66,35 @@ class Adam(Optimizer):
 
     def _check(self, options: dict[str, Any]) -> None:
         super()._check(options)
-        for name, spoken in (("lr", "learning rate"), ("eps", "epsilon"), ("weight_decay", "weight_decay")):
-            if not options[name] >= 0:
-                raise ValueError(f"Invalid {spoken}: {options[name]} ({name} must be at least 0)")
-        if len(options["betas"]) != 2:
-            raise ValueError(f"Invalid betas: {options['betas']} (betas must be two numbers)")
-        for index, beta in enumerate(options["betas"]):
-            if not 0 <= beta < 1:
-                raise ValueError(f"Invalid beta parameter at index {index}: {beta} (betas must be in [0, 1))")
+        check_betas(options["betas"])
 
-    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return STEP, "exp_avg", "exp_avg_sq"
+    def _state(self, group: dict[str, Any]) -> dict[str, float]:
+        state = {STEP: 0, "exp_avg": 0, "exp_avg_sq": 0}
+        return {**state, "max_exp_avg_sq": 0} if group["amsgrad"] else state
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
         data = run.data
-        run.steps += 1  # in place: the parameters' "step" entries are views of it
+        exp_avg, exp_avg_sq, *max_exp_avg_sq = run.moments
         kernel("adam_step", data)(
             data,
             run.grad,
-            *run.moments,
-            int(run.steps[0]),
+            exp_avg,
+            exp_avg_sq,
+            run.count_step(),
             float(group["lr"]),
             *group["betas"],
             group["eps"],
             group["weight_decay"],
             group["maximize"],
+            group["decoupled_weight_decay"],
+            *max_exp_avg_sq,
         )
+
+
+def check_betas(betas: tuple[float, float]) -> None:
+    """ValueError unless they are two numbers of [0, 1)."""
+    if len(betas) != 2:
+        raise ValueError(f"Invalid betas: {betas} (betas must be two numbers)")
+    for index, beta in enumerate(betas):
+        if not 0 <= beta < 1:
+            raise ValueError(f"Invalid beta parameter at index {index}: {beta} (betas must be in [0, 1))")

@@ -10,13 +10,14 @@ from ..backend import namespace
 from ..nn.parameter import FlatBuffer
 from ..tensor import Tensor, wrap
 
-STEP = "step"  # the one entry that is a count of steps and not an array like the parameter
+STEP = "step"
+NUMBERS = (STEP, "mu_product")  # entries that are one number: the steps taken, NAdam's product; others are like p
 
 
 class FlatState:
     """One array a name ("exp_avg", …) parallel to a FlatBuffer's data, with a view for every slot; made when asked for.
 
-    Steps are counted in one float32 array with an element a slot, in the CPU's memory wherever the parameters are.
+    NUMBERS lie in one float32 array with an element a slot, in the CPU's memory wherever the parameters are.
     """
 
     def __init__(self, buffer: FlatBuffer) -> None:
@@ -33,7 +34,7 @@ class FlatState:
         return self.views[name][slot]
 
     def _make(self, name: str) -> None:
-        if name == STEP:
+        if name in NUMBERS:
             flat = np.zeros(len(self.spans), np.float32)
             self.views[name] = [flat[slot : slot + 1].reshape(()) for slot in range(len(flat))]
         else:
@@ -42,23 +43,23 @@ class FlatState:
         self.arrays[name] = flat
 
 
-def settle(entry: dict[str, Any], names: tuple[str, ...], p: Any, flat: FlatState | None) -> bool:
+def settle(entry: dict[str, Any], start: dict[str, float], p: Any, flat: FlatState | None) -> bool:
     """Make one parameter's state ready for a step: every name there, in its slot of `flat` if the parameter has one.
 
-    What is missing starts at zero; what was put there from elsewhere (a loaded state dict) moves into the slot, and its
-    tensor with it. Returns whether all of it was missing: the parameter's first step. RuntimeError where a part
-    is missing or has another shape than the parameter.
+    What is missing is filled with its `start`; what was put there from elsewhere (a loaded state dict) moves into the
+    slot, and its tensor with it. Returns whether all of it was missing: the parameter's first step. RuntimeError where
+    a part is missing or has another shape than the parameter.
     """
-    fresh = all(entry.get(name) is None for name in names)
-    for name in names:
+    fresh = all(entry.get(name) is None for name in start)
+    for name, value in start.items():
         tensor = entry.get(name)
         if tensor is None and not fresh:
             raise RuntimeError(f"the optimizer's state of a parameter of shape {tuple(p.shape)} lacks {name!r}")
         if tensor is None:
-            tensor = entry[name] = wrap(_zeros(name, p))
+            tensor = entry[name] = filled(name, p, value)
         elif not isinstance(tensor, Tensor):
             tensor = entry[name] = wrap(np.asarray(tensor, np.float32))
-        shape = () if name == STEP else tuple(p.shape)
+        shape = () if name in NUMBERS else tuple(p.shape)
         if tuple(tensor.shape) != shape:
             raise RuntimeError(
                 f"the optimizer's {name!r} has shape {tuple(tensor.shape)}, its parameter {tuple(p.shape)}: "
@@ -71,13 +72,15 @@ def settle(entry: dict[str, Any], names: tuple[str, ...], p: Any, flat: FlatStat
     return fresh
 
 
-def _zeros(name: str, p: Tensor) -> Any:
-    return np.zeros((), np.float32) if name == STEP else namespace(p.array).zeros(p.shape, p.dtype)
+def filled(name: str, p: Tensor, value: float) -> Tensor:
+    """A parameter's state as it starts."""
+    xp = namespace(p.array)
+    return wrap(np.full((), value, np.float32) if name in NUMBERS else xp.full(p.shape, value, p.dtype))
 
 
 def _compact(tensor: Tensor, name: str, p: Tensor) -> None:
     """Kernels want the state in one piece and of the parameter's dtype."""
-    if name != STEP:
+    if name not in NUMBERS:
         tensor.array = namespace(p.array).ascontiguousarray(tensor.array, p.dtype).reshape(p.shape)
 
 

@@ -7,22 +7,35 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from ..autograd import enable_grad
 from ..nn.parameter import FlatBuffer, Parameter, flatten, zero_grad
 from ..tensor import Tensor, wrap
-from .flat_state import STEP, FlatState
+from .flat_state import NUMBERS, FlatState
+from .hooks import StepHooks
 from .runs import FlatRun, LoneRun, Plan
 
+_SPOKEN = {"lr": "learning rate", "eps": "epsilon value"}
 
-class Optimizer:
+
+class Optimizer(StepHooks):
     """Base of all optimizers. A subclass says which state a step needs and how it updates one run.
 
-    `params` is an iterable of leaf tensors, or of dicts with "params" and options that differ from the `defaults`.
-    nn.Parameters among them are put into flat buffers (see nn.parameter). TypeError and ValueError for what cannot be
-    optimized.
+    `params` is an iterable of leaf tensors or of (name, tensor) pairs (`model.named_parameters()`), or of dicts with
+    such "params" and options that differ from the `defaults`. nn.Parameters among them are put into flat buffers (see
+    nn.parameter). TypeError and ValueError for what cannot be optimized.
+
+    >>> p = nn.Parameter(minipar.tensor([1.0]))
+    >>> optimizer = optim.SGD([{"params": [p], "lr": 0.5}], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p.tolist()
+    [0.0]
     """
 
     unsupported: tuple[str, ...] = ()  # options of PyTorch's that are there, but can only be off
+    not_negative: tuple[str, ...] = ()  # options that are numbers of at least 0
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -32,6 +45,7 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._forget_plans()
+        self._forget_hooks()
         groups = _listed(params, "params")
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -45,13 +59,20 @@ class Optimizer:
         for name in self.unsupported:
             if options.get(name):
                 raise NotImplementedError(f"{type(self).__name__}: {name}={options[name]!r} is not supported")
+        if isinstance(options.get("lr"), Tensor) and options["lr"].numel() != 1:
+            raise ValueError(f"Tensor lr must be 1-element, not of shape {tuple(options['lr'].shape)}")
+        for name in self.not_negative:
+            if not options[name] >= 0:
+                raise ValueError(
+                    f"Invalid {_SPOKEN.get(name, name + ' value')}: {options[name]} ({name} must be at least 0)"
+                )
 
-    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        """The names of the state that a step of this group needs; "step" first if steps are counted."""
+    def _state(self, group: dict[str, Any]) -> dict[str, float]:
+        """The names of the state that a step of this group needs, with the number that each is filled with at first."""
         raise NotImplementedError
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
-        """Step one run: change `run.data`, `run.moments` and `run.steps` in place."""
+        """Step one run: change `run.data`, `run.moments` and `run.numbers` in place."""
         raise NotImplementedError
 
     # ── stepping ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -70,11 +91,11 @@ class Optimizer:
         return loss
 
     def _runs(self, index: int, group: dict[str, Any]) -> list[FlatRun | LoneRun]:
-        names, parameters = self._state_names(group), group["params"]
+        start, parameters = self._state(group), group["params"]
         plan = self._plans.get(index)
-        if plan is None or not plan.holds(parameters, names, self.state):
+        if plan is None or not plan.holds(parameters, start, self.state):
             _flatten(parameters)  # some may have left their buffer, for another dtype or shape
-            plan = self._plans[index] = Plan(parameters, names, self.state, self._shelf)
+            plan = self._plans[index] = Plan(parameters, start, self.state, self._shelf)
         return plan.runs
 
     def _shelf(self, buffer: FlatBuffer) -> FlatState:
@@ -94,13 +115,22 @@ class Optimizer:
     # ── parameter groups ──────────────────────────────────────────────────────────────────────────────────────────
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Train more parameters: {"params": …} and whichever options differ from the defaults."""
+        """Train more parameters: {"params": …} and whichever options differ from the defaults.
+
+        >>> optimizer = optim.SGD([nn.Parameter(minipar.ones(1))], lr=0.1)
+        >>> optimizer.add_param_group({"params": nn.Parameter(minipar.ones(2)), "lr": 0.01})
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.1, 0.01]
+        """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         if "params" not in param_group:
             raise KeyError("param_group needs an entry 'params': a parameter or a list of them")
         given = param_group["params"]
-        parameters = [given] if isinstance(given, Tensor) else _listed(given, "the parameters of a group")
+        listed = [given] if isinstance(given, Tensor) else _listed(given, "the parameters of a group")
+        names, parameters = _without_names(listed)
+        if names is not None:
+            param_group = {**param_group, "param_names": names}
         for p in parameters:
             _check_parameter(p)
         taken = [p for group in self.param_groups for p in group["params"]]
@@ -109,6 +139,9 @@ class Optimizer:
         if {id(p) for p in parameters} & {id(p) for p in taken}:
             raise ValueError("some parameters appear in more than one parameter group; each belongs to one")
         group = {**self.defaults, **param_group, "params": parameters}
+        for other in self.param_groups:
+            if ("param_names" in other) != ("param_names" in group):
+                raise ValueError("param_groups must all come with names, or all without")
         self._check(group)
         _flatten(parameters)
         self.param_groups.append(group)
@@ -144,7 +177,11 @@ class Optimizer:
                     f"group {i} of the state dict has {len(other['params'])} parameters, of this optimizer "
                     f"{len(group['params'])}"
                 )
-        new = [{**self.defaults, **other, "params": group["params"]} for group, other in zip(groups, saved)]
+        names = [{"param_names": group["param_names"]} if "param_names" in group else {} for group in groups]
+        new = [
+            {**self.defaults, **named, **other, "params": group["params"]}
+            for group, other, named in zip(groups, saved, names)
+        ]
         for group in new:
             self._check(group)
         by_number = {
@@ -165,6 +202,7 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, state=defaultdict(dict, state["state"]))
         self._forget_plans()
+        self._forget_hooks()
 
     def __repr__(self) -> str:
         text = f"{type(self).__name__} ("
@@ -187,9 +225,17 @@ def _flatten(parameters: list[Tensor]) -> None:
     flatten(p for p in parameters if isinstance(p, Parameter))
 
 
+def _without_names(listed: list[Any]) -> tuple[list[str] | None, list[Any]]:
+    """The names and the tensors of (name, tensor) pairs; no names for tensors alone."""
+    named = [isinstance(p, tuple) for p in listed]
+    if not any(named):
+        return None, listed
+    if not all(named):
+        raise ValueError("params must all be (name, tensor) pairs, or all tensors: some names are missing")
+    return [name for name, _ in listed], [p for _, p in listed]
+
+
 def _check_parameter(p: Any) -> None:
-    if isinstance(p, tuple):
-        raise NotImplementedError("optimizers over named_parameters() are not supported; pass model.parameters()")
     if not isinstance(p, Tensor):
         raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
     if not p.is_leaf:
@@ -200,8 +246,10 @@ def _check_parameter(p: Any) -> None:
 
 
 def _copied(name: str, value: Any, p: Tensor) -> Any:
-    """A loaded entry of the state as this optimizer's own; what is no tensor stays as it is."""
-    if not isinstance(value, Tensor):
+    """A loaded entry of the state as this optimizer's own; numbers and what is unknown stay as they are."""
+    if isinstance(value, list):
+        return [_copied(name, part, p) for part in value]
+    if not isinstance(value, Tensor) and not hasattr(value, "__array__"):
         return value
-    copy = wrap(value.array.copy())
-    return copy.cpu() if name == STEP else copy.to(device=p.device, dtype=p.dtype)
+    array = value.array.copy() if isinstance(value, Tensor) else np.asarray(value).copy()
+    return wrap(array).cpu() if name in NUMBERS else wrap(array).to(device=p.device, dtype=p.dtype)

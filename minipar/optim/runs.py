@@ -9,43 +9,56 @@ is asked before each step whether all of it is still so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from itertools import groupby
 from typing import Any
 
 from ..backend import namespace
 from ..nn.parameter import FlatBuffer, Parameter
 from ..tensor import Tensor
-from .flat_state import STEP, FlatState, settle
+from .flat_state import NUMBERS, STEP, FlatState, settle
 
 State = MutableMapping[Tensor, dict[str, Any]]  # optimizer.state: of each parameter, name → tensor
 Shelf = Callable[[FlatBuffer], FlatState]  # where the state of a buffer's parameters lies
 
 
-class FlatRun:
+class _Run:
+    """What a step needs of a run besides `data` and `grad`; what it changes of it, it changes in place."""
+
+    fresh: bool  # is this the parameters' first step?
+    moments: list[Any]  # the state that is like the parameters, in the order of the optimizer's `_state`
+    numbers: dict[str, Any]  # the state that is one number a parameter; all of a run have the same
+
+    def count_step(self) -> int:
+        """One step more. Returns how many there are then."""
+        self.numbers[STEP] += 1  # in place: the parameters' "step" entries are views of it
+        return int(self.numbers[STEP][0])
+
+
+class FlatRun(_Run):
     """Neighbours in one buffer whose gradients lie in it too: views of both, and of their state."""
 
-    def __init__(self, parameters: list[Parameter], flat: FlatState, names: tuple[str, ...], fresh: bool) -> None:
+    def __init__(self, parameters: list[Parameter], flat: FlatState, names: Iterable[str], fresh: bool) -> None:
         buffer: FlatBuffer = parameters[0].buffer  # type: ignore[assignment]
         first, last = parameters[0].slot, parameters[-1].slot
         start, end = buffer.spans[first][0], buffer.spans[last][1]
         self.parameters, self.fresh = parameters, fresh
         self.data, self.grad = buffer.data[start:end], buffer.grad[start:end]
-        self.moments = [flat.arrays[name][start:end] for name in names if name != STEP]
-        self.steps: Any = flat.arrays[STEP][first : last + 1] if STEP in names else None
+        self.moments = [flat.arrays[name][start:end] for name in names if name not in NUMBERS]
+        self.numbers = {name: flat.arrays[name][first : last + 1] for name in names if name in NUMBERS}
 
     def finish(self, changed_by: str) -> None:
         for p in self.parameters:
             p.bump(changed_by)
 
 
-class LoneRun:
+class LoneRun(_Run):
     """One parameter that lies, or whose gradient lies, outside of any buffer. It is looked up again for each step."""
 
-    def __init__(self, p: Tensor, entry: dict[str, Any], names: tuple[str, ...], fresh: bool) -> None:
+    def __init__(self, p: Tensor, entry: dict[str, Any], names: Iterable[str], fresh: bool) -> None:
         self.parameters, self.fresh = [p], fresh
-        self.moments = [entry[name].array.reshape(-1) for name in names if name != STEP]
-        self.steps: Any = entry[STEP].array.reshape(-1) if STEP in names else None
+        self.moments = [entry[name].array.reshape(-1) for name in names if name not in NUMBERS]
+        self.numbers = {name: entry[name].array.reshape(-1) for name in names if name in NUMBERS}
 
     @property
     def grad(self) -> Any:
@@ -71,8 +84,8 @@ class LoneRun:
 class Plan:
     """The runs of one parameter group, and what must be unchanged for them to serve again."""
 
-    def __init__(self, parameters: list[Tensor], names: tuple[str, ...], state: State, shelf: Shelf) -> None:
-        self.names = names
+    def __init__(self, parameters: list[Tensor], start: dict[str, float], state: State, shelf: Shelf) -> None:
+        self.start = start
         self.seen = [(p, _situation(p)) for p in parameters]
         self.held: list[tuple[Tensor, dict[str, Any], list[tuple[str, Tensor, Any]]]] = []
         self.runs: list[FlatRun | LoneRun] = []
@@ -83,32 +96,32 @@ class Plan:
                 in_buffer.setdefault(situation, []).append(p)  # type: ignore[arg-type]
             elif situation is not None:
                 home = p.buffer if isinstance(p, Parameter) and p.in_buffer() else None
-                fresh, _ = self._age(p, state, None if home is None else shelf(home))
-                self.runs.append(LoneRun(p, state[p] if names else {}, names, fresh))
+                fresh, *_ = self._age(p, state, None if home is None else shelf(home))
+                self.runs.append(LoneRun(p, state[p] if start else {}, start, fresh))
         for buffer, members in in_buffer.items():
             members.sort(key=lambda p: p.slot)
             flat = shelf(buffer)
             ages = [self._age(p, state, flat) for p in members]
             # Neighbours of one age: along a stretch, slot and position grow together.
-            for (_, (fresh, _)), stretch in groupby(
+            for (_, (fresh, *_)), stretch in groupby(
                 range(len(members)),
                 lambda i: (members[i].slot - i, ages[i]),  # noqa: B023 - used at once
             ):
-                self.runs.append(FlatRun([members[i] for i in stretch], flat, names, fresh))
+                self.runs.append(FlatRun([members[i] for i in stretch], flat, start, fresh))
 
-    def _age(self, p: Tensor, state: State, flat: FlatState | None) -> tuple[bool, float]:
-        """Settle the state of `p`. Is this its first step, and how many did it take? One kernel call has one answer."""
-        if not self.names:
-            return False, 0
+    def _age(self, p: Tensor, state: State, flat: FlatState | None) -> tuple[float, ...]:
+        """Settle the state of `p`. Is this its first step, and which are its numbers? One call has one answer."""
+        if not self.start:
+            return (False,)
         entry = state[p]
-        fresh = settle(entry, self.names, p, flat)
+        fresh = settle(entry, self.start, p, flat)
         self.fresh = self.fresh or fresh
-        self.held.append((p, entry, [(name, entry[name], entry[name].array) for name in self.names]))
-        return fresh, entry[STEP].item() if STEP in self.names else 0
+        self.held.append((p, entry, [(name, entry[name], entry[name].array) for name in self.start]))
+        return fresh, *(entry[name].item() for name in NUMBERS if name in self.start)
 
-    def holds(self, parameters: list[Tensor], names: tuple[str, ...], state: State) -> bool:
+    def holds(self, parameters: list[Tensor], start: dict[str, float], state: State) -> bool:
         """Is everything as it was when the plan was made?"""
-        if self.fresh or names != self.names or len(parameters) != len(self.seen):
+        if self.fresh or start != self.start or len(parameters) != len(self.seen):
             return False
         for p, (q, before) in zip(parameters, self.seen):
             if p is not q:
@@ -124,7 +137,7 @@ class Plan:
             for name, tensor, array in tensors:
                 if entry.get(name) is not tensor or tensor.array is not array:
                     return False
-        return STEP not in names or all(len(set(run.steps.tolist())) == 1 for run in self.runs)
+        return all(len(set(numbers.tolist())) == 1 for run in self.runs for numbers in run.numbers.values())
 
 
 def _situation(p: Tensor) -> Any:

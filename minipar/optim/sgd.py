@@ -16,9 +16,19 @@ class SGD(Optimizer):
     On the first step b = g. With `nesterov` the update is g + momentum·b (Sutskever et al., On the importance of
     initialization and momentum in deep learning, 2013); with `maximize` the loss is climbed. Options and state
     ("momentum_buffer") as in PyTorch; `foreach`, `differentiable` and `fused` raise NotImplementedError.
+
+    >>> p = nn.Parameter(minipar.tensor([1.0]))
+    >>> optimizer = optim.SGD([p], lr=0.25, momentum=0.5)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (p * p).sum().backward()
+    ...     optimizer.step()
+    >>> p.tolist()
+    [0.0]
     """
 
     unsupported = ("foreach", "differentiable", "fused")
+    not_negative = ("lr", "momentum", "weight_decay")
 
     def __init__(
         self,
@@ -49,14 +59,11 @@ class SGD(Optimizer):
 
     def _check(self, options: dict[str, Any]) -> None:
         super()._check(options)
-        for name, spoken in (("lr", "learning rate"), ("momentum", "momentum"), ("weight_decay", "weight_decay")):
-            if not options[name] >= 0:
-                raise ValueError(f"Invalid {spoken}: {options[name]} ({name} must be at least 0)")
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
-    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] else ()
+    def _state(self, group: dict[str, Any]) -> dict[str, float]:
+        return {"momentum_buffer": 0} if group["momentum"] else {}
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
         data = run.data

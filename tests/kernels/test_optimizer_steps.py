@@ -43,33 +43,36 @@ def test_sgd_equals_pytorch(momentum_kind, weight_decay, maximize, seed):
 
 
 @pytest.mark.parametrize("kernels", [reference, compiled], ids=["reference", "compiled"])
-@given(st.sampled_from([0.0, 0.1]), st.booleans(), seeds)
-@settings(max_examples=20, deadline=None)
-def test_adam_equals_pytorch(kernels, weight_decay, maximize, seed):
+@given(st.sampled_from([0.0, 0.1]), st.booleans(), st.booleans(), st.booleans(), seeds)
+@settings(max_examples=30, deadline=None)
+def test_adam_equals_pytorch(kernels, weight_decay, maximize, decoupled, amsgrad, seed):
     torch = pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
     rng = np.random.default_rng(seed)
     p, m, v = rng.normal(size=7), np.zeros(7), np.zeros(7)
     tp = torch.tensor(p, requires_grad=True)
-    optimizer = torch.optim.Adam([tp], 0.01, (0.8, 0.99), 1e-6, weight_decay, maximize=maximize)
+    optimizer = torch.optim.Adam(
+        [tp], 0.01, (0.8, 0.99), 1e-6, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=decoupled
+    )
+    largest = np.zeros(7) if amsgrad else None
     for step in range(1, 5):
         g = rng.normal(size=7)
         tp.grad = torch.tensor(g)
         optimizer.step()
         kept = g.copy()
-        kernels.adam_step(p, g, m, v, step, 0.01, 0.8, 0.99, 1e-6, weight_decay, maximize)
+        kernels.adam_step(p, g, m, v, step, 0.01, 0.8, 0.99, 1e-6, weight_decay, maximize, decoupled, largest)
         np.testing.assert_array_equal(g, kept)
         np.testing.assert_allclose(p, tp.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@given(st.integers(0, 100), st.sampled_from([0.0, 0.1]), st.booleans(), seeds)
+@given(st.integers(0, 100), st.sampled_from([0.0, 0.1]), st.booleans(), st.booleans(), seeds)
 @settings(max_examples=30, deadline=None)
-def test_compiled_adam_equals_the_reference_to_the_bit(dtype, size, weight_decay, maximize, seed):
+def test_compiled_adam_equals_the_reference_to_the_bit(dtype, size, weight_decay, maximize, decoupled, seed):
     rng = np.random.default_rng(seed)
     p, g, m = rng.normal(size=(3, size)).astype(dtype)
     v = rng.random(size).astype(dtype)
     ours, theirs = [p.copy(), m.copy(), v.copy()], [p.copy(), m.copy(), v.copy()]
-    parameters = {**ADAM, "weight_decay": weight_decay, "maximize": maximize}
+    parameters = {**ADAM, "weight_decay": weight_decay, "maximize": maximize, "decoupled": decoupled}
     for kernels, (pk, mk, vk) in ((compiled, ours), (reference, theirs)):
         kernels.adam_step(pk, g, mk, vk, 3, **parameters)
     for actual, expected in zip(ours, theirs):

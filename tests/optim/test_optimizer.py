@@ -145,7 +145,9 @@ def test_only_what_was_stepped_is_stale():
         (lambda p: optim.SGD({p}), TypeError, "not a set"),
         (lambda p: optim.SGD(3), TypeError, "not int"),
         (lambda p: optim.SGD([3.0]), TypeError, "one of the params is float"),
-        (lambda p: optim.SGD([("weight", p)]), NotImplementedError, "named_parameters"),
+        (lambda p: optim.SGD([("weight", p), minipar.ones(2)]), ValueError, "some names are missing"),
+        (lambda p: optim.SGD([("weight", p)]).add_param_group({"params": minipar.ones(2)}), ValueError, "with names"),
+        (lambda p: optim.SGD([p], lr=minipar.ones(2)), ValueError, "Tensor lr must be 1-element"),
         (lambda p: optim.SGD([p * 2]), ValueError, "non-leaf"),
         (lambda p: optim.SGD([p, p]), ValueError, "twice"),
         (lambda p: optim.SGD([{"params": p}, {"params": [p]}]), ValueError, "more than one parameter group"),
@@ -166,9 +168,7 @@ def test_only_what_was_stepped_is_stale():
         (lambda p: optim.Adam([p], betas=(0.9, -0.1)), ValueError, "Invalid beta parameter at index 1: -0.1"),
         (lambda p: optim.Adam([p], eps=-1), ValueError, "Invalid epsilon"),
         (lambda p: optim.Adam([p], weight_decay=-1), ValueError, "Invalid weight_decay"),
-        (lambda p: optim.Adam([p], amsgrad=True), NotImplementedError, "Adam: amsgrad"),
         (lambda p: optim.Adam([p], capturable=True), NotImplementedError, "Adam: capturable"),
-        (lambda p: optim.Adam([p], decoupled_weight_decay=True), NotImplementedError, "Adam: decoupled_weight_decay"),
         (lambda p: optim.Adam([{"params": p, "fused": True}]), NotImplementedError, "Adam: fused"),
     ],
 )
@@ -371,3 +371,78 @@ def test_a_model_moved_to_another_dtype_moves_into_a_new_buffer_with_its_state(k
 def test_step_needs_a_subclass():
     with pytest.raises(NotImplementedError):
         optim.Optimizer([nn.Parameter(minipar.ones(1))], {}).step()
+
+
+def test_named_parameters_are_remembered():
+    torch = pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
+    found = []
+    for T in (minipar, torch):
+        model = T.nn.Sequential(T.nn.Linear(2, 2), T.nn.Linear(2, 1))
+        optimizer = T.optim.SGD(model.named_parameters(), lr=0.5)
+        saved = optimizer.state_dict()
+        other = T.optim.SGD([(f"other.{name}", p) for name, p in model.named_parameters()])
+        names = [other.param_groups[0]["param_names"]]
+        other.load_state_dict({"state": {}, "param_groups": [{"lr": 0.1, "params": [0, 1, 2, 3]}]})
+        names.append(other.param_groups[0]["param_names"])
+        other.load_state_dict(saved)
+        found.append((saved, names, other.param_groups[0]["param_names"], repr(optimizer)))
+    assert found[0] == found[1]
+
+
+def test_hooks_run_around_every_step_and_may_change_its_arguments():
+    p = nn.Parameter(minipar.ones(1))
+    seen = []
+    for make in (optim.SGD, optim.LBFGS):
+        optimizer = make([p], lr=0.5)
+        p.grad = minipar.ones(1)
+        swap = optimizer.register_step_pre_hook(lambda o, args, kwargs: ((lambda: minipar.tensor(7.0),), {}))
+        optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(("before", o, args, kwargs)))
+        optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append(("after", o, args, kwargs)))
+        assert float(optimizer.step(None)) == 7
+        assert [(when, of) for when, of, _, _ in seen] == [("before", optimizer), ("after", optimizer)]
+        assert seen[0][2][0]() == 7
+        swap.remove()
+        seen.clear()
+        optimizer.step(lambda: minipar.tensor(5.0))
+        assert len(seen) == 2
+        seen.clear()
+
+
+def test_a_step_that_extends_its_base_class_is_one_step_for_the_hooks():
+    class Counting(optim.SGD):
+        steps = 0
+
+        def step(self, closure=None):
+            self.steps += 1
+            return super().step(closure)
+
+    optimizer = Counting([nn.Parameter(minipar.ones(1))])
+    calls = []
+    optimizer.register_step_post_hook(lambda *_: calls.append(1))
+    optimizer.step()
+    assert (optimizer.steps, len(calls)) == (1, 1)
+
+
+def test_a_hook_that_returns_something_else_is_an_error():
+    optimizer = optim.SGD([nn.Parameter(minipar.ones(1))])
+    optimizer.register_step_pre_hook(lambda *_: 3)
+    with pytest.raises(RuntimeError, match=r"None or \(args, kwargs\), not 3"):
+        optimizer.step()
+
+
+def test_an_optimizer_of_ones_own_needs_only_a_step():
+    class Sign(optim.Optimizer):
+        def __init__(self, params, lr=0.1):
+            super().__init__(params, {"lr": lr})
+
+        def step(self, closure=None):
+            with minipar.no_grad():
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        p.sub_(p.grad.sign() * group["lr"])
+
+    p = nn.Parameter(minipar.tensor([1.0, -1.0]))
+    optimizer = Sign([p], lr=0.25)
+    (p * p).sum().backward()
+    optimizer.step()
+    assert p.tolist() == [0.75, -0.75]
