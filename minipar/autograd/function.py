@@ -17,16 +17,47 @@ class Context:
         self.to_save: tuple[Tensor | None, ...] = ()
         self.saved_tensors: tuple[Tensor | None, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
+        self.dirty: tuple[Tensor, ...] = ()
+        self.constant: tuple[Tensor, ...] = ()
+        self.materialize_grads = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep inputs or outputs of forward for backward, where `ctx.saved_tensors` returns them."""
         self.to_save = tensors
+
+    def mark_dirty(self, *args: Tensor) -> None:
+        """Say that forward changed these arguments in place; it must return them."""
+        self.dirty = args
+
+    def mark_non_differentiable(self, *args: Tensor) -> None:
+        """Say that these outputs have no gradient."""
+        self.constant = args
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether backward gets zeros (the default) or None for an output that nobody used."""
+        self.materialize_grads = value
 
 
 class Function:
     """Subclass with static methods `forward(ctx, *args)` and `backward(ctx, *grads)`; call `YourFunction.apply(*args)`.
 
     `backward` gets one gradient an output and returns one an argument of forward (None for what is no tensor). Written
-    with tensor operations it can itself be differentiated.
+    with tensor operations it can itself be differentiated. `forward(*args)` without ctx goes with a static method
+    `setup_context(ctx, inputs, output)`, as in PyTorch.
+
+    >>> class Cube(minipar.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return g * 3 * x**2
+    >>> x = minipar.tensor(2.0, requires_grad=True)
+    >>> minipar.autograd.grad(Cube.apply(x), x)
+    (tensor(12.),)
     """
 
     @staticmethod
@@ -37,18 +68,33 @@ class Function:
     def backward(ctx: Context, *grads: Tensor) -> Any:
         raise NotImplementedError("a Function needs a static method backward(ctx, *grads) to be differentiated")
 
+    @staticmethod
+    def setup_context(ctx: Context, inputs: tuple, output: Any) -> None:
+        raise NotImplementedError
+
     @classmethod
     def apply(cls, *args: Any) -> Any:
+        """forward(*args), recorded as one operation. TypeError unless it returns a tensor or a tuple of them."""
         ctx = Context()
         tracked = tape.mode.grad and any(isinstance(x, Tensor) and x.tracked for x in args)
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.tracked for x in args)
         with tape.set_grad_mode(False):
-            made = cls.forward(ctx, *args)
+            if cls.setup_context is Function.setup_context:
+                made = cls.forward(ctx, *args)
+            else:
+                made = cls.forward(*args)  # type: ignore[arg-type]
+                cls.setup_context(ctx, args, made)
         outputs = made if isinstance(made, tuple) else (made,)
         if any(not isinstance(y, Tensor) for y in outputs):
             raise TypeError(f"{cls.__name__}.forward must return a Tensor or a tuple of Tensors")
+        if not all(any(x is y for y in outputs) for x in ctx.dirty):
+            raise RuntimeError(f"{cls.__name__}: forward must return every tensor that it marks as dirty")
+        for x in ctx.dirty:
+            x.bump(f"{cls.__name__}.forward")
         if not tracked:
             return made
+        for x in ctx.dirty:
+            _check_changeable(cls, x)
         node = FunctionNode(cls, ctx, args, outputs)
         fresh = tuple([node.output(index, y, args) for index, y in enumerate(outputs)])
         if tape.mode.watch is not None:
@@ -56,15 +102,27 @@ class Function:
         return fresh if isinstance(made, tuple) else fresh[0]
 
 
+def _check_changeable(function: type[Function], x: Tensor) -> None:
+    """RuntimeError where a change in place that carries a gradient would leave the tape wrong."""
+    if x.tracked and x.node is None:
+        raise RuntimeError(f"{function.__name__}: forward changed a leaf tensor that requires grad in place")
+    if x.own_version().beside(x):
+        raise RuntimeError(
+            f"{function.__name__}: forward changed a tensor that shares its memory with a view in place; "
+            "pass it a copy instead: x.clone()"
+        )
+
+
 class FunctionNode(Op):
     """The node of one call of a Function."""
 
-    __slots__ = ("function", "ctx", "outputs", "made", "taken", "own", "zeros")
+    __slots__ = ("function", "ctx", "outputs", "made", "constant", "taken", "own", "zeros")
 
     def __init__(self, function: type[Function], ctx: Context, args: tuple, outputs: tuple[Tensor, ...]) -> None:
         self.function, self.ctx, self.outputs = function, ctx, len(outputs)
         self.zeros = namespace(outputs[0].array).zeros  # for an output that nobody used
         self.made = [(y.array.shape, y.array.dtype) for y in outputs]
+        self.constant = [any(y is x for x in ctx.constant) for y in outputs]
         self.taken: list[Any] = [(x.array.shape, x.array.dtype) if isinstance(x, Tensor) else None for x in args]
         self.needs = ctx.needs_input_grad
         self.aux = None
@@ -81,14 +139,17 @@ class FunctionNode(Op):
 
     def output(self, index: int, made: Tensor, args: tuple) -> Tensor:
         """Output `index` of forward, as a new tensor on the tape."""
-        value = tape.new_value(made.array)
-        if any(made is x for x in args) or made.version is not None:  # forward returned an argument, or a view
+        dirty = any(made is x for x in self.ctx.dirty)
+        value = made if dirty else tape.new_value(made.array)
+        if not dirty and (
+            any(made is x for x in args) or made.version is not None
+        ):  # an argument, or a view
             made.share_version(value)
         for place, saved in self.own.items():
             if saved == index:
                 self.saved[place].version = value.own_version()
                 self.versions[place] = value.changes()
-        if made.is_floating_point():
+        if made.is_floating_point() and not self.constant[index]:
             value.tracked, value.node, value.index = True, self, index
         return value
 
@@ -135,7 +196,7 @@ class FunctionNode(Op):
             raise RuntimeError(f"{self.name()}.backward: gradient {i} has shape {g.shape}, its argument {shape}")
         return cast(g, dtype)
 
-    def _as_tensor(self, g: Any, shape: tuple[int, ...], dtype: Any) -> Tensor:
+    def _as_tensor(self, g: Any, shape: tuple[int, ...], dtype: Any) -> Tensor | None:
         if g is None:
-            return tape.new_value(self.zeros(shape, dtype))
+            return tape.new_value(self.zeros(shape, dtype)) if self.ctx.materialize_grads else None
         return g if isinstance(g, Tensor) else tape.new_value(g)

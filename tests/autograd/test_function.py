@@ -262,3 +262,83 @@ def test_no_reference_cycle_even_when_backward_fails() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_outputs_without_gradient_and_setup_context():
+    class Positive(minipar.autograd.Function):
+        @staticmethod
+        def forward(x, factor):
+            return x * factor, x > 0, x * 0
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.factor = inputs[1]
+            ctx.mark_non_differentiable(output[1], output[2])
+
+        @staticmethod
+        def backward(ctx, g, _, unused):
+            assert unused.tolist() == [0.0, 0.0]
+            return g * ctx.factor, None
+
+    x = minipar.ones(2, requires_grad=True)
+    y, mask, constant = Positive.apply(x, 3)
+    assert (y.requires_grad, mask.requires_grad, constant.requires_grad) == (True, False, False)
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_an_unused_output_may_have_no_gradient_at_all():
+    class Two(minipar.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(False)
+            return x * 2, x * 3
+
+        @staticmethod
+        def backward(ctx, a, b):
+            assert b is None
+            return a * 2
+
+    x = minipar.ones(2, requires_grad=True)
+    Two.apply(x)[0].sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+class AddOne(minipar.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x.add_(1)
+        ctx.mark_dirty(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 5
+
+
+def test_an_argument_changed_in_place():
+    x = minipar.ones(2, requires_grad=True)
+    y = x * 2
+    assert AddOne.apply(y) is y
+    assert y.tolist() == [3.0, 3.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [10.0, 10.0]
+
+
+def test_what_was_saved_of_an_argument_changed_in_place_is_noticed():
+    x = minipar.ones(2, requires_grad=True)
+    y = x * 2
+    z = y * y
+    AddOne.apply(y)
+    with pytest.raises(RuntimeError, match=r"AddOne\.forward changed it in place"):
+        z.sum().backward()
+
+
+def test_a_leaf_and_a_view_cannot_be_dirty():
+    with pytest.raises(RuntimeError, match="AddOne: forward changed a leaf tensor"):
+        AddOne.apply(minipar.ones(2, requires_grad=True))
+    y = minipar.ones(2, requires_grad=True) * 1
+    row = y[0]
+    with pytest.raises(RuntimeError, match=r"AddOne: .*shares its memory.*clone"):
+        AddOne.apply(y)
+    assert row.item() == 2.0
