@@ -49,17 +49,27 @@ class LogSoftmax(Softmax):
         return g - exp(y) * sum(g, self.dim, True)
 
 
-def softmax(x: Any, dim: int, dtype: Any = None) -> Any:
-    """eˣ / Σ eˣ along `dim`. RuntimeError for integers (convert first, or pass dtype)."""
-    return Softmax(_checked(x, dim, dtype))(x if dtype is None else cast(x, as_dtype(dtype)))
+def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """eˣ / Σ eˣ along `dim`. RuntimeError for integers (convert first, or pass dtype), IndexError for a wrong axis.
+
+    >>> minipar.softmax(minipar.tensor([[0.0, 0.0], [1.0, 3.0]]), dim=1)
+    tensor([[0.5   , 0.5   ],
+            [0.1192, 0.8808]])
+    """
+    return Softmax(_checked("softmax", input, dim, dtype))(input if dtype is None else cast(input, as_dtype(dtype)))
 
 
-def log_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
-    """ln softmax along `dim`, without overflow."""
-    return LogSoftmax(_checked(x, dim, dtype))(x if dtype is None else cast(x, as_dtype(dtype)))
+def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """x − ln Σ eˣ along `dim`, without overflow: ln softmax. RuntimeError for integers, IndexError for a wrong axis.
+
+    >>> minipar.log_softmax(minipar.tensor([0.0, 1000.0]), dim=0)
+    tensor([-1000.,     0.])
+    """
+    dims = _checked("log_softmax", input, dim, dtype)
+    return LogSoftmax(dims)(input if dtype is None else cast(input, as_dtype(dtype)))
 
 
-def _checked(x: Any, dim: int, dtype: Any) -> int:
+def _checked(name: str, x: Any, dim: int, dtype: Any) -> int:
     if dtype is None and x.dtype.kind != "f":
-        raise RuntimeError(f"softmax needs a floating-point tensor, not {x.dtype.name}; pass dtype=")
+        raise RuntimeError(f"{name} needs a floating-point tensor, not {x.dtype.name}; pass dtype=")
     return normal_dim(dim, len(x.shape))

@@ -1,11 +1,10 @@
-"""Rows of the table: linear layers, convolution, pooling, recurrence, embedding, losses."""
+"""Rows of the table: linear layers, convolution, pooling, recurrence, embedding."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from minipar.ops.embedding import embedding
-from minipar.ops.loss import Reduced
 from minipar.ops.pool import Pick, SpreadMean2d, Unpool
 from minipar.ops.recurrent import recurrence
 from tests.ops.case import Case, among, apart
@@ -93,8 +92,6 @@ HIDDEN = [
     Case("Pick", lambda m, x: Pick(WINNERS)(x), PLANE, theirs=_pick),
     Case("SpreadMean2d", lambda m, x: SpreadMean2d(((2, 2), (2, 2), (0, 0), False, True, None), (1, 1, 4, 4))(x),
          ((1, 1, 2, 2),), theirs=_spread),
-    Case("Reduced", lambda m, x: Reduced(3.0, True)(x) + Reduced(1.0, False)(x * x),
-         theirs=lambda m, x: x.sum() / 3 + (x * x).sum()),
 ]  # fmt: skip
 
 
@@ -135,33 +132,4 @@ EMBED = [
          theirs=lambda m, w: m.nn.functional.embedding(m.tensor(1), w)),
 ]  # fmt: skip
 
-LOSSES = [
-    Case(f"mse_loss {how}", lambda m, x, t, how=how: m.nn.functional.mse_loss(x, t, reduction=how), ((3, 3), (3, 3)),
-         among(((2, 4), (2, 4)), ((), ()), ((0, 2), (0, 2))))
-    for how in ("mean", "sum", "none")
-]  # fmt: skip
-
-
-def _entropy(target, **options):
-    def run(m, x):
-        tensors = {k: m.tensor(v, dtype=x.dtype) if k == "weight" else v for k, v in options.items()}
-        return m.nn.functional.cross_entropy(x, m.tensor(target, dtype=m.int64), **tensors)
-
-    return run
-
-
-WEIGHT = [0.5, 2.0, 1.5]
-LOSSES += [
-    Case(f"cross_entropy {how}", _entropy([0, 2, 2], reduction=how), shapes=among(((3, 4),), ((3, 3),)))
-    for how in ("mean", "sum", "none")
-] + [
-    Case("cross_entropy weight", _entropy([0, 2, 2], weight=WEIGHT)),
-    Case("cross_entropy weight none", _entropy([0, 2, 1], weight=WEIGHT, reduction="none")),
-    Case("cross_entropy ignore_index", _entropy([0, 1, 2], ignore_index=1)),
-    Case("cross_entropy ignore default", _entropy([0, -100, 2], reduction="none")),
-    Case("cross_entropy weight and ignore_index", _entropy([0, 1, 2], weight=WEIGHT, ignore_index=0)),
-    Case("cross_entropy one sample", _entropy(2), ((4,),)),
-    Case("cross_entropy images", _entropy([[[0, 1]], [[2, 1]]]), ((2, 3, 1, 2),)),
-]
-
-LAYERS = LINEAR + CONV + POOL + HIDDEN + RECURRENT + EMBED + LOSSES
+LAYERS = LINEAR + CONV + POOL + HIDDEN + RECURRENT + EMBED

@@ -5,11 +5,13 @@ from __future__ import annotations
 import minipar
 from minipar.ops.op import Op
 from tests.ops.case import Case
+from tests.ops.cases_activation import ACTIVATIONS
 from tests.ops.cases_arrange import ARRANGE
 from tests.ops.cases_layers import LAYERS
+from tests.ops.cases_loss import LOSSES
 from tests.ops.cases_pointwise import POINTWISE
 
-TABLE: list[Case] = POINTWISE + ARRANGE + LAYERS
+TABLE: list[Case] = POINTWISE + ARRANGE + LAYERS + ACTIVATIONS + LOSSES
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [

@@ -2,56 +2,137 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ...ops.avg_pool import avg_pool2d
 from ...ops.conv import conv2d
 from ...ops.embedding import embedding as _embedding
 from ...ops.linear import linear
-from ...ops.loss import cross_entropy
-from ...ops.loss import mse_loss as _mse_loss
-from ...ops.pointwise import relu as _relu
-from ...ops.pointwise import sigmoid, tanh
-from ...ops.pool import avg_pool2d, max_pool2d
-from ...ops.softmax import log_softmax, softmax
+from ...ops.pool import max_pool2d
 from ...tensor import Tensor
+from .activation import (
+    celu,
+    celu_,
+    elu,
+    elu_,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    hardtanh_,
+    leaky_relu,
+    leaky_relu_,
+    log_softmax,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    relu_,
+    rrelu,
+    rrelu_,
+    selu,
+    selu_,
+    sigmoid,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softshrink,
+    softsign,
+    tanh,
+    tanhshrink,
+    threshold,
+    threshold_,
+)
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    multi_margin_loss,
+    multilabel_soft_margin_loss,
+    nll_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
 
 __all__ = [
     "alpha_dropout",
+    "avg_pool2d",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
+    "conv2d",
+    "cosine_embedding_loss",
+    "cross_entropy",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
-    "feature_alpha_dropout",
-    "avg_pool2d",
-    "conv2d",
-    "cross_entropy",
+    "elu",
+    "elu_",
     "embedding",
+    "feature_alpha_dropout",
+    "gaussian_nll_loss",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "leaky_relu",
+    "leaky_relu_",
     "linear",
     "log_softmax",
+    "logsigmoid",
+    "margin_ranking_loss",
     "max_pool2d",
+    "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "prelu",
     "relu",
+    "relu6",
+    "relu_",
+    "rrelu",
+    "rrelu_",
+    "selu",
+    "selu_",
     "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
 ]
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0), element by element; its gradient at 0 is 0."""
-    return input.relu_() if inplace else _relu(input)
 
 
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """Rows `input` (any shape, integers) of weight (rows, width); row `padding_idx` gets no gradient."""
     return _embedding(input, weight, padding_idx)
-
-
-def mse_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-) -> Tensor:
-    """(input − target)², its mean, or its sum. RuntimeError unless the shapes are equal."""
-    if size_average is not None or reduce is not None:
-        raise NotImplementedError("mse_loss: size_average and reduce were replaced by reduction=; pass that")
-    return _mse_loss(input, target, reduction)
