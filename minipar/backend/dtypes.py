@@ -27,6 +27,7 @@ float64 = np.dtype(np.float64)
 SUPPORTED = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 _SUPPORTED = frozenset(SUPPORTED)
+_SURE = 65504  # a number that every floating-point dtype holds
 _NAMES = ", ".join(dtype.name for dtype in SUPPORTED)
 
 
@@ -106,10 +107,19 @@ def result_type(*operands: Any) -> np.dtype:
 
 
 def scalar_like(x: Any, like: Any, dtype: np.dtype) -> Any:
-    """A 0-d array of a Python number, on the device of the array `like`."""
+    """A 0-d array of a Python number, on the device of the array `like`.
+
+    As in PyTorch, an int out of the dtype's range wraps around, and a float becomes infinite.
+    """
     from . import namespace
 
-    return namespace(like).asarray(x, dtype)
+    xp = namespace(like)
+    if dtype.kind in "iu":
+        return xp.asarray(x, int64).astype(dtype, copy=False)
+    if -_SURE <= x <= _SURE:  # no overflow: what silences its warning would take longer than the operation
+        return xp.asarray(x, dtype)
+    with quiet():
+        return xp.asarray(x, dtype)
 
 
 def quiet() -> np.errstate:

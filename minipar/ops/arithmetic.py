@@ -1,4 +1,4 @@
-"""The four operations, powers, and the larger or smaller of two."""
+"""Sums, differences, products, and what is made of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ..backend import namespace
-from ..backend.dtypes import quiet
-from .op import Elementwise, promoted
+from ..backend.dtypes import result_type
+from .accepts import accepts
+from .op import Elementwise, array_of
 
 
 class Add(Elementwise):
     """y = a + b"""
+
+    __slots__ = ()
 
     def forward(self, a, b):
         return a + b
@@ -23,9 +26,11 @@ class Add(Elementwise):
 class Sub(Elementwise):
     """y = a - b"""
 
+    __slots__ = ()
+
     def forward(self, a, b):
         if a.dtype.kind == "b":
-            raise TypeError("subtraction of bool tensors is not defined; use ^ or logical_not")
+            raise RuntimeError(_BOOL_DIFFERENCE)
         return a - b
 
     def vjp(self, g):
@@ -35,6 +40,7 @@ class Sub(Elementwise):
 class Mul(Elementwise):
     """y = a b"""
 
+    __slots__ = ()
     saves = (0, 1)
     needed_for = MappingProxyType({0: 1, 1: 0})
 
@@ -45,145 +51,153 @@ class Mul(Elementwise):
         return g * b if self.needs[0] else None, g * a if self.needs[1] else None
 
 
-class Div(Elementwise):
-    """y = a / b"""
-
-    saves = (0, 1)
-    needed_for = MappingProxyType({0: 1})
-    integers_become_floats = True
-
-    def forward(self, a, b):
-        with quiet():
-            return a / b
-
-    def vjp(self, g, a, b):
-        return g / b if self.needs[0] else None, -g * (a / b) / b if self.needs[1] else None
-
-
 class Neg(Elementwise):
     """y = -x"""
 
+    __slots__ = ()
+
     def forward(self, x):
+        if x.dtype.kind == "b":
+            raise RuntimeError(_BOOL_DIFFERENCE)
         return -x
 
     def vjp(self, g):
         return -g
 
 
-class Pow(Elementwise):
-    """y = aᵇ for two tensors. ∂y/∂b is 0 where a = 0 and b ≥ 0, as in PyTorch."""
+class Lerp(Elementwise):
+    """y = a + w (b - a), computed from the nearer end so that w = 1 gives exactly b."""
 
-    saves = (0, 1)
+    __slots__ = ()
+    saves = (0, 1, 2)
 
-    def forward(self, a, b):
-        xp = namespace(a)
-        with quiet():
-            return xp.power(a, b)
+    def forward(self, a, b, w):
+        accepts("lerp", "f", a)
+        step = b - a
+        return namespace(a).where(abs(w) < 0.5, a + w * step, b - (1 - w) * step)
 
-    def vjp(self, g, a, b):
-        from .pointwise import log
-        from .select import where
-
-        da = where(b == 0, 0.0, g * (b * a ** (b - 1))) if self.needs[0] else None
-        db = where((a == 0) & (b >= 0), 0.0, g * (a**b * log(a))) if self.needs[1] else None
-        return da, db
-
-
-class PowScalar(Elementwise):
-    """y = xⁿ for a Python number n."""
-
-    __slots__ = ("n",)
-    saves = (0,)
-
-    def __init__(self, n):
-        self.n = n
-
-    def name(self) -> str:
-        return "Pow"
-
-    def forward(self, x):
-        if self.n == 2:  # np.power is several times slower than a product
-            return x * x
-        with quiet():
-            return x**self.n
-
-    def vjp(self, g, x):
-        if self.n == 0:
-            from .select import nothing
-
-            return nothing(g)
-        return g * self.n * (x if self.n == 2 else x ** (self.n - 1))
+    def vjp(self, g, a, b, w):
+        return (
+            g * (1 - w) if self.needs[0] else None,
+            g * w if self.needs[1] else None,
+            g * (b - a) if self.needs[2] else None,
+        )
 
 
-class Maximum(Elementwise):
-    """y = max(a, b), NaN if either is. At a tie each gets half the gradient, as in PyTorch."""
-
-    saves = (0, 1)
-
-    def forward(self, a, b):
-        return namespace(a).maximum(a, b)
-
-    def vjp(self, g, a, b):
-        return _shares(g, a == b, a < b, b < a)
+_BOOL_DIFFERENCE = (
+    "a minus sign (-) is not defined for bool tensors; use ~ or logical_not, ^ or logical_xor, or x.long()"
+)
 
 
-class Minimum(Elementwise):
-    """y = min(a, b), NaN if either is. At a tie each gets half the gradient, as in PyTorch."""
+def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """input + alpha·other, broadcast and promoted.
 
-    saves = (0, 1)
+    RuntimeError if `alpha` is a float and the result an integer, or a bool and the result a number.
 
-    def forward(self, a, b):
-        return namespace(a).minimum(a, b)
-
-    def vjp(self, g, a, b):
-        return _shares(g, a == b, b < a, a < b)
-
-
-def _shares(g: Any, tie: Any, a_loses: Any, b_loses: Any) -> tuple[Any, Any]:
-    """Half each at a tie, else all to the winner; where either is NaN nobody loses, and both get all."""
-    from .select import where
-
-    even = where(tie, g * 0.5, g)
-    return where(a_loses, 0.0, even), where(b_loses, 0.0, even)
+    >>> minipar.add(minipar.tensor([1, 2]), 10, alpha=3)
+    tensor([31, 32])
+    """
+    return Add()(input, _scaled(input, other, alpha))
 
 
-def add(a: Any, b: Any, *, alpha: float = 1) -> Any:
-    """a + alpha·b, broadcast and promoted."""
-    return Add()(a, b if alpha == 1 else mul(b, alpha))
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """input - alpha·other, broadcast and promoted. RuntimeError for bools, and as `add`.
+
+    >>> minipar.sub(minipar.tensor([1, 2]), minipar.tensor([[1], [2]]))
+    tensor([[ 0,  1],
+            [-1,  0]])
+    """
+    return Sub()(input, _scaled(input, other, alpha))
 
 
-def sub(a: Any, b: Any, *, alpha: float = 1) -> Any:
-    """a − alpha·b, broadcast and promoted."""
-    return Sub()(a, b if alpha == 1 else mul(b, alpha))
+def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """other - alpha·input: `sub` with its operands exchanged.
+
+    >>> minipar.rsub(minipar.tensor([1, 2]), 10)
+    tensor([9, 8])
+    """
+    return Sub()(other, _scaled(other, input, alpha))
 
 
-def mul(a: Any, b: Any) -> Any:
-    """a·b, broadcast and promoted."""
-    return Mul()(a, b)
+def mul(input: Any, other: Any) -> Any:
+    """input·other, broadcast and promoted; integers wrap around.
+
+    >>> minipar.mul(minipar.tensor([1, 200], dtype=minipar.uint8), 2).tolist()
+    [2, 144]
+    """
+    return Mul()(input, other)
 
 
-def div(a: Any, b: Any) -> Any:
-    """a / b, broadcast and promoted; integers give floats."""
-    return Div()(a, b)
+def neg(input: Any) -> Any:
+    """-input. RuntimeError for bools; unsigned integers wrap around.
+
+    >>> minipar.neg(minipar.tensor([1, -2]))
+    tensor([-1,  2])
+    """
+    return Neg()(input)
 
 
-def neg(x: Any) -> Any:
-    """−x"""
-    return Neg()(x)
+def positive(input: Any) -> Any:
+    """The tensor itself. RuntimeError for bools, as for `neg`.
+
+    >>> minipar.positive(minipar.tensor([1, -2]))
+    tensor([ 1, -2])
+    """
+    if input.dtype.kind == "b":
+        raise RuntimeError("a plus sign (+) is not defined for bool tensors; convert it first: x.long()")
+    return input
 
 
-def pow(a: Any, b: Any) -> Any:
-    """aᵇ, broadcast and promoted."""
-    if isinstance(b, (int, float)) and not isinstance(b, bool):
-        return PowScalar(b)(promoted((a, b))[0])
-    return Pow()(a, b)
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    """input + weight·(end - input), broadcast; `weight` is a number or a tensor. Floating point only.
+
+    RuntimeError unless the tensors have one dtype: nothing is promoted here, as in PyTorch.
+
+    >>> minipar.lerp(minipar.tensor([0.0, 10.0]), minipar.tensor([4.0, 20.0]), 0.25)
+    tensor([ 1.0000, 12.5000])
+    """
+    for name, x in (("end", end), ("weight", weight)):
+        if hasattr(x, "dtype") and x.dtype != input.dtype:
+            raise RuntimeError(f"lerp: {name} must have the dtype of input, {input.dtype.name}, not {x.dtype.name}")
+    return Lerp()(input, end, weight)
 
 
-def maximum(a: Any, b: Any) -> Any:
-    """The larger of a and b, element by element."""
-    return Maximum()(a, b)
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value·tensor1·tensor2, broadcast and promoted.
+
+    >>> minipar.addcmul(minipar.tensor([1.0, 1.0]), minipar.tensor([2.0, 3.0]), minipar.tensor([4.0, 5.0]), value=10)
+    tensor([ 81., 151.])
+    """
+    return add(input, mul(tensor1, tensor2), alpha=value)
 
 
-def minimum(a: Any, b: Any) -> Any:
-    """The smaller of a and b, element by element."""
-    return Minimum()(a, b)
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value·tensor1/tensor2, broadcast and promoted.
+
+    RuntimeError if both tensors are integers: PyTorch refuses to choose between whole and true division.
+
+    >>> minipar.addcdiv(minipar.tensor([1.0, 1.0]), minipar.tensor([6.0, 3.0]), minipar.tensor([2.0, 4.0]), value=4)
+    tensor([13., 4.])
+    """
+
+    if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
+        raise RuntimeError(
+            f"addcdiv: tensor1 and tensor2 are {tensor1.dtype.name} and {tensor2.dtype.name}; one must be floating "
+            "point, or write what is meant: input + value * div(tensor1, tensor2, rounding_mode='trunc')"
+        )
+    return add(input, div(tensor1, tensor2), alpha=value)
+
+
+def _scaled(input: Any, other: Any, alpha: float) -> Any:
+    """alpha·other, where alpha is of a kind that the result can be of."""
+    if alpha == 1 and not isinstance(alpha, bool):
+        return other
+    kind = result_type(array_of(input), array_of(other)).kind
+    if (isinstance(alpha, bool) and kind != "b") or (isinstance(alpha, float) and kind != "f"):
+        result = "floating-point" if kind == "f" else "bool" if kind == "b" else "integer"
+        raise RuntimeError(f"alpha is a {type(alpha).__name__} ({alpha}), but the result is {result}")
+    return other * alpha
+
+from .division import Div, div  # noqa: E402,F401
+from .extremes import Maximum, Minimum, maximum, minimum  # noqa: E402,F401
+from .power import Pow, PowScalar, pow  # noqa: E402,F401

@@ -1,36 +1,17 @@
-"""Comparisons, and choosing by a condition."""
+"""Choosing by a condition."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
+import math
 from typing import Any
 
+import numpy as np
+
+from .. import tape
 from ..backend import namespace
 from ..backend.dtypes import result_type, scalar_like
-from .op import Elementwise, Op, array_of, broadcast_error, promoted, unbroadcast
-
-
-class Compare(Elementwise):
-    """A comparison or logical operation of two operands: promoted and broadcast, bool or integer, no gradient."""
-
-    __slots__ = ("relation",)
-
-    def __init__(self, relation: Callable[[Any, Any], Any]) -> None:
-        self.relation = relation
-
-    def forward(self, a, b):
-        return self.relation(a, b)
-
-    def name(self) -> str:
-        return self.relation.__name__
-
-
-class LogicalNot(Op):
-    """y = not x"""
-
-    def forward(self, x):
-        return namespace(x).logical_not(x)
+from ..tape import Value
+from .op import Op, array_of, broadcast_error, promoted, unbroadcast
 
 
 class Where(Op):
@@ -49,30 +30,33 @@ class Where(Op):
         return None, da, db
 
 
-def compare(relation: str, a: Any, b: Any) -> Any:
-    """`relation` is the name of a function in `operator`: "lt", "le", "eq", "ne", "gt", "ge", "and_", "or_", "xor"."""
-    return Compare(getattr(operator, relation))(a, b)
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """input where `condition` (a bool or uint8 tensor) is true, other elsewhere; broadcast, input and other promoted.
 
+    Either may be a number. The gradient of the side that was not chosen is 0, so NaN or infinity there gives a NaN
+    gradient only through the function that made it, as in PyTorch. With the condition alone: the indices where it is
+    not 0, an int64 tensor an axis.
 
-def logical_not(x: Any) -> Any:
-    return LogicalNot()(x)
-
-
-def where(condition: Any, a: Any, b: Any) -> Any:
-    """a where `condition` (a bool tensor) is true, b elsewhere; the three are broadcast, a and b promoted.
-
-    The gradient of the side that was not chosen is 0, so NaN or infinity there gives a NaN gradient only through the
-    function that made it, as in PyTorch.
+    >>> minipar.where(minipar.tensor([True, False]), minipar.tensor([1.0, 2.0]), -1)
+    tensor([ 1., -1.])
+    >>> minipar.where(minipar.tensor([0, 7, 0, 9]))
+    (tensor([1, 3]),)
     """
+    if input is None and other is None:
+        return _nonzero(condition)
+    if input is None or other is None:
+        raise TypeError("where: give both input and other, or neither")
     if condition.dtype.kind != "b":
-        raise TypeError(f"where: condition must be a bool tensor, not {condition.dtype.name}")
-    if not hasattr(a, "dtype") and not hasattr(b, "dtype"):
-        a = scalar_like(a, array_of(condition), result_type(a, b))
-    a, b = promoted((a, b))
+        if condition.dtype != np.uint8:
+            raise RuntimeError(f"where: condition must be a bool tensor, not {condition.dtype.name}; compare it first")
+        condition = condition != 0
+    if not hasattr(input, "dtype") and not hasattr(other, "dtype"):
+        input = scalar_like(input, array_of(condition), result_type(input, other))
+    input, other = promoted((input, other))
     try:
-        return Where()(condition, a, b)
+        return Where()(condition, input, other)
     except ValueError:
-        shapes = [tuple(x.shape) for x in (condition, a, b)]
+        shapes = [tuple(x.shape) for x in (condition, input, other)]
         raise RuntimeError(broadcast_error("where", shapes)) from None
 
 
@@ -82,15 +66,43 @@ def nothing(g: Any) -> Any:
     return where(namespace(array).zeros((), bool), g, 0.0)
 
 
-class Invert(Op):
-    """y = ~x, for bools and integers."""
+def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """NaN replaced by `nan`, ∞ by `posinf`, -∞ by `neginf` (None: the dtype's largest and least number); where it was
+    replaced the gradient is 0. Integers and bools stay.
 
-    def forward(self, x):
-        return ~x
+    >>> minipar.nan_to_num(minipar.tensor([float("nan"), float("inf"), 2.0]), posinf=9.0)
+    tensor([0., 9., 2.])
+    """
+    if input.dtype.kind != "f":
+        return where(input == input, input, input)
+    largest = float(np.finfo(input.dtype).max)
+    kept = where(input == math.inf, largest if posinf is None else posinf, input)
+    kept = where(input == -math.inf, -largest if neginf is None else neginf, kept)
+    return where(input != input, 0.0 if nan is None else nan, kept)
+
+
+def _nonzero(condition: Any) -> tuple[Any, ...]:
+    array = array_of(condition)
+    xp = namespace(array)
+    found = xp.nonzero(xp.atleast_1d(array))
+    return tuple([tape.new_value(index) for index in found]) if isinstance(condition, Value) else found
+
+
+def compare(relation: str, a: Any, b: Any) -> Any:
+    from . import compare as relations
+
+    return getattr(
+        relations, {"and_": "bitwise_and", "or_": "bitwise_or", "xor": "bitwise_xor"}.get(relation, relation)
+    )(a, b)
+
+
+def logical_not(x: Any) -> Any:
+    from .compare import logical_not
+
+    return logical_not(x)
 
 
 def invert(x: Any) -> Any:
-    """Logical not of bools, bitwise not of integers. TypeError for floats."""
-    if x.dtype.kind == "f":
-        raise TypeError(f"~ needs a bool or integer tensor, not {x.dtype.name}")
-    return Invert()(x)
+    from .compare import bitwise_not
+
+    return bitwise_not(x)

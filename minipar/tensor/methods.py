@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from ..backend import namespace
-from ..ops import arithmetic, linalg, pointwise, reduce, select, special
-from ..ops import shape as shaping
+from ..ops import (
+    arithmetic,
+    compare,
+    division,
+    exponential,
+    extremes,
+    hyperbolic,
+    linalg,
+    magnitude,
+    pointwise,
+    power,
+    predicates,
+    reduce,
+    rounding,
+    select,
+    special,
+    trigonometry,
+)
 from .described import Described
-
-
-def sizes(given: tuple) -> Sequence[int]:
-    """f(2, 3) and f((2, 3)) mean the same."""
-    return given[0] if len(given) == 1 and not isinstance(given[0], int) else given
 
 
 class Methods(Described):
@@ -21,36 +30,165 @@ class Methods(Described):
 
     __slots__ = ()
 
-    # ── arithmetic ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── arithmetic ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     add = arithmetic.add
     sub = arithmetic.sub
+    subtract = arithmetic.sub
     mul = arithmetic.mul
-    div = arithmetic.div
+    multiply = arithmetic.mul
     neg = arithmetic.neg
-    pow = arithmetic.pow
-    maximum = arithmetic.maximum
-    minimum = arithmetic.minimum
+    negative = arithmetic.neg
+    positive = arithmetic.positive
+    lerp = arithmetic.lerp
+    addcmul = arithmetic.addcmul
+    addcdiv = arithmetic.addcdiv
 
-    # ── functions of one number ───────────────────────────────────────────────────────────────────────────────────
+    # ── division ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    exp = pointwise.exp
-    log = pointwise.log
-    sqrt = pointwise.sqrt
-    sin = pointwise.sin
-    cos = pointwise.cos
-    tanh = pointwise.tanh
-    sigmoid = pointwise.sigmoid
-    relu = pointwise.relu
-    abs = pointwise.abs_
-    sign = pointwise.sign
-    clamp = pointwise.clamp
+    div = division.div
+    divide = division.div
+    true_divide = division.true_divide
+    floor_divide = division.floor_divide
+    remainder = division.remainder
+    fmod = division.fmod
+
+    # ── powers and roots ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    pow = power.pow
+    float_power = power.float_power
+    square = power.square
+    sqrt = power.sqrt
+    rsqrt = power.rsqrt
+    reciprocal = power.reciprocal
+    ldexp = power.ldexp
+
+    # ── exponentials and logarithms ───────────────────────────────────────────────────────────────────────────────────
+
+    exp = exponential.exp
+    exp2 = exponential.exp2
+    expm1 = exponential.expm1
+    log = exponential.log
+    log1p = exponential.log1p
+    log2 = exponential.log2
+    log10 = exponential.log10
+    logaddexp = exponential.logaddexp
+    logaddexp2 = exponential.logaddexp2
+    xlogy = exponential.xlogy
+    sigmoid = exponential.sigmoid
+    logit = exponential.logit
+
+    # ── trigonometry ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    sin = trigonometry.sin
+    cos = trigonometry.cos
+    tan = trigonometry.tan
+    asin = trigonometry.asin
+    arcsin = trigonometry.asin
+    acos = trigonometry.acos
+    arccos = trigonometry.acos
+    atan = trigonometry.atan
+    arctan = trigonometry.atan
+    atan2 = trigonometry.atan2
+    arctan2 = trigonometry.atan2
+    hypot = trigonometry.hypot
+    sinc = trigonometry.sinc
+    deg2rad = trigonometry.deg2rad
+    rad2deg = trigonometry.rad2deg
+
+    # ── hyperbolic functions ──────────────────────────────────────────────────────────────────────────────────────────
+
+    sinh = hyperbolic.sinh
+    cosh = hyperbolic.cosh
+    tanh = hyperbolic.tanh
+    asinh = hyperbolic.asinh
+    arcsinh = hyperbolic.asinh
+    acosh = hyperbolic.acosh
+    arccosh = hyperbolic.acosh
+    atanh = hyperbolic.atanh
+    arctanh = hyperbolic.atanh
+
+    # ── the error function ────────────────────────────────────────────────────────────────────────────────────────────
+
     erf = special.erf
     erfc = special.erfc
+    erfinv = special.erfinv
 
-    # ── comparing and choosing ────────────────────────────────────────────────────────────────────────────────────
+    # ── activations ──
 
-    logical_not = select.logical_not
+    relu = pointwise.relu
+
+    # ── size and sign ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    abs = magnitude.abs_
+    absolute = magnitude.abs_
+    sign = magnitude.sign
+    sgn = magnitude.sign
+    copysign = magnitude.copysign
+    heaviside = magnitude.heaviside
+
+    # ── rounding ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    floor = rounding.floor
+    ceil = rounding.ceil
+    trunc = rounding.trunc
+    fix = rounding.trunc
+    round = rounding.round
+    frac = rounding.frac
+
+    # ── extremes and bounds ───────────────────────────────────────────────────────────────────────────────────────────
+
+    maximum = extremes.maximum
+    minimum = extremes.minimum
+    fmax = extremes.fmax
+    fmin = extremes.fmin
+    clamp = extremes.clamp
+    clip = extremes.clamp
+    clamp_min = extremes.clamp_min
+    clamp_max = extremes.clamp_max
+
+    # ── comparisons, logic, bits ──────────────────────────────────────────────────────────────────────────────────────
+
+    eq = compare.eq
+    ne = compare.ne
+    not_equal = compare.ne
+    lt = compare.lt
+    less = compare.lt
+    le = compare.le
+    less_equal = compare.le
+    gt = compare.gt
+    greater = compare.gt
+    ge = compare.ge
+    greater_equal = compare.ge
+    logical_and = compare.logical_and
+    logical_or = compare.logical_or
+    logical_xor = compare.logical_xor
+    logical_not = compare.logical_not
+    bitwise_and = compare.bitwise_and
+    bitwise_or = compare.bitwise_or
+    bitwise_xor = compare.bitwise_xor
+    bitwise_not = compare.bitwise_not
+    bitwise_left_shift = compare.bitwise_left_shift
+    bitwise_right_shift = compare.bitwise_right_shift
+    gcd = compare.gcd
+    lcm = compare.lcm
+
+    # ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    isnan = predicates.isnan
+    isinf = predicates.isinf
+    isfinite = predicates.isfinite
+    isposinf = predicates.isposinf
+    isneginf = predicates.isneginf
+    signbit = predicates.signbit
+    isclose = predicates.isclose
+    allclose = predicates.allclose
+    equal = predicates.equal
+    is_nonzero = predicates.is_nonzero
+
+    # ── choosing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    nan_to_num = select.nan_to_num
 
     def where(self, condition: Any, other: Any) -> Any:
         return select.where(condition, self, other)
@@ -70,41 +208,6 @@ class Methods(Described):
     all = reduce.all
     any = reduce.any
     logsumexp = reduce.logsumexp
-
-    # ── shape ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    squeeze = shaping.squeeze
-    unsqueeze = shaping.unsqueeze
-    flatten = shaping.flatten
-    transpose = shaping.transpose
-    narrow = shaping.narrow
-
-    def reshape(self, *shape: Any) -> Any:
-        return shaping.reshape(self, sizes(shape))
-
-    def view(self, *shape: Any) -> Any:
-        """As reshape, but never a copy: RuntimeError where the strides do not allow it."""
-        viewed = shaping.reshape(self, sizes(shape))
-        if viewed.array.size and not namespace(self.array).may_share_memory(viewed.array, self.array):
-            raise RuntimeError(f"view: a tensor of shape {self.shape} with these strides needs a copy; use reshape")
-        return viewed
-
-    def permute(self, *dims: Any) -> Any:
-        return shaping.permute(self, sizes(dims))
-
-    def expand(self, *shape: Any) -> Any:
-        return shaping.expand(self, sizes(shape))
-
-    def expand_as(self, other: Any) -> Any:
-        return shaping.expand(self, other.shape)
-
-    @property
-    def T(self) -> Any:
-        return shaping.permute(self, range(self.ndim)[::-1])
-
-    @property
-    def mT(self) -> Any:
-        return shaping.transpose(self, -1, -2)
 
     # ── matrix products ───────────────────────────────────────────────────────────────────────────────────────────
 

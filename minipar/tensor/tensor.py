@@ -1,8 +1,8 @@
 """Tensor: an array with a gradient and operators, spelled as in PyTorch.
 
-Here are its operators and conversions. What a Tensor knows of gradients is in `differentiable.py`, the functions that
-are also methods in `methods.py`, their in-place forms in `inplace.py`, how it speaks with NumPy, Python and notebooks
-in `interop.py`.
+Here are its operators. What a Tensor knows of gradients is in `differentiable.py`, the functions that are also methods
+in `methods.py` and `arranged.py`, their in-place forms in `inplace.py`, conversions in `converted.py`, tensors made like
+it in `new.py`, random numbers in `sampled.py`, how it speaks with NumPy, Python and notebooks in `interop.py`.
 """
 
 from __future__ import annotations
@@ -13,31 +13,43 @@ from typing import Any
 import numpy as np
 
 from .. import tape
-from ..backend import device as Device
 from ..backend import dtypes
-from ..ops import arithmetic, index, linalg, op, pointwise, select
-from ..ops import shape as shaping
-from ..ops.device import Move
+from ..ops import arithmetic, compare, division, index, linalg, magnitude, op, power
 from ..ops.inplace import in_place, write
+from ..ops.shape import ints
+from ..ops.split import unbind
 from ..tape import Value
+from .arranged import Arranged
 from .arrays import as_array
+from .converted import Converted
 from .differentiable import Differentiable
 from .inplace import InPlace
 from .interop import Interop
 from .methods import Methods
+from .new import New
+from .sampled import Sampled
 
 
-class Tensor(Differentiable, InPlace, Methods, Interop):
+class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled, Interop):
     """An n-dimensional array of one dtype on one device, that remembers how it was made.
 
-    `Tensor(data)` gives a float tensor, as PyTorch's constructor does; `minipar.tensor(data)` keeps the data's type.
+    `Tensor(data)` gives a float tensor of a list or an array, and `Tensor(2, 3)` one of that shape with whatever lies in
+    the memory, as PyTorch's constructor does; `minipar.tensor(data)` is usually what is meant.
+
+    >>> minipar.Tensor([1, 2]), minipar.Tensor(2, 3).shape
+    (tensor([1., 2.]), (2, 3))
     """
 
     __slots__ = ()
 
-    def __init__(self, data: Any = ()) -> None:
-        array = as_array(data, dtypes.get_default_dtype())
-        super().__init__(array.copy() if isinstance(data, np.ndarray) else array)
+    def __init__(self, *data: Any) -> None:
+        if not data or (hasattr(data[0], "__index__") and not hasattr(data[0], "dtype")):
+            super().__init__(np.empty(ints(data or (0,), "Tensor: size"), dtypes.get_default_dtype()))
+            return
+        if len(data) > 1 or isinstance(data[0], float):
+            raise TypeError(f"Tensor expects one list, array or tensor, or ints as its size, not {data!r}")
+        array = as_array(data[0], dtypes.get_default_dtype())
+        super().__init__(array.copy() if isinstance(data[0], np.ndarray) else array)
 
     # ── as a sequence ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -49,7 +61,7 @@ class Tensor(Differentiable, InPlace, Methods, Interop):
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(len(self)))
+        return iter(unbind(self))
 
     def __contains__(self, element: Any) -> bool:
         return bool((self == element).array.any())
@@ -75,16 +87,28 @@ class Tensor(Differentiable, InPlace, Methods, Interop):
         return arithmetic.Mul()(other, self) if _operand(other) else NotImplemented
 
     def __truediv__(self, other: Any) -> Tensor:
-        return arithmetic.Div()(self, other) if _operand(other) else NotImplemented
+        return division.Div()(self, other) if _operand(other) else NotImplemented
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return arithmetic.Div()(other, self) if _operand(other) else NotImplemented
+        return division.Div()(other, self) if _operand(other) else NotImplemented
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return division.FloorDivide()(self, other) if _operand(other) else NotImplemented
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return division.FloorDivide()(other, self) if _operand(other) else NotImplemented
+
+    def __mod__(self, other: Any) -> Tensor:
+        return division.Remainder()(self, other) if _operand(other) else NotImplemented
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return division.Remainder()(other, self) if _operand(other) else NotImplemented
 
     def __pow__(self, other: Any) -> Tensor:
-        return arithmetic.pow(self, other) if _operand(other) else NotImplemented
+        return power.pow(self, other) if _operand(other) else NotImplemented
 
     def __rpow__(self, other: Any) -> Tensor:
-        return arithmetic.Pow()(other, self) if _operand(other) else NotImplemented
+        return power.Pow()(other, self) if _operand(other) else NotImplemented
 
     def __matmul__(self, other: Any) -> Tensor:
         return linalg.matmul(self, other) if _operand(other) else NotImplemented
@@ -96,42 +120,56 @@ class Tensor(Differentiable, InPlace, Methods, Interop):
         return arithmetic.neg(self)
 
     def __pos__(self) -> Tensor:
-        return self
+        return arithmetic.positive(self)
 
     def __abs__(self) -> Tensor:
-        return pointwise.abs_(self)
+        return magnitude.abs_(self)
 
     def __invert__(self) -> Tensor:
-        return select.invert(self)
+        if self.is_floating_point():
+            raise TypeError(f"~ needs a bool or integer tensor, not {self.dtype.name}")
+        return compare.bitwise_not(self)
 
     def __and__(self, other: Any) -> Tensor:
-        return select.compare("and_", self, other) if _operand(other) else NotImplemented
+        return compare.bitwise_and(self, other) if _operand(other) else NotImplemented
 
     def __or__(self, other: Any) -> Tensor:
-        return select.compare("or_", self, other) if _operand(other) else NotImplemented
+        return compare.bitwise_or(self, other) if _operand(other) else NotImplemented
 
     def __xor__(self, other: Any) -> Tensor:
-        return select.compare("xor", self, other) if _operand(other) else NotImplemented
+        return compare.bitwise_xor(self, other) if _operand(other) else NotImplemented
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return compare.bitwise_left_shift(self, other) if _operand(other) else NotImplemented
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return compare.bitwise_right_shift(self, other) if _operand(other) else NotImplemented
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return compare.bitwise_left_shift(other, self) if _operand(other) else NotImplemented
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return compare.bitwise_right_shift(other, self) if _operand(other) else NotImplemented
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __lt__(self, other: Any) -> Tensor:
-        return select.compare("lt", self, other) if _operand(other) else NotImplemented
+        return compare.lt(self, other) if _operand(other) else NotImplemented
 
     def __le__(self, other: Any) -> Tensor:
-        return select.compare("le", self, other) if _operand(other) else NotImplemented
+        return compare.le(self, other) if _operand(other) else NotImplemented
 
     def __gt__(self, other: Any) -> Tensor:
-        return select.compare("gt", self, other) if _operand(other) else NotImplemented
+        return compare.gt(self, other) if _operand(other) else NotImplemented
 
     def __ge__(self, other: Any) -> Tensor:
-        return select.compare("ge", self, other) if _operand(other) else NotImplemented
+        return compare.ge(self, other) if _operand(other) else NotImplemented
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return select.compare("eq", self, other) if _operand(other) else NotImplemented
+        return compare.eq(self, other) if _operand(other) else NotImplemented
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return select.compare("ne", self, other) if _operand(other) else NotImplemented
+        return compare.ne(self, other) if _operand(other) else NotImplemented
 
     __hash__ = object.__hash__  # a tensor is a key by identity: == compares elements
 
@@ -146,64 +184,6 @@ class Tensor(Differentiable, InPlace, Methods, Interop):
             write(self, "__setitem__", value.array, index.plain(key))
         else:
             in_place(self, "__setitem__", lambda x: index.SetItem(key)(x, op.cast(value, x.dtype)))
-
-    # ── conversions ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def to(self, *args: Any, device: Any = None, dtype: Any = None, copy: bool = False) -> Tensor:
-        """`x.to(dtype)`, `x.to(device)`, `x.to(device, dtype)` or `x.to(other)`: x itself if nothing changes."""
-        for arg in args:
-            if isinstance(arg, Tensor):
-                device, dtype = arg.device, arg.dtype
-            elif isinstance(arg, (Device, str)) and (
-                isinstance(arg, Device) or arg.partition(":")[0] in ("cpu", "cuda")
-            ):
-                device = arg
-            else:
-                dtype = arg
-        moved = self
-        if device is not None and (target := Device(device)) != self.device:
-            moved = Move(target)(moved)
-        if dtype is not None:
-            moved = op.cast(moved, dtypes.as_dtype(dtype))
-        return moved.clone() if copy and moved is self else moved
-
-    def type_as(self, other: Tensor) -> Tensor:
-        return self.to(other.dtype)
-
-    def float(self) -> Tensor:
-        return self.to(dtypes.float32)
-
-    def double(self) -> Tensor:
-        return self.to(dtypes.float64)
-
-    def half(self) -> Tensor:
-        return self.to(dtypes.float16)
-
-    def long(self) -> Tensor:
-        return self.to(dtypes.int64)
-
-    def int(self) -> Tensor:
-        return self.to(dtypes.int32)
-
-    def bool(self) -> Tensor:
-        return self.to(dtypes.bool_)
-
-    def cpu(self) -> Tensor:
-        return self.to("cpu")
-
-    def cuda(self, device: Any = None) -> Tensor:
-        return self.to("cuda" if device is None else Device("cuda", device) if isinstance(device, int_) else device)
-
-    def clone(self) -> Tensor:
-        """A copy in memory of its own; the gradient flows through."""
-        return shaping.Copy()(self)
-
-    def contiguous(self) -> Tensor:
-        return self if self.is_contiguous() else self.clone()
-
-
-# Tensor has methods of these names, which hide the types inside the class body.
-int_ = int
 
 
 def wrap(array: Any) -> Tensor:

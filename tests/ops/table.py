@@ -7,11 +7,12 @@ from minipar.ops.op import Op
 from tests.ops.case import Case
 from tests.ops.cases_activation import ACTIVATIONS
 from tests.ops.cases_arrange import ARRANGE
+from tests.ops.cases_functions import FUNCTIONS, QUESTIONS
 from tests.ops.cases_layers import LAYERS
 from tests.ops.cases_loss import LOSSES
 from tests.ops.cases_pointwise import POINTWISE
 
-TABLE: list[Case] = POINTWISE + ARRANGE + LAYERS + ACTIVATIONS + LOSSES
+TABLE: list[Case] = POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [
@@ -24,6 +25,7 @@ UNDIFFERENTIABLE = [
     ("invert", lambda m, a, b: ~(a > 0)),
     ("invert integers", lambda m, a, b: ~b.long()),
     ("logical_not", lambda m, a, b: m.logical_not(a > b)),
+    *QUESTIONS,
     ("argmax", lambda m, a, b: a.argmax()),
     ("argmax dim", lambda m, a, b: a.argmax(-1)),
     ("argmin keepdim", lambda m, a, b: a.argmin(0, keepdim=True)),

@@ -1,0 +1,21 @@
+"""Which kinds of numbers an operation is defined for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_WORDS = {"b": "bool", "i": "integer", "f": "floating-point"}
+
+
+def accepts(name: str, kinds: str, *arrays: Any) -> None:
+    """NotImplementedError unless the arrays' kinds are among `kinds` ("b" bool, "i" integer, "f" floating point)."""
+    for x in arrays:
+        kind = "i" if x.dtype.kind == "u" else x.dtype.kind
+        if kind not in kinds:
+            words = " or ".join(_WORDS[k] for k in kinds)
+            raise NotImplementedError(
+                f"{name} is defined for {words} tensors, not {x.dtype.name}; convert it first: x.{_CONVERT[kinds[-1]]}"
+            )
+
+
+_CONVERT = {"b": "bool()", "i": "long()", "f": "float()"}
