@@ -95,7 +95,7 @@ from .creation import (
 )
 from .nn.functional.activation import relu_
 from .ops.activation_hard import hardshrink, threshold, threshold_
-from .ops.activation_rectified import celu, celu_, prelu, rrelu, rrelu_, selu, selu_
+from .ops.activation_rectified import celu, celu_, prelu, relu, rrelu, rrelu_, selu, selu_
 from .ops.arithmetic import add, addcdiv, addcmul, lerp, mul, neg, positive, rsub, sub
 from .ops.arithmetic import mul as multiply
 from .ops.arithmetic import neg as negative
@@ -159,7 +159,6 @@ from .ops.magnitude import abs_ as abs
 from .ops.magnitude import abs_ as absolute
 from .ops.magnitude import copysign, heaviside, sign
 from .ops.magnitude import sign as sgn
-from .ops.pointwise import relu
 from .ops.power import float_power, ldexp, pow, reciprocal, rsqrt, sqrt, square
 from .ops.predicates import (
     allclose,

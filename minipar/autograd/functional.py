@@ -12,7 +12,8 @@ from typing import Any
 
 from ..backend import namespace
 from ..ops.index import getitem
-from ..ops.shape import reshape, stack
+from ..ops.join import stack
+from ..ops.shape import reshape
 from ..tape import set_grad_mode
 from ..tensor import Tensor, wrap
 from .engine import grad

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..creation import as_tensor, tensor
-from ..ops.shape import stack
+from ..ops.join import stack
 from ..tensor import Tensor
 
 

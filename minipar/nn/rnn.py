@@ -7,7 +7,8 @@ from typing import Any
 
 from ..creation import empty
 from ..ops.recurrent import recurrence, zero_state
-from ..ops.shape import cat, stack, transpose, unsqueeze
+from ..ops.join import cat, stack
+from ..ops.shape import transpose, unsqueeze
 from ..tensor import Tensor
 from . import init
 from .module import Module

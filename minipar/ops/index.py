@@ -18,9 +18,11 @@ def plain(index: Any) -> Any:
         return tuple([plain(i) for i in index])
     if isinstance(index, Value):
         index = index.array
-    elif isinstance(index, list):
+    elif isinstance(index, (list, range)):
         index = np.asarray(index)
         index = index if index.size else index.astype(np.int64)
+    if getattr(index, "dtype", None) == np.uint8 and index.shape:  # a mask, from the days before bool tensors
+        index = index.astype(bool)
     return int(index) if getattr(index, "shape", None) == () and index.dtype.kind in "iu" else index
 
 
@@ -82,13 +84,14 @@ class GetItem(Indexed, View):
         return PutItem(self.index, self.source)(g)
 
 
-class PutItem(Op):
+class PutItem(Indexed):
     """y = zeros with x added at `index` (repeats add up): the transpose of GetItem."""
 
-    __slots__ = ("index", "shape")
+    __slots__ = ("shape",)
 
     def __init__(self, index, shape):
-        self.index, self.shape = index, shape
+        super().__init__(index)
+        self.shape = shape
 
     def forward(self, x):
         y = namespace(x).zeros(self.shape, x.dtype)
@@ -98,7 +101,7 @@ class PutItem(Op):
             add_at(y, self.index, x)
         return y
 
-    def vjp(self, g):
+    def vjp(self, g, *_):
         return getitem(g, self.index)
 
 
@@ -125,26 +128,6 @@ class SetItem(Indexed):
         if extra > 0:
             picked = reshape(picked, (1,) * extra + tuple(picked.shape))
         return dx, unbroadcast(picked, self.value_shape)
-
-
-class TakeAlong(Op):
-    """y = x picked along one axis by an index of the same rank."""
-
-    __slots__ = ("dim", "source")
-    saves = (1,)
-
-    def __init__(self, dim):
-        self.dim = dim
-
-    def forward(self, x, where):
-        self.source = x.shape
-        return namespace(x).take_along_axis(x, where, self.dim)
-
-    def vjp(self, g, where):
-        where = array_of(where)
-        index = list(namespace(where).ogrid[tuple(slice(n) for n in where.shape)])
-        index[self.dim] = where
-        return PutItem(tuple(index), self.source)(g)
 
 
 def _zero(like: Any) -> Any:
@@ -182,10 +165,20 @@ def _with_ints(index: Any) -> Any:
     """The index with whatever stands for one integer as an int, and tensors left as they are."""
     if isinstance(index, tuple):
         return tuple([_with_ints(i) for i in index])
+    if isinstance(index, range):
+        return list(index)
     found = plain(index)
     return found if type(found) is int else index
 
 
+def along(index: Any, dim: int) -> tuple:
+    """The index tuple that picks x[i, index[i, j], …] (axis `dim` by `index`, the others by their own numbers)."""
+    array = array_of(index)
+    places = list(namespace(array).ogrid[tuple([slice(n) for n in array.shape])])
+    places[dim] = index
+    return tuple(places)
+
+
 def take_along(x: Any, where: Any, dim: int) -> Any:
-    """y[i, j] = x[where[i, j], j] for dim 0, and so on."""
-    return TakeAlong(dim)(x, where)
+    """y[i, j] = x[where[i, j], j] for dim 0, and so on: axes beside `dim` may be shorter in `where` than in x."""
+    return GetItem(along(where, dim))(x)

@@ -6,10 +6,10 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dispatch import kernel
+from .join import stack
 from .linear import linear
 from .op import Fat, check_dtypes
 from .pointwise import relu, tanh
-from .shape import stack
 
 
 class Recurrence(Fat):

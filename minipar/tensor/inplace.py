@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any
 
 from ..ops import (
+    activation_rectified,
     arithmetic,
     compare,
     division,
@@ -19,7 +20,6 @@ from ..ops import (
     index,
     index_put,
     magnitude,
-    pointwise,
     power,
     rounding,
     scatter,
@@ -194,7 +194,7 @@ class InPlace(Described):
 
     # ── activations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    relu_ = _in_place("relu_", pointwise.relu)
+    relu_ = _in_place("relu_", activation_rectified.relu)
 
     # ── indices and masks ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops import (
+    activation_hard,
+    activation_rectified,
     arithmetic,
     compare,
     division,
@@ -13,7 +15,6 @@ from ..ops import (
     hyperbolic,
     linalg,
     magnitude,
-    pointwise,
     power,
     predicates,
     reduce,
@@ -114,9 +115,11 @@ class Methods(Described):
     erfc = special.erfc
     erfinv = special.erfinv
 
-    # ── activations ──
+    # ── activations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    relu = pointwise.relu
+    relu = activation_rectified.relu
+    prelu = activation_rectified.prelu
+    hardshrink = activation_hard.hardshrink
 
     # ── size and sign ─────────────────────────────────────────────────────────────────────────────────────────────────
 

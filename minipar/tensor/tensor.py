@@ -1,8 +1,8 @@
 """Tensor: an array with a gradient and operators, spelled as in PyTorch.
 
 Here are its operators. What a Tensor knows of gradients is in `differentiable.py`, the functions that are also methods
-in `methods.py` and `arranged.py`, their in-place forms in `inplace.py`, conversions in `converted.py`, tensors made like
-it in `new.py`, random numbers in `sampled.py`, how it speaks with NumPy, Python and notebooks in `interop.py`.
+in `methods.py` and `arranged.py`, their in-place forms in `inplace.py`, conversions in `converted.py`, tensors made
+like it in `new.py`, random numbers in `sampled.py`, how it speaks with NumPy, Python and notebooks in `interop.py`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from .sampled import Sampled
 class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled, Interop):
     """An n-dimensional array of one dtype on one device, that remembers how it was made.
 
-    `Tensor(data)` gives a float tensor of a list or an array, and `Tensor(2, 3)` one of that shape with whatever lies in
-    the memory, as PyTorch's constructor does; `minipar.tensor(data)` is usually what is meant.
+    `Tensor(data)` gives a float tensor of a list or an array, and `Tensor(2, 3)` one of that shape with whatever lies
+    in the memory, as PyTorch's constructor does; `minipar.tensor(data)` is usually what is meant.
 
     >>> minipar.Tensor([1, 2]), minipar.Tensor(2, 3).shape
     (tensor([1., 2.]), (2, 3))

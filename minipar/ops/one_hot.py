@@ -1,0 +1,32 @@
+"""One-hot vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import tape
+from ..backend import namespace
+from .op import array_of
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """For int64 classes of any shape the vectors (…, num_classes), int64, that are 1 at the class and 0 elsewhere.
+
+    −1 classes means one more than the largest class found. RuntimeError for a class outside.
+
+    >>> F.one_hot(minipar.tensor([0, 2]), num_classes=3)
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if getattr(tensor, "dtype", None) != "int64":
+        raise RuntimeError(f"one_hot: tensor must hold int64 classes, not {getattr(tensor, 'dtype', type(tensor))}")
+    classes = array_of(tensor)
+    xp = namespace(classes)
+    if not classes.size and num_classes <= 0:
+        raise RuntimeError("one_hot: num_classes must be given for a tensor without elements")
+    low, high = (int(classes.min()), int(classes.max())) if classes.size else (0, 0)
+    if num_classes == -1:
+        num_classes = high + 1
+    if low < 0 or num_classes < 1 or high >= num_classes:
+        raise RuntimeError(f"one_hot: classes must be in [0, num_classes={num_classes}), got {low} to {high}")
+    return tape.new_value((classes[..., None] == xp.arange(num_classes)).astype("int64"))

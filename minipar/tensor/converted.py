@@ -1,0 +1,146 @@
+"""A tensor in another dtype, on another device, or in other memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import device as Device
+from ..backend import dtypes
+from ..ops import op, shape
+from ..ops.device import Move
+from .described import Described
+
+_TYPE_NAMES = {
+    "FloatTensor": dtypes.float32,
+    "DoubleTensor": dtypes.float64,
+    "HalfTensor": dtypes.float16,
+    "LongTensor": dtypes.int64,
+    "IntTensor": dtypes.int32,
+    "ShortTensor": dtypes.int16,
+    "CharTensor": dtypes.int8,
+    "ByteTensor": dtypes.uint8,
+    "BoolTensor": dtypes.bool_,
+}
+
+
+class Converted(Described):
+    """The part of a Tensor that converts it. The gradient flows through, back into the old dtype and device."""
+
+    __slots__ = ()
+
+    def to(
+        self,
+        *args: Any,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+        copy: bool = False,
+        memory_format: Any = None,
+    ) -> Any:
+        """`x.to(dtype)`, `x.to(device)`, `x.to(device, dtype)` or `x.to(other)`: x itself if nothing changes.
+
+        `copy` copies also then; `non_blocking` may follow, and changes no result: a copy is complete when it is used.
+
+        >>> minipar.tensor([1, 2]).to(minipar.float32)
+        tensor([1., 2.])
+        """
+        if memory_format is not None:
+            raise NotImplementedError("to: memory_format is not supported; leave it out")
+        args, flags = _without_flags(args)
+        if len(flags) > 2 or len(args) > 2:
+            raise TypeError(f"to: expected a dtype, a device, a device and a dtype, or a tensor, got {(*args, *flags)}")
+        copy = flags[1] if len(flags) > 1 else copy
+        for arg in args:
+            if isinstance(arg, Described):
+                device, dtype = arg.device, arg.dtype
+            elif _names_device(arg):
+                device = arg
+            elif arg is not None:
+                dtype = arg
+        moved: Any = self
+        if device is not None and (target := _device(device)) != self.device:
+            moved = Move(target)(moved)
+        if dtype is not None:
+            moved = op.cast(moved, dtypes.as_dtype(dtype))
+        return moved.clone() if copy and moved is self else moved
+
+    def cpu(self) -> Any:
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
+        """The tensor on a GPU: the current one, or `device` (a number or a device)."""
+        return self.to(device="cuda" if device is None else device)
+
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """The tensor in another dtype, also named as "torch.FloatTensor"; without one, that name of its own dtype.
+
+        >>> minipar.zeros(1).type(), minipar.zeros(1).type(minipar.int32).dtype
+        ('torch.FloatTensor', dtype('int32'))
+        """
+        if dtype is None:
+            name = next(name for name, kind in _TYPE_NAMES.items() if kind == self.dtype)
+            return f"torch.cuda.{name}" if self.is_cuda else f"torch.{name}"
+        if isinstance(dtype, str) and (name := dtype.rpartition(".")[2]) in _TYPE_NAMES:
+            dtype = _TYPE_NAMES[name]
+        return self.to(dtype=dtype)
+
+    def type_as(self, other: Any) -> Any:
+        """`x.to(other.dtype)`"""
+        return self.type(other.dtype)
+
+    def float(self) -> Any:
+        return op.cast(self, dtypes.float32)
+
+    def double(self) -> Any:
+        return op.cast(self, dtypes.float64)
+
+    def half(self) -> Any:
+        return op.cast(self, dtypes.float16)
+
+    def long(self) -> Any:
+        return op.cast(self, dtypes.int64)
+
+    def int(self) -> Any:
+        return op.cast(self, dtypes.int32)
+
+    def short(self) -> Any:
+        return op.cast(self, dtypes.int16)
+
+    def char(self) -> Any:
+        return op.cast(self, dtypes.int8)
+
+    def byte(self) -> Any:
+        return op.cast(self, dtypes.uint8)
+
+    def bool(self) -> Any:
+        return op.cast(self, dtypes.bool_)
+
+    def clone(self, *, memory_format: Any = None) -> Any:
+        """A copy in memory of its own; the gradient flows through."""
+        if memory_format is not None:
+            raise NotImplementedError("clone: memory_format is not supported; leave it out")
+        return shape.Copy()(self)
+
+    def contiguous(self, memory_format: Any = None) -> Any:
+        """The tensor itself if its elements lie row by row without gaps, else a copy in which they do."""
+        return self if self.is_contiguous(memory_format) else self.clone()
+
+
+def _without_flags(args: tuple) -> tuple[tuple, tuple]:
+    """x.to(dtype, non_blocking, copy): bools at the end are flags."""
+    count = len(args)
+    while count and isinstance(args[count - 1], (bool, np.bool_)):
+        count -= 1
+    return args[:count], args[count:]
+
+
+def _names_device(arg: Any) -> bool:
+    if isinstance(arg, str):
+        return arg.partition(":")[0] in ("cpu", "cuda")
+    return isinstance(arg, (Device, int))
+
+
+def _device(given: Any) -> Device:
+    return Device("cuda", given) if isinstance(given, int) else Device(given)
