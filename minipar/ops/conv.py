@@ -1,117 +1,193 @@
-"""Two-dimensional convolution (cross-correlation, as in PyTorch) as one node over the convolution kernels."""
+"""Convolution (cross-correlation, as in PyTorch) over one, two or three axes.
+
+A convolution is linear in the image and linear in the weight: ⟨g, x ∗ w⟩ is a sum of products g·x·w, one of each.
+Fix two of the three, and the gradient by the third is a kernel of its own: `Convolution` (the gradient by g),
+`ConvInput` (by x) and `ConvWeight` (by w). The gradients of each are the two others, so these three operations can be
+differentiated as often as one likes, on the same three kernels. ConvInput run forwards is the transposed convolution
+(conv_transpose.py).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
-from .index import PutItem
-from .linalg import matmul
-from .op import Fat, check_dtypes
-from .shape import reshape
-
-Pair = int | tuple[int, int]
+from .op import Op, check_dtypes
+from .reduce import sum
+from .windows import Sizes, batched, framed, sizes, with_unit_axis, without_unit_axis
 
 
-def pair(value: Any, name: str, least: int) -> tuple[int, int]:
-    """One int for both axes, or (height, width); ValueError below `least`."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    if len(both) != 2 or not all(isinstance(n, int) for n in both):
-        raise TypeError(f"{name} must be an int or a pair of ints, not {value!r}")
-    if min(both) < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return both
-
-
-class Conv2d(Fat):
-    """x (N, C, H, W), weight (O, C/groups, kh, kw), bias (O,) or absent → y (N, O, OH, OW)"""
+class _Conv(Op):
+    """Base of the three; geometry = (stride, padding, dilation, groups), its first three with one entry an axis."""
 
     __slots__ = ("geometry", "shapes")
     saves = (0, 1)
     needed_for = MappingProxyType({0: 1, 1: 0})
 
-    def __init__(self, stride, padding, dilation, groups):
-        self.geometry = stride, padding, dilation, groups
+    def __init__(self, *geometry: Any) -> None:
+        self.geometry = geometry
+
+    def kernel(self, part: str, array: Any) -> Callable[..., Any]:
+        return kernel(f"conv{len(self.geometry[0])}d_{part}", array)
+
+
+class Convolution(_Conv):
+    """x (N, C, *spatial), weight (O, C/groups, *kernel), bias (O,) or absent → y (N, O, *output)"""
 
     def forward(self, x, weight, bias=None):
         self.shapes = x.shape, weight.shape
-        return kernel("conv2d_forward", x)(x, weight, bias, *self.geometry)
+        return self.kernel("forward", x)(x, weight, bias, *self.geometry)
 
     def vjp(self, g, x, weight):
-        dx = kernel("conv2d_grad_input", g)(g, weight, self.shapes[0], *self.geometry) if self.needs[0] else None
-        dw = kernel("conv2d_grad_weight", g)(g, x, self.shapes[1], *self.geometry) if self.needs[1] else None
+        dx = ConvInput(self.shapes[0], *self.geometry)(g, weight) if self.needs[0] else None
+        dw = ConvWeight(self.shapes[1], *self.geometry)(g, x) if self.needs[1] else None
         if len(self.needs) == 2:
             return dx, dw
-        return dx, dw, g.sum((0, 2, 3)) if self.needs[2] else None
-
-    def composite(self, x, weight, bias=None):
-        """For each kernel tap: a strided slice of the padded image times one matrix of weights, all added up."""
-        (sh, sw), padding, (dh, dw), groups = self.geometry
-        x = pad2d(x, padding)
-        n, c, h, w = x.shape
-        o, _, kh, kw = weight.shape
-        oh, ow = (h - dh * (kh - 1) - 1) // sh + 1, (w - dw * (kw - 1) - 1) // sw + 1
-        y = None
-        for i in range(kh):
-            for j in range(kw):
-                rows = slice(i * dh, i * dh + (oh - 1) * sh + 1, sh)
-                columns = slice(j * dw, j * dw + (ow - 1) * sw + 1, sw)
-                pixels = reshape(x[:, :, rows, columns], (n, groups, c // groups, oh * ow))
-                tap = reshape(weight[:, :, i, j], (groups, o // groups, c // groups))
-                part = matmul(tap, pixels)  # (n, groups, o/groups, oh·ow)
-                y = part if y is None else y + part
-        y = reshape(y, (n, o, oh, ow))
-        return y if bias is None else y + reshape(bias, (o, 1, 1))
+        return dx, dw, sum(g, (0, *range(2, len(g.shape)))) if self.needs[2] else None
 
 
-def pad2d(x: Any, padding: tuple[int, int]) -> Any:
-    """`x` framed by zeros: padding[0] rows above and below, padding[1] columns left and right."""
-    if padding == (0, 0):
-        return x
-    (n, c, h, w), (top, left) = x.shape, padding
-    inside = (..., slice(top, top + h), slice(left, left + w))
-    return PutItem(inside, (n, c, h + 2 * top, w + 2 * left))(x)
+class ConvInput(_Conv):
+    """g (N, O, *output), weight → the gradient by the input, of its shape: each g is spread over its window."""
+
+    __slots__ = ("input_shape",)
+
+    def __init__(self, input_shape: Sequence[int], *geometry: Any) -> None:
+        super().__init__(*geometry)
+        self.input_shape = input_shape
+
+    def forward(self, g, weight):
+        self.shapes = g.shape, weight.shape
+        return self.kernel("grad_input", g)(g, weight, self.input_shape, *self.geometry)
+
+    def vjp(self, x, g, weight):
+        dg = Convolution(*self.geometry)(x, weight) if self.needs[0] else None
+        dw = ConvWeight(self.shapes[1], *self.geometry)(g, x) if self.needs[1] else None
+        return dg, dw
+
+
+class ConvWeight(_Conv):
+    """g (N, O, *output), x → the gradient by the weight, of its shape: each tap's correlation of g with x."""
+
+    __slots__ = ("weight_shape",)
+
+    def __init__(self, weight_shape: Sequence[int], *geometry: Any) -> None:
+        super().__init__(*geometry)
+        self.weight_shape = weight_shape
+
+    def forward(self, g, x):
+        self.shapes = g.shape, x.shape
+        return self.kernel("grad_weight", g)(g, x, self.weight_shape, *self.geometry)
+
+    def vjp(self, weight, g, x):
+        dg = Convolution(*self.geometry)(x, weight) if self.needs[0] else None
+        dx = ConvInput(self.shapes[1], *self.geometry)(g, weight) if self.needs[1] else None
+        return dg, dx
+
+
+def conv1d(
+    input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0, dilation: Sizes = 1, groups: int = 1
+) -> Any:
+    """Convolve input (N, C, L) or (C, L) with weight (O, C/groups, k), and add bias (O,): (N, O, OL) or (O, OL).
+
+    y[n, o, i] = bias[o] + Σ_c Σ_t weight[o, c, t] · input[n, c, i·stride − padding + t·dilation], zero outside, and
+    OL = ⌊(L + 2·padding − dilation·(k − 1) − 1) / stride⌋ + 1. Arguments and errors as in `conv2d`.
+
+    >>> F.conv1d(minipar.tensor([[1.0, 2.0, 3.0, 4.0]]), minipar.tensor([[[1.0, -1.0]]]))
+    tensor([[-1., -1., -1.]])
+    """
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
-    x: Any, weight: Any, bias: Any = None, stride: Pair = 1, padding: Any = 0, dilation: Pair = 1, groups: int = 1
+    input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0, dilation: Sizes = 1, groups: int = 1
 ) -> Any:
-    """Convolve images x (N, C, H, W) or one image (C, H, W) with weight (O, C/groups, kh, kw), and add bias (O,).
+    """Convolve images (N, C, H, W) or one image (C, H, W) with weight (O, C/groups, kh, kw), and add bias (O,).
 
     Output height ⌊(H + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1, width alike; `padding` may be "valid" (none)
-    or "same" (stride 1 only). RuntimeError where shapes or dtypes do not fit, ValueError for an impossible argument.
+    or "same" (as large as the input, stride 1 only; where the padding is odd, one more row or column behind).
+    RuntimeError where shapes, dtypes or sizes do not fit, TypeError for an argument that is no int.
+
+    >>> image = minipar.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> F.conv2d(image, minipar.ones(1, 1, 2, 2)), F.conv2d(image, minipar.ones(3, 1, 3, 3), padding="same").shape
+    (tensor([[[10.]]]), (3, 2, 2))
     """
-    if len(weight.shape) != 4:
-        raise RuntimeError(f"conv2d: weight must have shape (out, in/groups, kh, kw), not {tuple(weight.shape)}")
-    if len(x.shape) == 3:
-        y = conv2d(reshape(x, (1, *x.shape)), weight, bias, stride, padding, dilation, groups)
-        return reshape(y, y.shape[1:])
-    if len(x.shape) != 4:
-        raise RuntimeError(f"conv2d: input must have shape (N, C, H, W) or (C, H, W), not {tuple(x.shape)}")
-    stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-    o, per_group, kh, kw = weight.shape
-    if not isinstance(groups, int) or groups < 1 or o % groups:
-        raise ValueError(f"groups must divide the {o} output channels, got {groups}")
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0, dilation: Sizes = 1, groups: int = 1
+) -> Any:
+    """Convolve volumes (N, C, D, H, W) or one (C, D, H, W) with weight (O, C/groups, kd, kh, kw), and add bias (O,).
+
+    Sizes, arguments and errors as in `conv2d`, for three axes.
+
+    >>> F.conv3d(minipar.ones(1, 2, 3, 4, 5), minipar.ones(6, 2, 3, 3, 3)).shape
+    (1, 6, 1, 2, 3)
+    """
+    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _convolve(dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+    name = f"conv{dims}d"
+    if len(x.shape) != dims + 2:
+        return batched(name, dims, x, lambda x: _convolve(dims, x, weight, bias, stride, padding, dilation, groups))
+    check_weight(name, dims, weight, groups)
+    o, per_group, *window = weight.shape
+    if o % groups:
+        raise RuntimeError(f"{name}: groups must divide the {o} output channels, got {groups}")
     if x.shape[1] != per_group * groups:
         raise RuntimeError(
-            f"conv2d: weight {tuple(weight.shape)} with groups={groups} expects {per_group * groups} input channels, "
+            f"{name}: weight {tuple(weight.shape)} with groups={groups} expects {per_group * groups} input channels, "
             f"got input of shape {tuple(x.shape)}"
         )
-    if bias is not None and tuple(bias.shape) != (o,):
-        raise RuntimeError(f"conv2d: bias must have shape ({o},), not {tuple(bias.shape)}")
-    check_dtypes("conv2d", x, weight, bias)
+    check_bias(name, bias, o)
+    check_dtypes(name, x, weight, bias)
+    stride, dilation = sizes(stride, dims, "stride", 1), sizes(dilation, dims, "dilation", 1)
     if isinstance(padding, str):
-        if padding not in ("valid", "same"):
-            raise ValueError(f"padding must be 'valid', 'same', an int or a pair, not {padding!r}")
-        if padding == "same" and stride != (1, 1):
-            raise ValueError(f"padding='same' needs stride 1, got {stride}")
-        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, (kh, kw))]
-        if any(n % 2 for n in total):
-            raise NotImplementedError(
-                f"padding='same' with an even kernel {(kh, kw)} needs unequal sides; pad the input by hand"
-            )
-        padding = (total[0] // 2, total[1] // 2)
-    padding = pair(padding, "padding", 0)
+        padding, behind = named_padding(padding, window, stride, dilation)
+        x = framed(x, (0,) * dims, behind)
+    padding = sizes(padding, dims, "padding", 0)
+    span = tuple([d * (k - 1) + 1 for d, k in zip(dilation, window)])
+    room = tuple([n + 2 * p for n, p in zip(x.shape[2:], padding)])
+    if any(s > r for s, r in zip(span, room)):
+        raise RuntimeError(
+            f"{name}: the kernel {tuple(window)} with dilation {dilation} spans {span}, more than the padded input "
+            f"{room} (input {tuple(x.shape)}, padding {padding})"
+        )
+    if dims == 1:
+        x, weight = with_unit_axis(x), with_unit_axis(weight)
+        stride, padding, dilation = (1, *stride), (0, *padding), (1, *dilation)
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    return Conv2d(stride, padding, dilation, groups)(*inputs)
+    y = Convolution(stride, padding, dilation, groups)(*inputs)
+    return without_unit_axis(y) if dims == 1 else y
+
+
+def check_weight(name: str, dims: int, weight: Any, groups: Any) -> None:
+    if len(weight.shape) != dims + 2 or 0 in weight.shape[2:]:
+        raise RuntimeError(
+            f"{name}: weight must have {dims + 2} axes, two of channels and {dims} of a window of 1 or more taps, "
+            f"not shape {tuple(weight.shape)}"
+        )
+    if not isinstance(groups, int):
+        raise TypeError(f"{name}: groups must be an int, not {groups!r}")
+    if groups < 1:
+        raise RuntimeError(f"{name}: groups must be at least 1, got {groups}")
+
+
+def check_bias(name: str, bias: Any, channels: int) -> None:
+    if bias is not None and tuple(bias.shape) != (channels,):
+        raise RuntimeError(f"{name}: bias must have shape ({channels},), not {tuple(bias.shape)}")
+
+
+def named_padding(
+    padding: str, window: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Padding "valid" or "same" as (padding on both sides of each axis, what it needs behind beyond that: 0 or 1)."""
+    if padding not in ("valid", "same"):
+        raise RuntimeError(f"padding must be 'valid', 'same', an int or one int an axis, not {padding!r}")
+    if padding == "same" and any(s != 1 for s in stride):
+        raise RuntimeError(f"padding='same' needs stride 1, got {tuple(stride)}")
+    total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, window)]
+    return tuple([n // 2 for n in total]), tuple([n % 2 for n in total])

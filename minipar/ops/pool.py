@@ -1,18 +1,23 @@
-"""Pooling: the maximum or the mean of each window.
+"""Max-pooling: the largest element of each window, over one, two or three axes.
 
-Once the winners are known, max-pooling is linear: it picks elements, and its gradient puts them back. Mean-pooling is
-linear anyway. So each is written as a pair of operations, one the transpose (and the gradient) of the other.
+Once the winners are known, max-pooling is linear: it picks elements, and its gradient puts them back. These two, `Pick`
+and `Unpool`, are each the transpose (and the gradient) of the other.
+
+The kernels are two-dimensional. One axis is two with a height of 1; and the maximum of a box is the largest of the
+maxima of its slices.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from .. import tape
 from ..backend import namespace
 from ..backend.dispatch import kernel
-from .conv import Pair, pair
-from .op import Op, check_dtypes
+from .op import Op, array_of, check_dtypes
 from .shape import Copy, reshape
+from .windows import Sizes, batched, sizes, with_unit_axis, without_unit_axis
 
 
 class MaxPool2d(Op):
@@ -70,89 +75,120 @@ class Pick(Op):
         return Unpool(self.winners, self.source)(g)
 
 
-class AvgPool2d(Op):
-    """x (N, C, H, W) → the mean of each window (N, C, OH, OW)"""
-
-    __slots__ = ("geometry", "source")
-
-    def __init__(self, *geometry):
-        self.geometry = geometry
-
-    def forward(self, x):
-        self.source = x.shape
-        return kernel("avg_pool2d_forward", x)(x, *self.geometry)
-
-    def vjp(self, g):
-        return SpreadMean2d(self.geometry, self.source)(g)
-
-
-class SpreadMean2d(Op):
-    """Each value shared out evenly over its window: the transpose of AvgPool2d."""
-
-    __slots__ = ("geometry", "shape")
-
-    def __init__(self, geometry, shape):
-        self.geometry, self.shape = geometry, shape
-
-    def forward(self, g):
-        return kernel("avg_pool2d_backward", g)(g, self.shape, *self.geometry)
-
-    def vjp(self, g):
-        return AvgPool2d(*self.geometry)(g)
-
-
-def _windows(x: Any, kernel_size: Pair, stride: Any, padding: Pair) -> tuple:
-    """(kernel, stride, padding) as pairs, checked as PyTorch does."""
-    if len(x.shape) not in (3, 4):
-        raise RuntimeError(f"pooling needs input of shape (N, C, H, W) or (C, H, W), not {tuple(x.shape)}")
-    check_dtypes("pooling", x)
-    size = pair(kernel_size, "kernel_size", 1)
-    step = size if stride is None else pair(stride, "stride", 1)
-    frame = pair(padding, "padding", 0)
-    if any(2 * p > k for p, k in zip(frame, size)):
-        raise RuntimeError(f"padding must be at most half the kernel size {size}, got {frame}")
-    return size, step, frame
-
-
-def max_pool2d(
-    x: Any,
-    kernel_size: Pair,
+def max_pool1d(
+    input: Any,
+    kernel_size: Sizes,
     stride: Any = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The maximum of each window of x (N, C, H, W) or (C, H, W); `stride` is the kernel size unless given.
+    """The maximum of each window of input (N, C, L) or (C, L); arguments and errors as in `max_pool2d`.
 
-    With `return_indices` also the winners' flat indices (int64). RuntimeError for a wrong shape or padding.
+    >>> F.max_pool1d(minipar.tensor([[1.0, 4.0, 3.0, 2.0]]), 2, return_indices=True)
+    (tensor([[4., 3.]]), tensor([[1, 2]]))
     """
-    size, step, frame = _windows(x, kernel_size, stride, padding)
-    geometry = size, step, frame, pair(dilation, "dilation", 1), bool(ceil_mode)
-    images = x if len(x.shape) == 4 else reshape(x, (1, *x.shape))
-    y, winners = MaxPool2d(*geometry)(images)
-    if len(x.shape) == 3:
-        y, winners = reshape(y, y.shape[1:]), reshape(winners, winners.shape[1:])
-    # Winners that are handed out are a copy: the gradient needs them unchanged.
-    return (y, Copy()(winners)) if return_indices else y
+    window, step, frame, spread = pool_geometry("max_pool1d", 1, input, kernel_size, stride, padding, dilation)
+    pool = MaxPool2d((1, *window), (1, *step), (0, *frame), (1, *spread), bool(ceil_mode))
+
+    def pooled(x: Any) -> tuple[Any, ...]:
+        return tuple([without_unit_axis(y) for y in pool(with_unit_axis(x))])
+
+    return _maxima(batched("max_pool1d", 1, input, pooled), return_indices)
 
 
-def avg_pool2d(
-    x: Any,
-    kernel_size: Pair,
+def max_pool2d(
+    input: Any,
+    kernel_size: Sizes,
     stride: Any = None,
-    padding: Pair = 0,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
     ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
+    return_indices: bool = False,
 ) -> Any:
-    """The mean of each window of x (N, C, H, W) or (C, H, W); `stride` is the kernel size unless given.
+    """The maximum of each window of images (N, C, H, W) or (C, H, W); `stride` is the kernel size unless given.
 
-    Padding counts as zeros unless `count_include_pad` is False; `divisor_override` replaces the window's size.
+    Padding never wins; `ceil_mode` keeps a last window that hangs over the edge. With `return_indices` also each
+    winner's flat index h·W + w (int64); at ties the first of the window wins, and has the whole gradient.
+    RuntimeError for a wrong rank, size, padding (at most half the kernel size) or an integer dtype.
+
+    >>> F.max_pool2d(minipar.tensor([[[1.0, 4.0], [3.0, 2.0]]]), 2, return_indices=True)
+    (tensor([[[4.]]]), tensor([[[1]]]))
     """
-    if divisor_override is not None and divisor_override == 0:
-        raise ValueError("divisor_override must not be 0")
-    geometry = (*_windows(x, kernel_size, stride, padding), bool(ceil_mode), bool(count_include_pad), divisor_override)
-    images = x if len(x.shape) == 4 else reshape(x, (1, *x.shape))
-    y = AvgPool2d(*geometry)(images)
-    return y if len(x.shape) == 4 else reshape(y, y.shape[1:])
+    geometry = pool_geometry("max_pool2d", 2, input, kernel_size, stride, padding, dilation)
+    return _maxima(batched("max_pool2d", 2, input, MaxPool2d(*geometry, bool(ceil_mode))), return_indices)
+
+
+def max_pool3d(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The maximum of each box of volumes (N, C, D, H, W) or (C, D, H, W); arguments and errors as in `max_pool2d`.
+
+    >>> F.max_pool3d(minipar.arange(8.0).reshape(1, 2, 2, 2), 2, return_indices=True)
+    (tensor([[[[7.]]]]), tensor([[[[7]]]]))
+    """
+    geometry = pool_geometry("max_pool3d", 3, input, kernel_size, stride, padding, dilation)
+
+    def pooled(x: Any) -> tuple[Any, Any]:
+        winners = _winners_of_boxes(array_of(x), geometry, bool(ceil_mode))
+        return pick(x, winners), tape.new_value(winners)
+
+    return _maxima(batched("max_pool3d", 3, input, pooled), return_indices)
+
+
+def pick(x: Any, winners: Any) -> Any:
+    """The elements of x (N, C, *spatial) at the flat spatial indices in the array winners (N, C, *output)."""
+    n, c = x.shape[:2]
+    plane, places = math.prod(x.shape[2:]), math.prod(winners.shape[2:])
+    picked = Pick(winners.reshape(n, c, 1, places))(reshape(x, (n, c, 1, plane)))
+    return reshape(picked, winners.shape)
+
+
+def check_not_empty(name: str, input: Any) -> None:
+    """RuntimeError if any axis but the batch is empty."""
+    if 0 in input.shape[1:]:
+        raise RuntimeError(f"{name}: only the batch axis of input may be empty, got shape {tuple(input.shape)}")
+
+
+def pool_geometry(
+    name: str, dims: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1
+) -> tuple[tuple[int, ...], ...]:
+    """(kernel, stride, padding, dilation), each with one entry an axis, checked as PyTorch does."""
+    check_dtypes(name, input)
+    check_not_empty(name, input)
+    window = sizes(kernel_size, dims, "kernel_size", 1)
+    step = window if stride is None or stride == () else sizes(stride, dims, "stride", 1)
+    frame, spread = sizes(padding, dims, "padding", 0), sizes(dilation, dims, "dilation", 1)
+    span = tuple([d * (k - 1) + 1 for d, k in zip(spread, window)])
+    if any(p > s // 2 for p, s in zip(frame, span)):
+        raise RuntimeError(f"{name}: padding must be at most half of the window's span {span}, got {frame}")
+    return window, step, frame, spread
+
+
+def _winners_of_boxes(x: Any, geometry: tuple[tuple[int, ...], ...], ceil_mode: bool) -> Any:
+    """The winners (N, C, OD, OH, OW) of an array (N, C, D, H, W): of each slice's windows first, then of the slices."""
+    forward = kernel("max_pool2d_forward", x)
+    n, c, depth, height, width = x.shape
+    maxima, in_slice = forward(x.reshape(n, c * depth, height, width), *[size[1:] for size in geometry], ceil_mode)
+    rows, columns = maxima.shape[2:]
+    places = rows * columns
+    along_depth = [(size[0], alone) for size, alone in zip(geometry, (1, 1, 0, 1))]
+    _, of_slices = forward(maxima.reshape(n, c, depth, places), *along_depth, ceil_mode)
+    output = of_slices.shape[2]
+    of_slices = of_slices.reshape(n, c, output * places)
+    winners = namespace(x).take_along_axis(in_slice.reshape(n, c, depth * places), of_slices, 2)
+    winners += of_slices // places * (height * width)
+    return winners.reshape(n, c, output, rows, columns)
+
+
+def _maxima(pooled: tuple[Any, Any], return_indices: bool) -> Any:
+    """Winners that are handed out are a copy: the gradient needs them unchanged."""
+    y, winners = pooled
+    return (y, Copy()(winners)) if return_indices else y

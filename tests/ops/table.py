@@ -7,12 +7,15 @@ from minipar.ops.op import Op
 from tests.ops.case import Case
 from tests.ops.cases_activation import ACTIVATIONS
 from tests.ops.cases_arrange import ARRANGE
+from tests.ops.cases_conv import CONVOLUTION
 from tests.ops.cases_functions import FUNCTIONS, QUESTIONS
 from tests.ops.cases_layers import LAYERS
+from tests.ops.cases_linalg import LINALG
 from tests.ops.cases_loss import LOSSES
 from tests.ops.cases_pointwise import POINTWISE
+from tests.ops.cases_pool import POOLING
 
-TABLE: list[Case] = POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES
+TABLE: list[Case] = POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [

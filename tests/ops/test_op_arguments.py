@@ -39,8 +39,8 @@ def test_reductions_take_pytorchs_arguments(call):
             lambda: F.cross_entropy(minipar.tensor([[1, 2]]), minipar.tensor([0])),
             "cross_entropy needs a floating-point tensor",
         ),
-        (lambda: F.max_pool2d(minipar.ones(1, 1, 4, 4).long(), 2), "pooling needs a floating-point tensor"),
-        (lambda: F.avg_pool2d(minipar.ones(1, 1, 4, 4).long(), 2), "pooling needs a floating-point tensor"),
+        (lambda: F.max_pool2d(minipar.ones(1, 1, 4, 4).long(), 2), "max_pool2d needs a floating-point tensor"),
+        (lambda: F.avg_pool2d(minipar.ones(1, 1, 4, 4).long(), 2), "avg_pool2d needs a floating-point tensor"),
         (lambda: minipar.nn.RNN(2, 3)(minipar.ones(4, 1, 2).double()), "RNN: input is float64, but got float32"),
         (lambda: minipar.nn.RNN(2, 3).double()(minipar.ones(4, 1, 2)), "RNN: input is float32, but got float64"),
         (
