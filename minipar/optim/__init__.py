@@ -1,5 +1,6 @@
 """Optimizers, spelled as in PyTorch, that step whole runs of neighbouring parameters with one kernel call."""
 
+from . import lr_scheduler
 from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam
@@ -26,4 +27,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SGD",
+    "lr_scheduler",
 ]
