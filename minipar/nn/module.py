@@ -1,29 +1,24 @@
-"""Module: what has parameters, buffers and other modules inside, and a forward."""
+"""Module: what has parameters, buffers and other modules inside, and a forward.
+
+How it is called, with the hooks around that, is in `hooks.py`; how its state is saved and loaded in `state.py`.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..backend import device as Device
 from ..backend import dtypes
-from ..creation import as_tensor
-from ..tape import set_grad_mode
-from ..tensor import RemovableHandle, Tensor
+from ..tensor import Tensor
+from .buffer import Buffer
+from .hooks import Hooked
 from .parameter import Parameter, zero_grad
+from .state import State
 
 
-class IncompatibleKeys(NamedTuple):
-    """What load_state_dict returns."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class Module:
+class Module(Hooked, State):
     """Base of all layers and models. Subclasses set parameters and modules as attributes and define `forward`.
 
     class Net(nn.Module):
@@ -44,25 +39,8 @@ class Module:
         set_(self, "_buffers", OrderedDict())
         set_(self, "_non_persistent", set())
         set_(self, "_modules", OrderedDict())
-        set_(self, "_forward_pre_hooks", {})
-        set_(self, "_forward_hooks", {})
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} must define forward()")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (self._forward_pre_hooks or self._forward_hooks):
-            return self.forward(*args, **kwargs)
-        for hook in list(self._forward_pre_hooks.values()):
-            replaced = hook(self, args)
-            if replaced is not None:
-                args = replaced if isinstance(replaced, tuple) else (replaced,)
-        result = self.forward(*args, **kwargs)
-        for hook in list(self._forward_hooks.values()):
-            replaced = hook(self, args, result)
-            if replaced is not None:
-                result = replaced
-        return result
+        for hooks in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
+            set_(self, hooks, OrderedDict())
 
     # ── attributes are registered by their kind ───────────────────────────────────────────────────────────────────
 
@@ -82,6 +60,9 @@ class Module:
                     "to change its numbers use `with no_grad(): module.weight.copy_(x)`"
                 )
             self._parameters[name] = None
+        elif isinstance(value, Buffer):
+            self._forget(name, but=self._buffers)
+            self.register_buffer(name, value, value.persistent)
         elif isinstance(value, Module):
             self._forget(name, but=self._modules)
             self._modules[name] = value
@@ -223,6 +204,32 @@ class Module:
             raise AttributeError(f"no parameter {target!r}")
         return found
 
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of this path. AttributeError if there is none."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._buffers.get(name)
+        if found is None:
+            raise AttributeError(f"no buffer {target!r}")
+        return found
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` at this path: in the place of another, or (unless `strict`) as a new one of its parent.
+
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+        >>> net.set_submodule("1", nn.Tanh())
+        >>> net[1]
+        Tanh()
+        """
+        if not target:
+            raise ValueError("set_submodule: target must be the path of a module inside, not the empty string")
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule expects a Module, not {type(module).__name__}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and parent._modules.get(name) is None:
+            raise AttributeError(f"set_submodule: {type(parent).__name__} has no module {name!r}")
+        parent.add_module(name, module)
+
     # ── what is done to all of it ─────────────────────────────────────────────────────────────────────────────────
 
     def apply(self, function: Callable[[Module], None]) -> Module:
@@ -252,10 +259,15 @@ class Module:
         """Forget all gradients (`p.grad` is None until the next backward), or fill them with zeros in place."""
         zero_grad(self.parameters(), set_to_none)
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Module:
+    def to(self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Module:
         """Move to a device and convert floating-point parameters and buffers to a dtype, in place: parameters stay
-        the same objects, so an optimizer goes on training them."""
+        the same objects, so an optimizer goes on training them.
+
+        `non_blocking` allows the copy to overlap with other work; here none does.
+        """
         for arg in args:
+            if isinstance(arg, bool):
+                continue
             if isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
                 device = arg
             elif isinstance(arg, Tensor):
@@ -280,6 +292,15 @@ class Module:
                     module._buffers[name] = moved(buffer)
         return self
 
+    def type(self, dst_type: Any) -> Module:
+        """Convert every parameter and buffer to a floating-point dtype, integer buffers too."""
+        self.to(dst_type)
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = buffer.to(dst_type)
+        return self
+
     def float(self) -> Module:
         return self.to(dtypes.float32)
 
@@ -295,71 +316,21 @@ class Module:
     def cuda(self, device: int | None = None) -> Module:
         return self.to(Device("cuda", device))
 
-    # ── state ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """Path → tensor of every parameter and persistent buffer, sharing memory with the module.
-
-        The tensors are detached, or with `keep_vars` the parameters and buffers themselves.
-        """
-        state: OrderedDict[str, Tensor] = OrderedDict()
-        for path, module in self.named_modules(prefix=prefix.removesuffix("."), remove_duplicate=False):
-            own = {
-                **module._parameters,
-                **{k: b for k, b in module._buffers.items() if k not in module._non_persistent},
-            }
-            for name, tensor in own.items():
-                if tensor is not None:
-                    state[f"{path}.{name}" if path else name] = tensor if keep_vars else tensor.detach()
-        return state
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Copy the numbers of a state dict (tensors or NumPy arrays) in. Returns the missing and the unexpected keys.
-
-        RuntimeError listing everything that is no tensor or of another shape, and (if `strict`) every missing or
-        unexpected key; then nothing is changed.
-        """
-        own = self.state_dict(keep_vars=True)
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
-        found = {key: as_tensor(x) if isinstance(x, np.ndarray) else x for key, x in state_dict.items() if key in own}
-        problems = []
-        for key, source in found.items():
-            if not isinstance(source, Tensor):
-                problems.append(f"{key}: expected a tensor, got a {type(source).__name__}")
-            elif source.shape != own[key].shape:
-                problems.append(f"{key}: the checkpoint has shape {source.shape}, the model {own[key].shape}")
-        if strict:
-            problems += [f"missing key {key!r}" for key in missing] + [f"unexpected key {key!r}" for key in unexpected]
-        if problems:
-            raise RuntimeError(f"load_state_dict of {type(self).__name__}:\n  " + "\n  ".join(problems))
-        with set_grad_mode(False):
-            for key, source in found.items():
-                own[key].copy_(source)
-        return IncompatibleKeys(missing, unexpected)
-
-    # ── hooks ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args)` before forward; what it returns (if not None) replaces the arguments."""
-        return RemovableHandle(self._forward_pre_hooks, hook)
-
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args, output)` after forward; what it returns (if not None) replaces the output."""
-        return RemovableHandle(self._forward_hooks, hook)
-
     # ── text ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def extra_repr(self) -> str:
         """What is shown between the parentheses of this module's line."""
         return ""
 
+    def _get_name(self) -> str:
+        return type(self).__name__
+
     def __repr__(self) -> str:
-        lines = []
+        extra = self.extra_repr().split("\n") if self.extra_repr() else []
+        lines = [*extra]
         for name, module in self._modules.items():
             first, *rest = repr(module).split("\n")
-            lines += [f"  ({name}): {first}", *[f"  {line}" for line in rest]]
-        extra = self.extra_repr()
-        if not lines:
-            return f"{type(self).__name__}({extra})"
-        return "\n".join([f"{type(self).__name__}(" + extra, *lines, ")"])
+            lines += [f"({name}): {first}", *rest]
+        if len(lines) == len(extra) <= 1:
+            return f"{self._get_name()}({''.join(extra)})"
+        return "\n".join([f"{self._get_name()}(", *[f"  {line}" for line in lines], ")"])

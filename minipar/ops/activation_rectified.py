@@ -9,9 +9,9 @@ from typing import Any
 from ..backend import namespace
 from ..backend.dtypes import quiet
 from ..backend.random import default_generator
+from .exponential import exp
 from .inplace import in_place
 from .op import Elementwise, array_of, check_dtypes
-from .pointwise import exp
 from .select import where
 from .shape import reshape
 
@@ -31,6 +31,18 @@ def in_place_form(function: Callable[..., Any]) -> Callable[..., Any]:
     form.__name__ = form.__qualname__ = f"{function.__name__}_"
     form.__doc__ = f"`{function.__name__}` in place: changes input, and returns it."
     return form
+
+
+class ReLU(Elementwise):
+    """y = max(x, 0); the gradient at 0 is 0, and NaN passes through."""
+
+    saves_output = True
+
+    def forward(self, x):
+        return namespace(x).maximum(x, x.dtype.type(0))
+
+    def vjp(self, g, y):
+        return where(y <= 0, 0.0, g)
 
 
 class LeakyReLU(Elementwise):
@@ -80,6 +92,17 @@ class ELU(Elementwise):
         # Where x is large and e^x infinite, that side is not chosen; 0 stands in so that its own gradient is finite.
         low = where(x <= 0, x, 0.0)
         return where(x <= 0, g * exp(low * self.rate) * (self.alpha * self.scale * self.rate), g * self.scale)
+
+
+def relu(input: Any) -> Any:
+    """max(x, 0), element by element; its gradient at 0 is 0. Integers stay integers; RuntimeError for bools.
+
+    >>> minipar.relu(minipar.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    if input.dtype.kind == "b":
+        raise RuntimeError("relu: input must hold numbers, not bool; convert it first: x.float()")
+    return ReLU()(input)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 from ..backend import namespace
 from ..backend.dtypes import quiet
 from .activation_rectified import applied
+from .exponential import exp, sigmoid
+from .hyperbolic import tanh
 from .op import Elementwise, check_dtypes
-from .pointwise import exp, sigmoid, tanh
 from .select import where
 from .shape import narrow, normal_dim
 from .softmax import softmax

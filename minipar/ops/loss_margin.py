@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from .activation_rectified import relu
 from .activation_smooth import logsigmoid
+from .extremes import clamp
 from .index import take_along
 from .loss import check_arguments, check_constant, check_same_shape, reduced
 from .op import array_of, check_dtypes
-from .pointwise import clamp, relu, sqrt
+from .power import sqrt
 from .reduce import mean, sum
 from .select import where
 from .shape import reshape

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .activation_smooth import logsigmoid
+from .exponential import exp, log
+from .extremes import clamp
 from .loss import check_arguments, check_reduction, check_same_shape, reduced
 from .op import Elementwise, array_of, check_dtypes, promoted
-from .pointwise import clamp, exp, log
 from .select import where
 
 _LEAST = 1e-12  # what p (1 − p) is held above where it divides

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .exponential import exp, log
+from .extremes import clamp
 from .loss import check_arguments, check_constant, paired, reduced
 from .op import Fat, array_of, check_dtypes, promoted
-from .pointwise import clamp, exp, log
 from .select import where
 from .shape import unsqueeze
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..backend import namespace
 from ..backend.dtypes import as_dtype
 from .op import Op, cast
-from .pointwise import exp
+from .exponential import exp
 from .reduce import sum
 from .shape import normal_dim
 

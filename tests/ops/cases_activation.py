@@ -29,7 +29,7 @@ RECTIFIED = [
     of("elu", 0.7),
     of("selu"),
     of("celu"),
-    of("celu", 1.7),
+    of("celu", 2.0),
     of("rrelu"),
     of("rrelu", 0.1, 0.5),
     Case("rrelu training", called("rrelu", 0.25, 0.25, training=True), shapes=ANY, values=apart),
@@ -97,7 +97,7 @@ IN_PLACE = [
         ("rrelu_",),
         ("elu_", 0.7),
         ("selu_",),
-        ("celu_", 0.7),
+        ("celu_", 0.5),
         ("hardtanh_", -0.39, 0.52),
         ("threshold_", 0.26, 1.5),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from warnings import warn
 
-from ...ops import activation_smooth, pointwise
+from ...ops import activation_rectified, activation_smooth
 from ...ops import softmax as along
 from ...ops.activation_hard import (
     hardshrink,
@@ -34,7 +34,8 @@ from ...ops.activation_rectified import (
     selu_,
 )
 from ...ops.activation_smooth import gelu, glu, logsigmoid, mish, silu, softplus, softsign, tanhshrink
-from ...ops.pointwise import sigmoid, tanh
+from ...ops.exponential import sigmoid
+from ...ops.hyperbolic import tanh
 from ...tensor import Tensor
 
 __all__ = [
@@ -82,7 +83,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> F.relu(minipar.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return applied("relu", input, inplace, pointwise.relu)
+    return applied("relu", input, inplace, activation_rectified.relu)
 
 
 relu_ = in_place_form(relu)
