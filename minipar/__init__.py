@@ -33,7 +33,7 @@ if not _path.isdir(_path.join(_path.dirname(__file__), "kernels")):
 __version__ = "0.1.0"
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
-from . import autograd, backend, nn, optim
+from . import autograd, backend, linalg, nn, optim
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -130,6 +130,7 @@ from .ops.compare import lt as less
 from .ops.compare import ne as not_equal
 from .ops.division import div, floor_divide, fmod, remainder, true_divide
 from .ops.division import div as divide
+from .ops.einsum import einsum
 from .ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, logit, sigmoid, xlogy
 from .ops.extremes import clamp, clamp_max, clamp_min, fmax, fmin, maximum, minimum
 from .ops.extremes import clamp as clip
@@ -154,7 +155,23 @@ from .ops.join import (
     stack,
     vstack,
 )
-from .ops.linalg import matmul
+from .ops.linalg import (
+    addbmm,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+    bmm,
+    chain_matmul,
+    dot,
+    inner,
+    kron,
+    matmul,
+    mm,
+    mv,
+    outer,
+    tensordot,
+)
 from .ops.magnitude import abs_ as abs
 from .ops.magnitude import abs_ as absolute
 from .ops.magnitude import copysign, heaviside, sign
@@ -182,6 +199,7 @@ from .ops.scatter import scatter, scatter_add, scatter_reduce
 from .ops.select import nan_to_num, where
 from .ops.shape import flatten, narrow, permute, ravel, reshape, squeeze, transpose, unflatten, unsqueeze
 from .ops.softmax import log_softmax, softmax
+from .ops.solve import det, inverse, logdet, matrix_power, slogdet, trace
 from .ops.special import erf, erfc, erfinv
 from .ops.split import chunk, dsplit, hsplit, select, split, split_with_sizes, tensor_split, unbind, vsplit
 from .ops.triangle import diag, diag_embed, diagflat, diagonal, tril, triu
@@ -205,8 +223,12 @@ __all__ = [
     "acos",
     "acosh",
     "add",
+    "addbmm",
     "addcdiv",
     "addcmul",
+    "addmm",
+    "addmv",
+    "addr",
     "adjoint",
     "all",
     "allclose",
@@ -236,6 +258,7 @@ __all__ = [
     "atleast_3d",
     "autograd",
     "backend",
+    "baddbmm",
     "bernoulli",
     "bilinear",
     "bitwise_and",
@@ -245,6 +268,7 @@ __all__ = [
     "bitwise_right_shift",
     "bitwise_xor",
     "block_diag",
+    "bmm",
     "bool",
     "broadcast_shapes",
     "broadcast_tensors",
@@ -254,6 +278,7 @@ __all__ = [
     "ceil",
     "celu",
     "celu_",
+    "chain_matmul",
     "chunk",
     "clamp",
     "clamp_max",
@@ -269,6 +294,7 @@ __all__ = [
     "cuda",
     "data",
     "deg2rad",
+    "det",
     "device",
     "diag",
     "diag_embed",
@@ -276,9 +302,11 @@ __all__ = [
     "diagonal",
     "div",
     "divide",
+    "dot",
     "double",
     "dsplit",
     "dstack",
+    "einsum",
     "empty",
     "empty_like",
     "enable_grad",
@@ -332,11 +360,13 @@ __all__ = [
     "index_select",
     "inference_mode",
     "initial_seed",
+    "inner",
     "int",
     "int16",
     "int32",
     "int64",
     "int8",
+    "inverse",
     "is_anomaly_enabled",
     "is_floating_point",
     "is_grad_enabled",
@@ -349,12 +379,14 @@ __all__ = [
     "isnan",
     "isneginf",
     "isposinf",
+    "kron",
     "lcm",
     "ldexp",
     "le",
     "lerp",
     "less",
     "less_equal",
+    "linalg",
     "linspace",
     "load",
     "log",
@@ -364,6 +396,7 @@ __all__ = [
     "log_softmax",
     "logaddexp",
     "logaddexp2",
+    "logdet",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -378,17 +411,20 @@ __all__ = [
     "masked_scatter",
     "masked_select",
     "matmul",
+    "matrix_power",
     "max",
     "maximum",
     "mean",
     "meshgrid",
     "min",
     "minimum",
+    "mm",
     "moveaxis",
     "movedim",
     "mul",
     "multinomial",
     "multiply",
+    "mv",
     "nan_to_num",
     "narrow",
     "ne",
@@ -402,6 +438,7 @@ __all__ = [
     "ones",
     "ones_like",
     "optim",
+    "outer",
     "parallel",
     "permute",
     "positive",
@@ -448,6 +485,7 @@ __all__ = [
     "sin",
     "sinc",
     "sinh",
+    "slogdet",
     "softmax",
     "split",
     "split_with_sizes",
@@ -469,9 +507,11 @@ __all__ = [
     "Tensor",
     "tensor",
     "tensor_split",
+    "tensordot",
     "threshold",
     "threshold_",
     "tile",
+    "trace",
     "transpose",
     "tril",
     "tril_indices",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from ..backend import namespace
+import numpy as np
+
+from .. import tape
+from ..backend import dtypes, namespace
 from ..backend.dtypes import result_type
 from .accepts import accepts
 from .op import Elementwise, array_of
@@ -28,9 +31,12 @@ class Sub(Elementwise):
 
     __slots__ = ()
 
-    def forward(self, a, b):
-        if a.dtype.kind == "b":
+    def __call__(self, a, b):
+        if _is_bool(a) or _is_bool(b):  # before promotion hides it
             raise RuntimeError(_BOOL_DIFFERENCE)
+        return super().__call__(a, b)
+
+    def forward(self, a, b):
         return a - b
 
     def vjp(self, g):
@@ -72,7 +78,6 @@ class Lerp(Elementwise):
     saves = (0, 1, 2)
 
     def forward(self, a, b, w):
-        accepts("lerp", "f", a)
         step = b - a
         return namespace(a).where(abs(w) < 0.5, a + w * step, b - (1 - w) * step)
 
@@ -89,6 +94,10 @@ _BOOL_DIFFERENCE = (
 )
 
 
+def _is_bool(x: Any) -> bool:
+    return x.dtype.kind == "b" if hasattr(x, "dtype") else isinstance(x, bool)
+
+
 def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """input + alpha·other, broadcast and promoted.
 
@@ -97,6 +106,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
     >>> minipar.add(minipar.tensor([1, 2]), 10, alpha=3)
     tensor([31, 32])
     """
+    input = number_as_tensor(input, other)
     return Add()(input, _scaled(input, other, alpha))
 
 
@@ -107,6 +117,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
     tensor([[ 0,  1],
             [-1,  0]])
     """
+    input = number_as_tensor(input, other)
     return Sub()(input, _scaled(input, other, alpha))
 
 
@@ -125,7 +136,7 @@ def mul(input: Any, other: Any) -> Any:
     >>> minipar.mul(minipar.tensor([1, 200], dtype=minipar.uint8), 2).tolist()
     [2, 144]
     """
-    return Mul()(input, other)
+    return Mul()(number_as_tensor(input, other), other)
 
 
 def neg(input: Any) -> Any:
@@ -156,6 +167,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     >>> minipar.lerp(minipar.tensor([0.0, 10.0]), minipar.tensor([4.0, 20.0]), 0.25)
     tensor([ 1.0000, 12.5000])
     """
+    accepts("lerp", "f", input)
     for name, x in (("end", end), ("weight", weight)):
         if hasattr(x, "dtype") and x.dtype != input.dtype:
             raise RuntimeError(f"lerp: {name} must have the dtype of input, {input.dtype.name}, not {x.dtype.name}")
@@ -179,6 +191,7 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     >>> minipar.addcdiv(minipar.tensor([1.0, 1.0]), minipar.tensor([6.0, 3.0]), minipar.tensor([2.0, 4.0]), value=4)
     tensor([13., 4.])
     """
+    from .division import div
 
     if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
         raise RuntimeError(
@@ -186,6 +199,13 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
             "point, or write what is meant: input + value * div(tensor1, tensor2, rounding_mode='trunc')"
         )
     return add(input, div(tensor1, tensor2), alpha=value)
+
+
+def number_as_tensor(input: Any, other: Any) -> Any:
+    """input, and as a 0-d tensor where both are Python numbers: PyTorch's four operations take even those."""
+    if isinstance(input, (int, float)) and isinstance(other, (int, float)):
+        return tape.new_value(np.asarray(input, dtypes.scalar_dtype(input)))
+    return input
 
 
 def _scaled(input: Any, other: Any, alpha: float) -> Any:
@@ -197,7 +217,3 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
         result = "floating-point" if kind == "f" else "bool" if kind == "b" else "integer"
         raise RuntimeError(f"alpha is a {type(alpha).__name__} ({alpha}), but the result is {result}")
     return other * alpha
-
-from .division import Div, div  # noqa: E402,F401
-from .extremes import Maximum, Minimum, maximum, minimum  # noqa: E402,F401
-from .power import Pow, PowScalar, pow  # noqa: E402,F401

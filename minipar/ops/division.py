@@ -14,6 +14,7 @@ import numpy as np
 from ..backend import namespace
 from ..backend.dtypes import quiet
 from .accepts import accepts
+from .arithmetic import number_as_tensor
 from .flat import Flat
 from .op import Elementwise
 
@@ -104,6 +105,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     >>> minipar.div(minipar.tensor([7, -7]), 2, rounding_mode="trunc")
     tensor([ 3, -3])
     """
+    input = number_as_tensor(input, other)
     if rounding_mode is None:
         return Div()(input, other)
     if rounding_mode not in ("trunc", "floor"):
@@ -117,7 +119,7 @@ def true_divide(input: Any, other: Any) -> Any:
     >>> minipar.true_divide(minipar.tensor([1, 3]), minipar.tensor([2, 2]))
     tensor([0.5000, 1.5000])
     """
-    return Div()(input, other)
+    return div(input, other)
 
 
 def floor_divide(input: Any, other: Any) -> Any:

@@ -161,6 +161,27 @@ class XLogY(_Float):
         return da, g * (a / b) if self.needs[1] else None
 
 
+class Logit(_Float):
+    """y = ln (x / (1 - x)), of x held between eps and 1 - eps (gradient 0 beyond) or without eps NaN beyond 0 and 1"""
+
+    __slots__ = ("eps",)
+    saves = (0,)
+
+    def __init__(self, eps: float | None) -> None:
+        self.eps = eps
+
+    def forward(self, x):
+        xp = namespace(x)
+        if self.eps is not None:
+            x = xp.clip(x, self.eps, 1 - self.eps)
+        with quiet():
+            return xp.log(x / (1 - x))
+
+    def vjp(self, g, x):
+        low, beyond = (0, math.nan) if self.eps is None else (self.eps, 0.0)
+        return where((x < low) | (x > 1 - low), beyond, g / (x * (1 - x)))
+
+
 class Sigmoid(_Float):
     """y = 1 / (1 + e⁻ˣ), accurate also where it is tiny (an overflow of e⁻ˣ gives the right 0); y' = y (1 - y)"""
 
@@ -282,8 +303,4 @@ def logit(input: Any, eps: float | None = None) -> Any:
     >>> minipar.logit(minipar.tensor([0.5, 0.75]))
     tensor([0.0000, 1.0986])
     """
-    from .division import div
-    from .extremes import clamp
-
-    x = input if eps is None else clamp(input, eps, 1 - eps)
-    return log(div(x, 1 - x))
+    return Logit(eps)(input)

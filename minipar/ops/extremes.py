@@ -71,6 +71,19 @@ class FMin(Elementwise):
         return where(first, g, 0.0), where(first, 0.0, g)
 
 
+class ReLU(Elementwise):
+    """y = max(x, 0); the gradient at 0 is 0, and NaN passes through."""
+
+    __slots__ = ()
+    saves_output = True
+
+    def forward(self, x):
+        return namespace(x).maximum(x, x.dtype.type(0))
+
+    def vjp(self, g, y):
+        return where(y <= 0, 0.0, g)
+
+
 class Clamp(Elementwise):
     """y = x held between two numbers; the gradient passes at the bounds themselves, and not at NaN, as in PyTorch."""
 
@@ -160,7 +173,7 @@ def minimum(input: Any, other: Any) -> Any:
 
 
 def fmax(input: Any, other: Any) -> Any:
-    """The larger of two tensors, broadcast and promoted: where one is NaN, the other. At a tie, input gets the gradient.
+    """The larger of two tensors, broadcast and promoted: where one is NaN, the other. Ties: input gets the gradient.
 
     >>> minipar.fmax(minipar.tensor([1.0, float("nan")]), minipar.tensor([3.0, 2.0]))
     tensor([3., 2.])
@@ -169,7 +182,7 @@ def fmax(input: Any, other: Any) -> Any:
 
 
 def fmin(input: Any, other: Any) -> Any:
-    """The smaller of two tensors, broadcast and promoted: where one is NaN, the other. At a tie, input gets the gradient.
+    """The smaller of two tensors, broadcast and promoted: where one is NaN, the other. Ties: input gets the gradient.
 
     >>> minipar.fmin(minipar.tensor([1.0, float("nan")]), minipar.tensor([3.0, 2.0]))
     tensor([1., 2.])
@@ -177,10 +190,19 @@ def fmin(input: Any, other: Any) -> Any:
     return FMin()(input, other)
 
 
+def relu(input: Any) -> Any:
+    """max(input, 0); its gradient at 0 is 0.
+
+    >>> minipar.relu(minipar.tensor([-2.0, 3.0]))
+    tensor([0., 3.])
+    """
+    return ReLU()(input)
+
+
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """input held between `min` and `max`, numbers or tensors (broadcast and promoted); `max` where min > max.
 
-    On a bound the gradient is input's. RuntimeError if both are None, or if a number is out of an integer dtype's range.
+    On a bound the gradient is input's. RuntimeError if both are None, or a number is out of an integer dtype's range.
 
     >>> minipar.clamp(minipar.tensor([-2.0, 0.5, 9.0]), 0, 1)
     tensor([0.0000, 0.5000, 1.0000])

@@ -8,7 +8,7 @@ from ..backend import namespace
 from .accepts import accepts
 from .flat import Flat
 from .op import Elementwise
-from .select import nothing
+from .select import nothing, where
 
 
 class Abs(Elementwise):
@@ -46,7 +46,7 @@ class CopySign(Elementwise):
         return namespace(a).copysign(a, b)
 
     def vjp(self, g, a, y):
-        return g * sign(a) * sign(y), nothing(g) if self.needs[1] else None
+        return where(a == 0, 0.0, g * (y / a)), nothing(g) if self.needs[1] else None
 
 
 class Heaviside(Flat):
@@ -55,9 +55,7 @@ class Heaviside(Flat):
     __slots__ = ()
 
     def forward(self, a, b):
-        xp = namespace(a)
-        zero, one = a.dtype.type(0), a.dtype.type(1)
-        return xp.where(a == 0, b, xp.where(a < 0, zero, xp.where(a > 0, one, a)))
+        return namespace(a).where(a == 0, b, a > 0)
 
 
 def abs_(input: Any) -> Any:
@@ -88,7 +86,7 @@ def copysign(input: Any, other: Any) -> Any:
 
 
 def heaviside(input: Any, values: Any) -> Any:
-    """0 below 0, `values` at 0, 1 above, broadcast; NaN stays. RuntimeError if the dtypes differ.
+    """0 below 0 (and for NaN), `values` at 0, 1 above, broadcast. RuntimeError if the dtypes differ.
 
     >>> minipar.heaviside(minipar.tensor([-2.0, 0.0, 3.0]), minipar.tensor(0.5))
     tensor([0.0000, 0.5000, 1.0000])

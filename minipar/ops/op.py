@@ -188,7 +188,7 @@ class Elementwise(Op):
         dtype = None
         for x in operands:
             if not isinstance(x, Value) or (dtype is not None and x.array.dtype != dtype):
-                operands = promoted(operands)
+                operands = promoted(operands, self.integers_become_floats)
                 break
             dtype = x.array.dtype
         if self.integers_become_floats and any(isinstance(x, Value) for x in operands):
@@ -298,7 +298,7 @@ def cast(x: Any, dtype: Any) -> Any:
     return x if x.dtype == dtype else Cast(dtype)(x)
 
 
-def promoted(operands: Sequence[Any]) -> tuple[Any, ...]:
+def promoted(operands: Sequence[Any], integers_become_floats: bool = False) -> tuple[Any, ...]:
     """The operands as values (or arrays, if all are) of the one dtype that PyTorch's promotion table gives them."""
     values = [x for x in operands if isinstance(x, Value)]
     if values:  # np.float64(2) beside a tensor is a number like any other: it must not make float64 of float32
@@ -309,6 +309,8 @@ def promoted(operands: Sequence[Any]) -> tuple[Any, ...]:
         if like is None:
             raise TypeError(f"expected a tensor, got {', '.join(type(x).__name__ for x in operands)}")
     dtype = dtypes.result_type(*[x.array if isinstance(x, Value) else x for x in operands])
+    if integers_become_floats and values and not dtypes.is_floating(dtype):
+        dtype = dtypes.get_default_dtype()  # before a number is made one of them: -1 must not wrap to uint8's 255
     return tuple(cast(x, dtype) if hasattr(x, "dtype") else dtypes.scalar_like(x, like, dtype) for x in operands)
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
-from .arithmetic import div, maximum, minimum
+from .division import div
+from .extremes import maximum, minimum
 from .index import take_along
 from .op import Op, cast
 from .shape import Copy, expand, normal_dim, reshape
@@ -120,7 +121,7 @@ class LogSumExp(_Reduce):
         return y if self.keepdim else y.reshape([n for i, n in enumerate(x.shape) if i not in self.dims])
 
     def vjp(self, g, x, y):
-        from .pointwise import exp
+        from .exponential import exp
 
         return self.kept(g) * exp(x - self.kept(y))
 
@@ -164,7 +165,7 @@ def std(
     x: Any, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Any:
     """√var"""
-    from .pointwise import sqrt
+    from .power import sqrt
 
     return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
 

@@ -11,7 +11,7 @@ from .flat import Flat
 
 
 class Rounded(Flat):
-    """y = x rounded by the array function of that name ("floor", "ceil", "trunc", "rint"); integers stay as they are."""
+    """y = x rounded by the array function of that name ("floor", "ceil", "trunc", "rint"); integers stay."""
 
     __slots__ = ("direction",)
 

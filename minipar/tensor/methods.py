@@ -20,6 +20,7 @@ from ..ops import (
     reduce,
     rounding,
     select,
+    solve,
     special,
     trigonometry,
 )
@@ -215,3 +216,21 @@ class Methods(Described):
     # ── matrix products ───────────────────────────────────────────────────────────────────────────────────────────
 
     matmul = linalg.matmul
+    mm = linalg.mm
+    bmm = linalg.bmm
+    mv = linalg.mv
+    dot = linalg.dot
+    inner = linalg.inner
+    outer = linalg.outer
+    addmm = linalg.addmm
+    addmv = linalg.addmv
+    addr = linalg.addr
+    addbmm = linalg.addbmm
+    baddbmm = linalg.baddbmm
+    kron = linalg.kron
+    matrix_power = solve.matrix_power
+    inverse = solve.inverse
+    det = solve.det
+    slogdet = solve.slogdet
+    logdet = solve.logdet
+    trace = solve.trace

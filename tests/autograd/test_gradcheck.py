@@ -83,7 +83,7 @@ def test_the_operation_the_input_and_the_element_are_named() -> None:
 
 
 def test_a_built_in_operation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from minipar.ops.arithmetic import Div
+    from minipar.ops.division import Div
 
     vjp = Div.vjp
     monkeypatch.setattr(Div, "vjp", lambda node, g, a, b: (vjp(node, g, a, b)[0], g * 0.0))

@@ -38,6 +38,11 @@ def _floored(m, a, b):
     return m.div(a, b, rounding_mode="floor")
 
 
+def _of_a_number(m, x):
+    """7.3 % x, for which PyTorch has no gradient where 7.3 is not a tensor."""
+    return m.remainder(m.full_like(x, 7.3), x)
+
+
 DIVISION = [
     Case("true_divide", lambda m, a, b: m.true_divide(a, b), SQUARE, PAIR, (real, apart)),
     Case("div floor", lambda m, a, b: m.div(a, b, rounding_mode="floor"), SQUARE, PAIR, (broken, positive)),
