@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from tests.refusals import cases_init, cases_optim
+from tests.refusals.cases_elementwise import ELEMENTWISE
 from tests.refusals.refusal import Refusal
 
-TABLE: list[Refusal] = []
+TABLE: list[Refusal] = [*ELEMENTWISE, 
+    *cases_init.REFUSALS,
+    *cases_optim.REFUSALS,
+]
