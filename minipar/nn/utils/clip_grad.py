@@ -12,6 +12,7 @@ from ...backend import device_of, namespace, on_device
 from ...creation import tensor
 from ...tape import set_grad_mode
 from ...tensor import Tensor, wrap
+from .listed import listed_tensors
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -29,7 +30,7 @@ def get_total_norm(
     """
     _check_foreach("get_total_norm", foreach)
     order = float(norm_type)
-    arrays = [t.array for t in _listed("tensors", tensors)]
+    arrays = [t.array for t in listed_tensors("tensors", tensors)]
     if not arrays:
         return tensor(0.0)
     xp = namespace(arrays[0])
@@ -82,7 +83,7 @@ def clip_grad_norm_(
     (tensor(5.), tensor([0.6, 0.8]))
     """
     _check_foreach("clip_grad_norm_", foreach)
-    listed = _listed("parameters", parameters)
+    listed = listed_tensors("parameters", parameters)
     if not listed and isinstance(parameters, GeneratorType):
         warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=2)
     total_norm = get_total_norm(_gradients(listed), norm_type, error_if_nonfinite)
@@ -118,21 +119,8 @@ def _norm(x: Any, order: float) -> Any:
     return xp.linalg.norm(x, order)
 
 
-def _listed(name: str, tensors: Tensors) -> list[Tensor]:
-    if isinstance(tensors, Tensor):
-        return [tensors]
-    try:
-        listed = list(tensors)
-    except TypeError:
-        raise TypeError(f"{name} must be a Tensor or an iterable of Tensors, not {type(tensors).__name__}") from None
-    for t in listed:
-        if not isinstance(t, Tensor):
-            raise TypeError(f"{name} must hold Tensors, but one is {type(t).__name__}")
-    return listed
-
-
 def _gradients(parameters: Tensors) -> list[Tensor]:
-    return [p.grad for p in _listed("parameters", parameters) if p.grad is not None]
+    return [p.grad for p in listed_tensors("parameters", parameters) if p.grad is not None]
 
 
 def _check_foreach(name: str, foreach: bool | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ...ops.join import cat
 from ...tensor import Tensor
+from .listed import listed_tensors
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
@@ -15,7 +16,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> nn.utils.parameters_to_vector(layer.parameters()).shape
     (9,)
     """
-    listed = list(parameters)
+    listed = listed_tensors("parameters", parameters)
     _check_one_device(listed)
     return cat([p.reshape(-1) for p in listed])
 
@@ -32,7 +33,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """
     if not isinstance(vec, Tensor):
         raise TypeError(f"vec must be a Tensor, not {type(vec).__name__}")
-    listed = list(parameters)
+    listed = listed_tensors("parameters", parameters)
     _check_one_device(listed)
     start = 0
     for p in listed:
