@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
 from .op import Op, broadcast_error, unbroadcast
-from .shape import reshape, transpose
+from .reduce import sum
+from .shape import expand, normal_dim, permute, reshape, transpose, unsqueeze
 
 
 class MatMul(Op):
@@ -27,19 +30,23 @@ class MatMul(Op):
         return da, db
 
 
-def matmul(a: Any, b: Any) -> Any:
+def matmul(input: Any, other: Any) -> Any:
     """NumPy's and PyTorch's matmul: 1-D operands are a row (left) or a column (right), leading axes broadcast.
 
     Shapes (…, n, k) @ (…, k, m) → (…, n, m). RuntimeError if an operand is 0-d, the inner sizes differ, the leading
     axes cannot be broadcast, or the dtypes differ.
+
+    >>> minipar.matmul(minipar.ones(2, 3), minipar.ones(3))
+    tensor([3., 3.])
     """
+    a, b = input, other
     if not len(a.shape) or not len(b.shape):
         raise RuntimeError(f"matmul needs operands of 1 or more dimensions, got {tuple(a.shape)} and {tuple(b.shape)}")
     inner = b.shape[0] if len(b.shape) == 1 else b.shape[-2]
     if a.shape[-1] != inner:
         raise RuntimeError(
-            f"matmul: the last axis of a must match {'the only' if len(b.shape) == 1 else 'the second-to-last'} axis "
-            f"of b, got shapes {tuple(a.shape)} and {tuple(b.shape)}"
+            f"matmul: the last axis of input must match {'the only' if len(b.shape) == 1 else 'the second-to-last'} "
+            f"axis of other, got shapes {tuple(a.shape)} and {tuple(b.shape)}"
         )
     if a.dtype != b.dtype:
         raise RuntimeError(f"matmul: both operands must have one dtype, got {a.dtype.name} and {b.dtype.name}")
@@ -51,3 +58,218 @@ def matmul(a: Any, b: Any) -> Any:
     c = MatMul()(reshape(a, (1, inner)) if row else a, reshape(b, (inner, 1)) if column else b)
     kept = list(c.shape[:-2]) + ([] if row else [c.shape[-2]]) + ([] if column else [c.shape[-1]])
     return reshape(c, kept)
+
+
+def _checked(name: str, **operands: tuple[Any, int]) -> None:
+    """RuntimeError unless each operand, given as (tensor, dimensions), has so many dimensions."""
+    for argument, (x, ndim) in operands.items():
+        if len(x.shape) != ndim:
+            raise RuntimeError(f"{name}: {argument} must have {ndim} dimensions, got shape {tuple(x.shape)}")
+
+
+def mm(input: Any, mat2: Any) -> Any:
+    """(n, k) @ (k, m) → (n, m), of matrices alone: nothing is broadcast.
+
+    >>> minipar.mm(minipar.ones(2, 3), minipar.ones(3, 1))
+    tensor([[3.],
+            [3.]])
+    """
+    _checked("mm", input=(input, 2), mat2=(mat2, 2))
+    return matmul(input, mat2)
+
+
+def bmm(input: Any, mat2: Any) -> Any:
+    """(b, n, k) @ (b, k, m) → (b, n, m): one product for each entry of a batch, which is not broadcast.
+
+    >>> minipar.bmm(minipar.ones(5, 2, 3), minipar.ones(5, 3, 4)).shape
+    (5, 2, 4)
+    """
+    _checked("bmm", input=(input, 3), mat2=(mat2, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise RuntimeError(f"bmm: the batches must be equal, got {tuple(input.shape)} and {tuple(mat2.shape)}")
+    return matmul(input, mat2)
+
+
+def mv(input: Any, vec: Any) -> Any:
+    """(n, k) @ (k,) → (n,)
+
+    >>> minipar.mv(minipar.ones(2, 3), minipar.ones(3))
+    tensor([3., 3.])
+    """
+    _checked("mv", input=(input, 2), vec=(vec, 1))
+    return matmul(input, vec)
+
+
+def dot(input: Any, tensor: Any) -> Any:
+    """Σ aᵢ bᵢ of two vectors of one length.
+
+    >>> minipar.dot(minipar.tensor([1.0, 2.0]), minipar.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
+    _checked("dot", input=(input, 1), tensor=(tensor, 1))
+    return matmul(input, tensor)
+
+
+def inner(input: Any, other: Any) -> Any:
+    """The sum of products over the last axis of both: (…, k), (…', k) → (…, …'); a number scales.
+
+    >>> minipar.inner(minipar.ones(2, 3), minipar.ones(4, 3)).shape
+    (2, 4)
+    """
+    if not len(input.shape) or not len(other.shape):
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
+        raise RuntimeError(f"inner: the last axes must be equal, got {tuple(input.shape)} and {tuple(other.shape)}")
+    return tensordot(input, other, ([-1], [-1]))
+
+
+def outer(input: Any, vec2: Any) -> Any:
+    """(n,), (m,) → (n, m): yᵢⱼ = aᵢ bⱼ
+
+    >>> minipar.outer(minipar.tensor([1.0, 2.0]), minipar.tensor([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
+    _checked("outer", input=(input, 1), vec2=(vec2, 1))
+    return unsqueeze(input, 1) * vec2
+
+
+def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Any:
+    """The sum of products over axes of a and of b: the last `dims` of a with the first of b, or those of two lists.
+
+    The output has a's other axes, then b's. RuntimeError where the sizes of summed axes differ.
+
+    >>> minipar.tensordot(minipar.ones(2, 3, 4), minipar.ones(4, 3), dims=([1, 2], [1, 0]))
+    tensor([12., 12.])
+    """
+    if isinstance(dims, int):
+        if not 0 <= dims <= min(len(a.shape), len(b.shape)):
+            raise RuntimeError(f"tensordot: dims={dims} axes are not there in {tuple(a.shape)} and {tuple(b.shape)}")
+        dims = (range(len(a.shape) - dims, len(a.shape)), range(dims))
+    of_a = [normal_dim(int(d), len(a.shape), "dims") for d in dims[0]]
+    of_b = [normal_dim(int(d), len(b.shape), "dims") for d in dims[1]]
+    if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b] or len(set(of_a)) < len(of_a):
+        raise RuntimeError(
+            f"tensordot: axes {of_a} of shape {tuple(a.shape)} do not fit axes {of_b} of shape {tuple(b.shape)}"
+        )
+    left = [i for i in range(len(a.shape)) if i not in of_a]
+    right = [i for i in range(len(b.shape)) if i not in of_b]
+    summed = [b.shape[i] for i in of_b]
+    rows = _matrix(permute(a, [*left, *of_a]), len(left), summed)
+    columns = _matrix(permute(b, [*of_b, *right]), len(of_b), [b.shape[i] for i in right])
+    return reshape(matmul(rows, columns), [*[a.shape[i] for i in left], *[b.shape[i] for i in right]])
+
+
+def _matrix(x: Any, leading: int, last: Sequence[int]) -> Any:
+    """The first `leading` axes as rows, the others, of sizes `last`, as columns."""
+    return reshape(x, (math.prod(x.shape[:leading]), math.prod(last)))
+
+
+def _added(input: Any, product: Any, beta: float, alpha: float) -> Any:
+    """β·input + α·product; with β = 0 not even a NaN of the input matters, as in PyTorch."""
+    input = expand(input, product.shape)
+    scaled = product if alpha == 1 else product * alpha
+    return scaled if beta == 0 else scaled + (input if beta == 1 else input * beta)
+
+
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """β·input + α·(mat1 @ mat2); `input` is broadcast to the product's shape.
+
+    >>> minipar.addmm(minipar.ones(2), minipar.ones(1, 3), minipar.ones(3, 2), alpha=2)
+    tensor([[7., 7.]])
+    """
+    return _added(input, mm(mat1, mat2), beta, alpha)
+
+
+def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """β·input + α·(mat @ vec); `input` is broadcast to the product's shape.
+
+    >>> minipar.addmv(minipar.ones(2), minipar.ones(2, 3), minipar.ones(3))
+    tensor([4., 4.])
+    """
+    return _added(input, mv(mat, vec), beta, alpha)
+
+
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """β·input + α·(vec1 vec2ᵀ); `input` is broadcast to the product's shape.
+
+    >>> minipar.addr(minipar.zeros(1, 2), minipar.tensor([3.0]), minipar.tensor([1.0, 2.0]))
+    tensor([[3., 6.]])
+    """
+    return _added(input, outer(vec1, vec2), beta, alpha)
+
+
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """β·input + α·bmm(batch1, batch2); `input` is broadcast to the product's shape.
+
+    >>> minipar.baddbmm(minipar.ones(1), minipar.ones(5, 2, 3), minipar.ones(5, 3, 4)).shape
+    (5, 2, 4)
+    """
+    return _added(input, bmm(batch1, batch2), beta, alpha)
+
+
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """β·input + α·(the sum of bmm(batch1, batch2) over the batch).
+
+    >>> minipar.addbmm(minipar.zeros(2, 4), minipar.ones(5, 2, 3), minipar.ones(5, 3, 4))[0, 0]
+    tensor(15.)
+    """
+    return _added(input, sum(bmm(batch1, batch2), 0), beta, alpha)
+
+
+def kron(input: Any, other: Any) -> Any:
+    """The Kronecker product: every element of `input` times the whole of `other`.
+
+    >>> minipar.kron(minipar.eye(2), minipar.ones(1, 2))
+    tensor([[1., 1., 0., 0.],
+            [0., 0., 1., 1.]])
+    """
+    ndim = max(len(input.shape), len(other.shape))
+    of_a = (1,) * (ndim - len(input.shape)) + tuple(input.shape)
+    of_b = (1,) * (ndim - len(other.shape)) + tuple(other.shape)
+    a = reshape(input, [n for size in of_a for n in (size, 1)])
+    b = reshape(other, [n for size in of_b for n in (1, size)])
+    return reshape(a * b, [n * m for n, m in zip(of_a, of_b)])
+
+
+def chain_matmul(*matrices: Any) -> Any:
+    """The product of two or more matrices, in the order of least work (see `linalg.multi_dot`).
+
+    >>> minipar.chain_matmul(minipar.ones(2, 3), minipar.ones(3, 4), minipar.ones(4, 1)).shape
+    (2, 1)
+    """
+    return multi_dot(matrices)
+
+
+def multi_dot(tensors: Sequence[Any]) -> Any:
+    """The product of two or more matrices (the first and last may be vectors), in the order of least work.
+
+    The order is that of the textbook's dynamic programme (Cormen et al., Introduction to Algorithms, §14.2).
+
+    >>> minipar.linalg.multi_dot([minipar.ones(2, 3), minipar.ones(3, 4), minipar.ones(4)])
+    tensor([12., 12.])
+    """
+    tensors = list(tensors)
+    if len(tensors) < 2:
+        raise RuntimeError(f"multi_dot: expected 2 or more tensors, got {len(tensors)}")
+    row, column = len(tensors[0].shape) == 1, len(tensors[-1].shape) == 1
+    tensors[0] = unsqueeze(tensors[0], 0) if row else tensors[0]
+    tensors[-1] = unsqueeze(tensors[-1], 1) if column else tensors[-1]
+    for i, x in enumerate(tensors):
+        if len(x.shape) != 2 or (i and x.shape[0] != tensors[i - 1].shape[1]):
+            raise RuntimeError(f"multi_dot: tensor {i} does not fit: shapes {[tuple(t.shape) for t in tensors]}")
+    sides = [tensors[0].shape[0], *[x.shape[1] for x in tensors]]
+    best: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(len(tensors))}  # (work, where to cut)
+    for length in range(1, len(tensors)):
+        for i in range(len(tensors) - length):
+            j = i + length
+            best[i, j] = min(
+                (best[i, k][0] + best[k + 1, j][0] + sides[i] * sides[k + 1] * sides[j + 1], k) for k in range(i, j)
+            )
+
+    def product(i: int, j: int) -> Any:
+        cut = best[i, j][1]
+        return tensors[i] if i == j else matmul(product(i, cut), product(cut + 1, j))
+
+    found = product(0, len(tensors) - 1)
+    return reshape(found, [n for n, gone in zip(found.shape, (row, column)) if not gone])

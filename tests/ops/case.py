@@ -88,9 +88,9 @@ def _sliced(x: np.ndarray) -> np.ndarray:
 
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "row-major": np.ascontiguousarray,
-    "column-major": np.asfortranarray,
+    "row-major": lambda x: np.array(x, order="C"),  # ascontiguousarray makes 1-d of 0-d
+    "column-major": lambda x: np.array(x, order="F"),
     "every second element": _sliced,
-    "backwards": lambda x: np.ascontiguousarray(np.flip(x))[(slice(None, None, -1),) * x.ndim],
+    "backwards": lambda x: np.asarray(np.flip(np.array(np.flip(x), order="C"))),
 }
 layouts = st.sampled_from(sorted(LAYOUTS))

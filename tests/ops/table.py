@@ -14,8 +14,10 @@ from tests.ops.cases_linalg import LINALG
 from tests.ops.cases_loss import LOSSES
 from tests.ops.cases_pointwise import POINTWISE
 from tests.ops.cases_pool import POOLING
+from tests.ops.cases_recurrent import RECURRENT
 
 TABLE: list[Case] = POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
+TABLE += RECURRENT
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [
