@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from ..backend.dtypes import quiet
 from .activation_rectified import applied, in_place_form
 from .op import Elementwise, check_dtypes
 from .select import where
@@ -97,7 +98,8 @@ class Hardswish(Elementwise):
 
     def forward(self, x):
         kind = x.dtype.type
-        return x * namespace(x).clip(x + kind(3), kind(0), kind(6)) / kind(6)
+        with quiet():
+            return x * namespace(x).clip(x + kind(3), kind(0), kind(6)) / kind(6)
 
     def vjp(self, g, x):
         return where(x <= -3, 0.0, where(x < 3, g * (where(x < 3, x, 0.0) / 3 + 0.5), g))

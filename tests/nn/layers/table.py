@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tests.nn.layers.cases_activation import ACTIVATIONS
+from tests.nn.layers.cases_loss import LOSSES
+from tests.nn.layers.cases_recurrent import LAYERS as RECURRENT
 from tests.nn.layers.layer import Layer
 
-TABLE: list[Layer] = []
+TABLE: list[Layer] = [*ACTIVATIONS, *LOSSES, *RECURRENT]

@@ -1,0 +1,84 @@
+"""Rows of the table: losses as layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.nn.layers.layer import Layer, normal
+
+PAIR = normal((3, 4), (3, 4))
+WEIGHT = [0.5, 2.0, 1.0, 1.5]
+
+
+# PyTorch has no second derivative of MultiMarginLoss; of the others it records one of nothing but zeros, ours none.
+STRAIGHT = ("L1Loss", "NLLLoss", "MultiMarginLoss")
+
+
+def probabilities(draw: np.random.Generator):
+    return draw.uniform(0.1, 0.9, (3, 4)), draw.uniform(0.1, 0.9, (3, 4))
+
+
+def classes(draw: np.random.Generator):
+    return draw.standard_normal((3, 4)), draw.integers(0, 4, 3)
+
+
+def signs(inputs: int, shape=(3, 4), target=(3, 4)):
+    """`inputs` tensors of numbers and a target of 1 and −1, integers: it gets no gradient."""
+
+    def draw_them(draw: np.random.Generator):
+        return (*[draw.standard_normal(shape) for _ in range(inputs)], draw.choice([-1, 1], target))
+
+    return draw_them
+
+
+def variances(draw: np.random.Generator):
+    return draw.standard_normal((3, 4)), draw.standard_normal((3, 4)), draw.uniform(0.5, 2.0, (3, 4))
+
+
+def rows(name, draw, weighted=(), **options):
+    """One row a reduction; the options named in `weighted` are lists that become float tensors."""
+
+    def make(nn, how):
+        like = nn.Linear(1, 1).bias.detach()
+        tensors = {k: _weights(like, v) if k in weighted else v for k, v in options.items()}
+        return getattr(nn, name)(reduction=how, **tensors)
+
+    label = " ".join([name, *options])
+    return [
+        Layer(f"{label} {how}", lambda nn, how=how: make(nn, how), draw, second=name not in STRAIGHT)
+        for how in ("mean", "sum", "none")
+    ]
+
+
+def _weights(like, numbers):
+    """A float32 tensor of the library that `like` is from."""
+    found = like.expand(len(numbers)).clone()
+    for i, number in enumerate(numbers):
+        found[i] = number
+    return found
+
+
+LOSSES = [
+    *rows("MSELoss", PAIR),
+    *rows("L1Loss", PAIR),
+    *rows("SmoothL1Loss", PAIR, beta=0.5),
+    *rows("HuberLoss", PAIR, delta=0.5),
+    *rows("PoissonNLLLoss", PAIR),
+    *rows("GaussianNLLLoss", variances, full=True),
+    *rows("BCELoss", probabilities),
+    *rows("BCELoss", probabilities, ("weight",), weight=WEIGHT),
+    *rows("BCEWithLogitsLoss", probabilities),
+    *rows("BCEWithLogitsLoss", probabilities, ("weight", "pos_weight"), weight=WEIGHT, pos_weight=WEIGHT),
+    *rows("KLDivLoss", probabilities, log_target=True)[1:],
+    *rows("KLDivLoss", probabilities)[1:],
+    *rows("CrossEntropyLoss", classes),
+    *rows("CrossEntropyLoss", classes, ("weight",), weight=WEIGHT, ignore_index=1, label_smoothing=0.1),
+    *rows("CrossEntropyLoss", probabilities, label_smoothing=0.1),
+    *rows("NLLLoss", classes, ("weight",), weight=WEIGHT, ignore_index=1),
+    *rows("MultiMarginLoss", classes, ("weight",), weight=WEIGHT, p=2, margin=0.7),
+    *rows("MultiLabelSoftMarginLoss", probabilities, ("weight",), weight=WEIGHT),
+    *rows("HingeEmbeddingLoss", signs(1), margin=0.7),
+    *rows("SoftMarginLoss", signs(1)),
+    *rows("MarginRankingLoss", signs(2), margin=0.3),
+    *rows("CosineEmbeddingLoss", signs(2, target=(3,)), margin=-0.5),
+]
