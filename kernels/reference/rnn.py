@@ -1,69 +1,61 @@
-"""The Elman recurrence h[t] = f(x[t] W_ih^T + b_ih + h[t-1] W_hh^T + b_hh) over a whole sequence, and its gradients.
+"""The Elman recurrence h[t] = f(a[t] + h[t-1] W_hh^T), a[t] = x[t] W_ih^T + b_ih + b_hh (Elman 1990), and its gradient.
 
-What does not depend on the previous step leaves the loop: the inputs of all steps are one matrix product, and so is
-each weight gradient once every step's gradient is known (Appleyard, Kocisky & Blunsom 2016). Only h[t-1] W_hh^T stays.
+What does not depend on the previous step is not done here: a[t] of all steps is one matrix product, and so is each
+weight gradient once every step's gradient is known (Appleyard, Kocisky & Blunsom 2016). Only h[t-1] W_hh^T stays.
 
-Shapes: x (T, B, I), h0 (B, H), w_ih (H, I), w_hh (H, H), biases (H,) or None. One layer, one direction.
-``nonlinearity`` is "tanh" or "relu"; ValueError for any other.
+Shapes: rows (N, H) of all steps and sequences (see ``packed``), states (B, H), w_hh (H, H). One layer, one direction.
+``nonlinearity`` f is "tanh" or "relu"; ValueError for any other.
 """
 
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
-from .namespace import accumulator_dtype, array_namespace
+from .namespace import array_namespace
+from .packed import packed_steps
 
 Array = Any
 
 
 def rnn_forward(
-    x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None, nonlinearity: str
-) -> Array:
-    """h_all (T+1, B, H): h0, then the hidden state after each step."""
-    xp = array_namespace(x)
+    a: Array, h0: Array, w_hh: Array, batch_sizes: Sequence[int], reverse: bool, nonlinearity: str
+) -> tuple[Array, Array, Array]:
+    """(h (N, H) after each step, h_n (B, H) after each sequence's last, h_before (N, H) that each step met).
+
+    ``a`` (N, H) is overwritten: it becomes h.
+    """
+    xp = array_namespace(a)
     _check_nonlinearity(nonlinearity)
-    steps, batch, features = x.shape
-    hidden = len(w_hh)
-    h_all = xp.empty((steps + 1, batch, hidden), x.dtype)
-    h_all[0] = h0
-    xp.matmul(x.reshape(steps * batch, features), w_ih.T, out=h_all[1:].reshape(steps * batch, hidden))
-    for bias in (b_ih, b_hh):
-        if bias is not None:
-            h_all[1:] += bias
-    recurrent = xp.empty_like(h_all[0])
-    for previous, h in pairwise(h_all):
-        h += xp.matmul(previous, w_hh.T, out=recurrent)
+    state, before = h0.copy(), xp.empty_like(a)
+    for rows, size in packed_steps(batch_sizes, reverse):
+        before[rows] = state[:size]
+        h = a[rows]
+        h += xp.matmul(state[:size], w_hh.T)
         if nonlinearity == "tanh":
             xp.tanh(h, out=h)
         else:
             xp.maximum(h, 0, out=h)
-    return h_all
+        state[:size] = h
+    return a, state, before
 
 
 def rnn_backward(
-    g_all: Array, x: Array, h_all: Array, w_ih: Array, w_hh: Array, nonlinearity: str
-) -> tuple[Array, Array, Array, Array, Array]:
-    """(dx (T, B, I), dh0 (B, H), dw_ih (H, I), dw_hh (H, H), db (H,)): backpropagation through time.
+    g: Array | None, g_n: Array | None, h: Array, w_hh: Array, batch_sizes: Sequence[int], reverse: bool,
+    nonlinearity: str,
+) -> tuple[Array, Array]:  # fmt: skip
+    """(da (N, H), dh0 (B, H)) from the gradients of h and h_n (None: zero): backpropagation through time.
 
-    ``g_all`` (T, B, H) is the gradient of every step's hidden state as an output (a gradient of the final state is
-    added to the last step's by the caller); ``h_all`` is rnn_forward's; ``db`` is the gradient of each bias.
+    The rest follows from da: dx = da W_ih, dW_ih = da^T x, dW_hh = da^T h_before, db = sum of da (Werbos 1990).
     """
-    xp = array_namespace(g_all)
+    xp = array_namespace(h)
     _check_nonlinearity(nonlinearity)
-    steps, batch, features = x.shape
-    hidden = len(w_hh)
-    slopes = 1 - h_all[1:] * h_all[1:] if nonlinearity == "tanh" else h_all[1:] > 0
-    da_all = xp.empty(g_all.shape, g_all.dtype)
-    dh = xp.zeros((batch, hidden), g_all.dtype)
-    for g, slope, da in zip(g_all[::-1], slopes[::-1], da_all[::-1]):
-        dh += g
-        xp.multiply(dh, slope, out=da)
-        xp.matmul(da, w_hh, out=dh)
-    da_rows = da_all.reshape(steps * batch, hidden)
-    dx = xp.matmul(da_rows, w_ih).reshape(x.shape)
-    dw_ih = xp.matmul(da_rows.T, x.reshape(steps * batch, features))
-    dw_hh = xp.matmul(da_rows.T, h_all[:-1].reshape(steps * batch, hidden))
-    db = da_rows.sum(axis=0, dtype=accumulator_dtype(g_all.dtype)).astype(g_all.dtype, copy=False)
-    return dx, dh, dw_ih, dw_hh, db
+    da = 1 - h * h if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
+    dh = xp.zeros((max(batch_sizes), h.shape[1]), h.dtype) if g_n is None else g_n.copy()
+    for rows, size in packed_steps(batch_sizes, not reverse):
+        if g is not None:
+            dh[:size] += g[rows]
+        da[rows] *= dh[:size]
+        dh[:size] = xp.matmul(da[rows], w_hh)
+    return da, dh
 
 
 def _check_nonlinearity(nonlinearity: str) -> None:

@@ -1,63 +1,73 @@
-"""A whole Elman recurrence as one node: h_t = tanh(W_ih x_t + b_ih + W_hh h_{t−1} + b_hh)."""
+"""What the recurrent networks share: one layer in one direction, over all steps of all sequences, as one node.
+
+The rows of all steps lie one after the other, `batch_sizes[t]` of them for step t (a packed sequence; [B] · T where all
+sequences have T steps). Backwards in time each sequence starts at its own end. What the input contributes to the gates
+is one matrix product for all steps, and so is each weight's gradient; the kernels walk the steps between.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ..backend import namespace
 from ..backend.dispatch import kernel
-from .join import stack
-from .linear import linear
+from .join import cat
 from .op import Fat, check_dtypes
-from .pointwise import relu, tanh
 
 
-class Recurrence(Fat):
-    """x (T, B, I), h0 (B, H), w_ih (H, I), w_hh (H, H), b_ih and b_hh (H,) or both absent → every h_t (T, B, H)
+class Recurrent(Fat):
+    """Base. Inputs: x (N, I), one (B, H) for each state, w_ih (G·H, I), w_hh (G·H, H), b_ih and b_hh (G·H,) or None.
 
-    `nonlinearity` is "tanh" or "relu". One matrix product for all input steps, one for all weight gradients
-    (backpropagation through time; Werbos 1990).
+    Outputs: the hidden state after each step (N, H), then each state (B, H) after its sequence's last step.
     """
 
-    __slots__ = ("nonlinearity",)
-    saves = (0, 1, 2, 3)
+    __slots__ = ("batch_sizes", "reverse")
 
-    def __init__(self, nonlinearity):
-        self.nonlinearity = nonlinearity
+    def __init__(self, batch_sizes: Sequence[int], reverse: bool = False) -> None:
+        self.batch_sizes, self.reverse = batch_sizes, reverse
 
-    def forward(self, x, h0, w_ih, w_hh, b_ih=None, b_hh=None):
-        self.aux = kernel("rnn_forward", x)(x, h0, w_ih, w_hh, b_ih, b_hh, self.nonlinearity)
-        return self.aux[1:].copy()  # the caller may change its copy; backward needs ours
+    def step(self, x: Any, *states_and_weights: Any) -> tuple[Any, ...]:
+        """The new states of one step, in simple differentiable operations: the formula."""
+        raise NotImplementedError
 
-    def vjp(self, g, x, h0, w_ih, w_hh):
-        *grads, db = kernel("rnn_backward", g)(g, x, self.aux, w_ih, w_hh, self.nonlinearity)
-        return tuple(grads) if len(self.needs) == 4 else (*grads, db, db)
+    def composite(self, x, *states_and_weights):
+        states = list(states_and_weights[: self.outputs - 1])
+        weights = states_and_weights[self.outputs - 1 :]
+        ends = [sum(self.batch_sizes[: t + 1]) for t in range(len(self.batch_sizes))]
+        walk = list(zip(self.batch_sizes, ends))
+        hidden = []
+        for size, end in reversed(walk) if self.reverse else walk:
+            new = self.step(x[end - size : end], *[state[:size] for state in states], *weights)
+            hidden.append(new[0])
+            states = [n if len(s) == size else cat((n, s[size:])) for n, s in zip(new, states)]
+        return cat(hidden[::-1] if self.reverse else hidden), *states
 
-    def composite(self, x, h, w_ih, w_hh, b_ih=None, b_hh=None):
-        squash = tanh if self.nonlinearity == "tanh" else relu
-        states = []
-        for t in range(x.shape[0]):
-            h = squash(linear(x[t], w_ih, b_ih) + linear(h, w_hh, b_hh))
-            states.append(h)
-        return stack(states)
+    def gates(self, x: Any, w_ih: Any, *biases: Any) -> Any:
+        """x W_ihᵀ + biases: what every step's input contributes."""
+        a = kernel("matmul", x)(x, w_ih.T)
+        for bias in biases:
+            if bias is not None:
+                a += bias
+        return a
+
+    def gradients(self, da: Any, db: Any, x: Any, before: Any, w_ih: Any, weights_at: int) -> tuple[Any, tuple]:
+        """dx, and the gradients of w_ih, w_hh, b_ih, b_hh (the inputs from `weights_at` on), where they are wanted.
+
+        `da` (N, G·H) is the gradient of what the input contributed to the gates, `db` of what the states did.
+        """
+        matmul = kernel("matmul", da)
+        needs = self.needs[weights_at:]
+        dx = matmul(da, w_ih) if self.needs[0] else None
+        return dx, (
+            matmul(da.T, x) if needs[0] else None,
+            matmul(db.T, before) if needs[1] else None,
+            da.sum(0) if needs[2] else None,
+            db.sum(0) if needs[3] else None,
+        )
 
 
-def recurrence(
-    x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None, nonlinearity: str = "tanh"
-) -> Any:
-    """Every hidden state (T, B, H) of one layer in one direction; see Recurrence for the shapes.
-
-    RuntimeError for an empty sequence (T = 0), and unless all have one floating-point dtype.
-    """
-    if not x.shape[0]:
-        raise RuntimeError(f"RNN: expected a sequence of 1 or more steps, got input of shape {tuple(x.shape)}")
-    check_dtypes("RNN", x, h0, w_ih, w_hh, b_ih, b_hh)
-    weights = (w_ih, w_hh) if b_ih is None else (w_ih, w_hh, b_ih, b_hh)
-    return Recurrence(nonlinearity)(x, h0, *weights)
-
-
-def zero_state(x: Any, layers: int, batch: int, hidden: int) -> Any:
-    """h0 of zeros (layers, B, H), where and of the dtype that x is."""
-    from .. import tape
-
-    return tape.new_value(namespace(x.array).zeros((layers, batch, hidden), x.dtype))
+def check_walk(name: str, batch_sizes: Sequence[int], x: Any, *others: Any) -> None:
+    """RuntimeError for sequences without steps, and unless all have one floating-point dtype."""
+    if not batch_sizes:
+        raise RuntimeError(f"{name}: expected sequences of 1 or more steps, got input of shape {tuple(x.shape)}")
+    check_dtypes(name, x, *others)

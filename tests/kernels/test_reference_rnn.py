@@ -1,73 +1,59 @@
-"""The Elman recurrence and backpropagation through time against PyTorch in float64."""
+"""The Elman recurrence and backpropagation through time against PyTorch in float64, on sequences of any lengths."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_layouts import laid_out, layouts, seeds
+from recurrent_walks import draw, layouts, reverses, seeds, torch_answer, walks
 
+from minipar.kernels.reference.packed import packed_steps
 from minipar.kernels.reference.rnn import rnn_backward, rnn_forward
 
 
-def draw_operands(seed, steps, batch, features, hidden):
-    rng = np.random.default_rng(seed)
-    shapes = (steps, batch, features), (batch, hidden), (hidden, features), (hidden, hidden), (hidden,), (hidden,)
-    return [rng.normal(size=shape) for shape in shapes]
+@given(walks, reverses, st.sampled_from(["tanh", "relu"]), layouts, seeds)
+@settings(max_examples=15, deadline=None)
+def test_states_and_gradients_equal_pytorch(walk, reverse, nonlinearity, layout, seed):
+    pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
+    x, h0, w_ih, w_hh, g, g_n = draw(
+        seed, (sum(walk), 3), (walk[0], 4), (4, 3), (4, 4), (sum(walk), 4), (walk[0], 4), layout=layout
+    )
+    outputs, gradients = torch_answer(f"rnn_{nonlinearity}", x, [h0], [w_ih, w_hh], walk, reverse, [g, g_n])
+    h, h_n, before = rnn_forward(x @ w_ih.T, h0, w_hh, walk, reverse, nonlinearity)
+    da, dh0 = rnn_backward(g, g_n, h, w_hh, walk, reverse, nonlinearity)
+    for ours, theirs in zip([h, h_n, da @ w_ih, dh0, da.T @ x, da.T @ before], outputs + gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
-@given(
-    st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
-    st.sampled_from(["tanh", "relu"]),
-    st.booleans(),
-    layouts,
-    seeds,
-)
-@settings(max_examples=40, deadline=None)
-def test_states_and_every_gradient_equal_pytorch(sizes, nonlinearity, with_bias, layout, seed):
-    torch = pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
-    steps, batch, features, hidden = sizes
-    x, h0, w_ih, w_hh, b_ih, b_hh = (laid_out(a, layout) for a in draw_operands(seed, *sizes))
-    rnn = torch.nn.RNN(features, hidden, nonlinearity=nonlinearity, bias=with_bias, dtype=torch.float64)
-    weights = (w_ih, w_hh, b_ih, b_hh) if with_bias else (w_ih, w_hh)
-    with torch.no_grad():
-        for parameter, value in zip(rnn.parameters(), weights):
-            parameter.copy_(torch.tensor(value.copy()))
-    tx, th0 = torch.tensor(x.copy(), requires_grad=True), torch.tensor(h0.copy(), requires_grad=True)
-    expected, _ = rnn(tx, th0[None])
-    g = laid_out(np.random.default_rng(seed + 1).normal(size=(steps, batch, hidden)), layout)
-    gradients = torch.autograd.grad(expected, (tx, th0, *rnn.parameters()), torch.tensor(g.copy()))
-
-    h_all = rnn_forward(x, h0, w_ih, w_hh, b_ih if with_bias else None, b_hh if with_bias else None, nonlinearity)
-    np.testing.assert_array_equal(h_all[0], h0)
-    np.testing.assert_allclose(h_all[1:], expected.detach().numpy(), rtol=1e-12, atol=1e-12)
-    ours = rnn_backward(g, x, h_all, w_ih, w_hh, nonlinearity)
-    for actual, wanted in zip(ours, gradients):  # dx, dh0, dw_ih, dw_hh, and db where there is a bias
-        np.testing.assert_allclose(actual, wanted.numpy(), rtol=1e-11, atol=1e-11)
-    if with_bias:
-        np.testing.assert_allclose(ours[4], gradients[5].numpy(), rtol=1e-11, atol=1e-11)
+def test_a_missing_gradient_is_zero():
+    a, h0, w_hh, g, g_n = draw(0, (5, 2), (3, 2), (2, 2), (5, 2), (3, 2))
+    h, _, _ = rnn_forward(a, h0, w_hh, [3, 2], False, "tanh")
+    whole = rnn_backward(g, g_n, h, w_hh, [3, 2], False, "tanh")
+    parts = zip(*(rnn_backward(*given, h, w_hh, [3, 2], False, "tanh") for given in ((g, None), (None, g_n))))
+    for total, (one, other) in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one + other, total, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-def test_dtype_is_kept(dtype, nonlinearity):
-    x, h0, w_ih, w_hh, b_ih, b_hh = (a.astype(dtype) for a in draw_operands(0, 4, 3, 2, 5))
-    h_all = rnn_forward(x, h0, w_ih, w_hh, b_ih, b_hh, nonlinearity)
-    gradients = rnn_backward(h_all[1:], x, h_all, w_ih, w_hh, nonlinearity)
-    assert {a.dtype for a in (h_all, *gradients)} == {np.dtype(dtype)}
+def test_dtype_is_kept(dtype):
+    a, h0, w_hh = (x.astype(dtype) for x in draw(0, (4, 5), (2, 5), (5, 5)))
+    h, h_n, before = rnn_forward(a, h0, w_hh, [2, 2], False, "tanh")
+    assert {x.dtype for x in (h, h_n, before, *rnn_backward(h, None, h, w_hh, [2, 2], False, "tanh"))} == {
+        np.dtype(dtype)
+    }
 
 
-@pytest.mark.parametrize(("steps", "batch"), [(0, 3), (4, 0)])
-def test_empty_sequences_and_batches(steps, batch):
-    x, h0, w_ih, w_hh, b_ih, b_hh = draw_operands(0, steps, batch, 2, 5)
-    h_all = rnn_forward(x, h0, w_ih, w_hh, b_ih, b_hh, "tanh")
-    assert h_all.shape == (steps + 1, batch, 5)
-    dx, dh0, *parameters = rnn_backward(h_all[1:], x, h_all, w_ih, w_hh, "tanh")
-    assert dx.shape == x.shape
-    assert dh0.shape == h0.shape
-    assert not any(gradient.any() for gradient in parameters)
+def test_an_empty_batch():
+    a, h0, w_hh = draw(0, (0, 5), (0, 5), (5, 5))
+    h, h_n, _ = rnn_forward(a, h0, w_hh, [0, 0], False, "tanh")
+    da, dh0 = rnn_backward(h, h_n, h, w_hh, [0, 0], False, "tanh")
+    assert (h.shape, h_n.shape, da.shape, dh0.shape) == ((0, 5),) * 4
 
 
 def test_unknown_nonlinearity_is_named():
-    operands = draw_operands(0, 1, 1, 1, 1)
     with pytest.raises(ValueError, match='nonlinearity must be "tanh" or "relu", got \'gelu\''):
-        rnn_forward(*operands, "gelu")
+        rnn_forward(*draw(0, (1, 1), (1, 1), (1, 1)), [1], False, "gelu")
+
+
+def test_the_steps_of_three_sequences():
+    assert packed_steps([3, 2, 1], False) == [(slice(0, 3), 3), (slice(3, 5), 2), (slice(5, 6), 1)]
+    assert packed_steps([3, 2, 1], True) == [(slice(5, 6), 1), (slice(3, 5), 2), (slice(0, 3), 3)]

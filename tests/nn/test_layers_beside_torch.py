@@ -269,11 +269,7 @@ def test_errors_as_in_pytorch(make, error):
     ("make", "argument"),
     [
         (lambda nn: nn.Conv2d(1, 1, 3, padding_mode="reflect"), "padding_mode"),
-        (lambda nn: nn.Embedding(3, 2, max_norm=1.0), "max_norm"),
-        (lambda nn: nn.Embedding(3, 2, norm_type=1.0), "norm_type"),
-        (lambda nn: nn.Embedding(3, 2, scale_grad_by_freq=True), "scale_grad_by_freq"),
         (lambda nn: nn.Embedding(3, 2, sparse=True), "sparse"),
-        (lambda nn: nn.RNN(3, 2, 2, dropout=0.5), "dropout"),
         (lambda nn: nn.MSELoss(size_average=True), "size_average"),
         (lambda nn: nn.MSELoss(reduce=True), "reduce"),
         (lambda nn: nn.CrossEntropyLoss(label_smoothing=0.1), "label_smoothing"),

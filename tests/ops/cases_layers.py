@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minipar.ops.embedding import embedding
-from minipar.ops.recurrent import recurrence
 from tests.ops.case import Case, among
 
 LINEAR = [
@@ -15,30 +14,6 @@ LINEAR = [
     Case("linear frozen input", lambda m, w: m.nn.functional.linear(m.ones(3, 3, dtype=w.dtype), w), ((3, 3),)),
 ]  # fmt: skip
 
-
-def _torch_rnn(which):
-    def run(m, x, h0, w_ih, w_hh, b_ih=None, b_hh=None):
-        weights = [w_ih, w_hh] if b_ih is None else [w_ih, w_hh, b_ih, b_hh]
-        flags = (b_ih is not None, 1, 0.0, False, False, False)
-        return getattr(m, f"rnn_{which}")(x, h0[None], weights, *flags)[0]
-
-    return run
-
-
-def _recurrence(which):
-    return lambda m, *inputs: recurrence(*inputs, nonlinearity=which)
-
-
-CELL = ((3, 2, 2), (2, 2), (2, 2), (2, 2))
-BIASED = (*CELL, (2,), (2,))
-RECURRENT = [
-    Case("recurrence tanh", _recurrence("tanh"), BIASED,
-         among(((4, 3, 2), (3, 5), (5, 2), (5, 5), (5,), (5,)), ((1, 1, 1), (1, 1), (1, 1), (1, 1), (1,), (1,))),
-         theirs=_torch_rnn("tanh")),
-    Case("recurrence relu", _recurrence("relu"), BIASED, theirs=_torch_rnn("relu")),
-    Case("recurrence without bias", _recurrence("tanh"), CELL, among(((4, 3, 2), (3, 5), (5, 2), (5, 5))),
-         theirs=_torch_rnn("tanh")),
-]  # fmt: skip
 
 NUMBERS = [[0, 2, 2], [1, 0, 2]]
 EMBED = [
@@ -53,4 +28,4 @@ EMBED = [
          theirs=lambda m, w: m.nn.functional.embedding(m.tensor(1), w)),
 ]  # fmt: skip
 
-LAYERS = LINEAR + RECURRENT + EMBED
+LAYERS = LINEAR + EMBED

@@ -85,7 +85,7 @@ def test_every_operation_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 FAT = [
-    case for case in TABLE if case.name.split()[0] in ("linear", "recurrence", "mse_loss", "cross_entropy")
+    case for case in TABLE if case.name.split()[0] in ("linear", "rnn", "lstm", "gru", "mse_loss", "cross_entropy")
 ]
 
 
@@ -116,7 +116,9 @@ def test_composite_is_the_same_function_with_the_same_gradients(case: Case, monk
 def test_every_fat_operation_has_its_composite_compared() -> None:
     assert {op.__name__ for op in every_op() if issubclass(op, Fat)} == {
         "Linear",
-        "Recurrence",
+        "RNN",
+        "LSTM",
+        "GRU",
         "SquaredError",
         "CrossEntropy",
     }

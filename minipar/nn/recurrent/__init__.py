@@ -1,0 +1,8 @@
+"""Recurrent layers: whole sequences through RNN, LSTM and GRU, single steps through their cells."""
+
+from .cells import GRUCell, LSTMCell, RNNCell
+from .gru import GRU
+from .lstm import LSTM
+from .rnn import RNN
+
+__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell"]

@@ -1,0 +1,60 @@
+"""The Elman network (Elman 1990), one layer in one direction, as one node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..backend.dispatch import kernel
+from .activation_rectified import relu
+from .hyperbolic import tanh
+from .linear import linear
+from .recurrent import Recurrent, check_walk
+
+
+class RNN(Recurrent):
+    """h_t = tanh(W_ih x_t + b_ih + W_hh h_{t−1} + b_hh), or relu. Inputs x, h0, w_ih, w_hh, b_ih, b_hh → h, h_n"""
+
+    __slots__ = ("nonlinearity",)
+    outputs = 2
+    saves = (0, 2, 3)
+
+    def __init__(self, nonlinearity, *walk):
+        super().__init__(*walk)
+        self.nonlinearity = nonlinearity
+
+    def step(self, x, h, w_ih, w_hh, b_ih, b_hh):
+        squash = tanh if self.nonlinearity == "tanh" else relu
+        return (squash(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)),)
+
+    def forward(self, x, h0, w_ih, w_hh, b_ih, b_hh):
+        a = self.gates(x, w_ih, b_ih, b_hh)
+        walk = self.batch_sizes, self.reverse, self.nonlinearity
+        h, h_n, before = kernel("rnn_forward", x)(a, h0, w_hh, *walk)
+        self.aux = h, before
+        return h.copy(), h_n  # the caller may change its copy; backward needs ours
+
+    def vjp(self, grads, x, w_ih, w_hh):
+        h, before = self.aux
+        walk = self.batch_sizes, self.reverse, self.nonlinearity
+        da, dh0 = kernel("rnn_backward", x)(*grads, h, w_hh, *walk)
+        dx, weights = self.gradients(da, da, x, before, w_ih, 2)
+        return dx, dh0, *weights
+
+
+def rnn(
+    x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, batch_sizes: Sequence[int], reverse: bool = False,
+    nonlinearity: str = "tanh",
+) -> tuple[Any, Any]:  # fmt: skip
+    """h (N, H) after every step and h_n (B, H) after each sequence's last, of x (N, I) and h0 (B, H).
+
+    w_ih (H, I), w_hh (H, H), b_ih and b_hh (H,) or None. RuntimeError for sequences without steps, and unless all have
+    one floating-point dtype.
+
+    >>> from minipar.ops.rnn import rnn
+    >>> one = minipar.ones(1, 1)
+    >>> rnn(minipar.ones(3, 1), minipar.zeros(1, 1), one, one, None, None, [1, 1, 1], nonlinearity="relu")[0].T
+    tensor([[1., 2., 3.]])
+    """
+    check_walk("RNN", batch_sizes, x, h0, w_ih, w_hh, b_ih, b_hh)
+    return RNN(nonlinearity, batch_sizes, reverse)(x, h0, w_ih, w_hh, b_ih, b_hh)
