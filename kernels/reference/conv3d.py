@@ -32,7 +32,7 @@ def conv3d_forward(
     plane = stride[1:], padding[1:], dilation[1:], groups
     for tap, where, source in _depth_taps(x.shape, w.shape, stride, padding, dilation):
         part = conv2d_forward(_images(x[:, :, source], dtype), w[:, :, tap].astype(dtype), None, *plane)
-        y[:, :, where] += _volumes(part, len(x))
+        y[:, :, where] += _volumes(part, len(x), where)
     return y.astype(x.dtype, copy=False)
 
 
@@ -47,7 +47,8 @@ def conv3d_grad_input(
     for tap, where, source in _depth_taps(x_shape, w.shape, stride, padding, dilation):
         images = _images(g[:, :, where], dtype)
         shape = (len(images), channels, height, width)
-        dx[:, :, source] += _volumes(conv2d_grad_input(images, w[:, :, tap].astype(dtype), shape, *plane), n)
+        part = conv2d_grad_input(images, w[:, :, tap].astype(dtype), shape, *plane)
+        dx[:, :, source] += _volumes(part, n, where)
     return dx.astype(g.dtype, copy=False)
 
 
@@ -79,7 +80,6 @@ def _images(x: Array, dtype: Any) -> Array:
     return x.swapaxes(1, 2).reshape(n * depth, channels, height, width).astype(dtype, copy=False)
 
 
-def _volumes(images: Array, n: int) -> Array:
-    """Images (N·D, C, H, W) as volumes (N, C, D, H, W)."""
-    depth = len(images) // n if n else 0
-    return images.reshape(n, depth, *images.shape[1:]).swapaxes(1, 2)
+def _volumes(images: Array, n: int, slices: slice) -> Array:
+    """Images (N·D, C, H, W) as volumes (N, C, D, H, W), D the number of slices (of step 1)."""
+    return images.reshape(n, slices.stop - slices.start, *images.shape[1:]).swapaxes(1, 2)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from tests.refusals import cases_init, cases_optim
+from tests.refusals.cases_activation import ACTIVATIONS
+from tests.refusals.cases_conv import CONVOLUTIONS
 from tests.refusals.cases_elementwise import ELEMENTWISE
+from tests.refusals.cases_loss import LOSSES
+from tests.refusals.cases_module import MODULES
 from tests.refusals.refusal import Refusal
 
-TABLE: list[Refusal] = [*ELEMENTWISE, 
+TABLE: list[Refusal] = [
+    *CONVOLUTIONS,
+    *ACTIVATIONS,
+    *LOSSES,
+    *MODULES,
+    *ELEMENTWISE,
     *cases_init.REFUSALS,
     *cases_optim.REFUSALS,
 ]
