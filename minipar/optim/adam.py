@@ -36,7 +36,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
@@ -49,6 +49,8 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        if len({isinstance(beta, Tensor) for beta in betas}) > 1:
+            raise ValueError("betas must be either both floats or both Tensors")
         defaults = {
             "lr": lr,
             "betas": tuple(beta.item() if isinstance(beta, Tensor) else beta for beta in betas),
@@ -69,7 +71,7 @@ class Adam(Optimizer):
         check_betas(options["betas"])
 
     def _state(self, group: dict[str, Any]) -> dict[str, float]:
-        state = {STEP: 0, "exp_avg": 0, "exp_avg_sq": 0}
+        state: dict[str, float] = {STEP: 0, "exp_avg": 0, "exp_avg_sq": 0}
         return {**state, "max_exp_avg_sq": 0} if group["amsgrad"] else state
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:

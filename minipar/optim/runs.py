@@ -97,7 +97,7 @@ class Plan:
             elif situation is not None:
                 home = p.buffer if isinstance(p, Parameter) and p.in_buffer() else None
                 fresh, *_ = self._age(p, state, None if home is None else shelf(home))
-                self.runs.append(LoneRun(p, state[p] if start else {}, start, fresh))
+                self.runs.append(LoneRun(p, state[p] if start else {}, start, bool(fresh)))
         for buffer, members in in_buffer.items():
             members.sort(key=lambda p: p.slot)
             flat = shelf(buffer)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend.dispatch import kernel
+from ..tensor import Tensor
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
 
@@ -33,7 +34,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
         weight_decay: float = 0,

@@ -36,7 +36,7 @@ def strong_wolfe(
         (a, b), (low, high) = sorted(trial.t for trial in bracket), _lower_first(bracket)
         if (b - a) * reach < tolerance_change:
             break
-        t, stuck = _inside(_cubic_minimum(*bracket, a, b), a, b, stuck)
+        t, stuck = _inside(_cubic_minimum(bracket[0], bracket[1], a, b), a, b, stuck)
         trial = evaluate(t)
         trials, repeats = trials + 1, repeats + 1
         if _too_high(trial, start) or trial.loss >= bracket[low].loss:

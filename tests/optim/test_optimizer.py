@@ -166,6 +166,7 @@ def test_only_what_was_stepped_is_stale():
         (lambda p: optim.Adam([p], lr=-1), ValueError, "Invalid learning rate"),
         (lambda p: optim.Adam([p], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
         (lambda p: optim.Adam([p], betas=(0.9, -0.1)), ValueError, "Invalid beta parameter at index 1: -0.1"),
+        (lambda p: optim.Adam([p], betas=(minipar.tensor(0.9), 0.9)), ValueError, "both floats or both Tensors"),
         (lambda p: optim.Adam([p], eps=-1), ValueError, "Invalid epsilon"),
         (lambda p: optim.Adam([p], weight_decay=-1), ValueError, "Invalid weight_decay"),
         (lambda p: optim.Adam([p], capturable=True), NotImplementedError, "Adam: capturable"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -63,9 +64,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     if outputs % groups:
         raise ValueError(f"dirac_: dim 0 must be divisible by groups, but {outputs} is not by {groups}")
     weight = np.zeros(tensor.shape, tensor.dtype)
+    middle: list[Any] = [size // 2 for size in window]
     channel = np.arange(min(outputs // groups, inputs))
     for group in range(groups):
-        weight[(group * (outputs // groups) + channel, channel, *(size // 2 for size in window))] = 1
+        weight[(group * (outputs // groups) + channel, channel, *middle)] = 1
     return fill(tensor, weight)
 
 

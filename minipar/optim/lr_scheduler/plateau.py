@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from ..optimizer import Optimizer
-from .scheduler import EPOCH_IS_DEPRECATED, LRScheduler, checked_optimizer, put
+from .scheduler import EPOCH_IS_DEPRECATED, LRScheduler, a_group_each, checked_optimizer, put
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -41,13 +41,8 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"factor must be < 1.0, not {factor}")
         self.factor = factor
         self.optimizer = checked_optimizer(optimizer)
-        groups = optimizer.param_groups
         self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
-        self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(groups)
-        if len(self.min_lrs) != len(groups):
-            raise ValueError(
-                f"min_lr must have one value for each of the {len(groups)} param_groups, not {len(min_lr)}"
-            )  # type: ignore[arg-type]
+        self.min_lrs = a_group_each("min_lr", optimizer, min_lr)
         self.patience = patience
         self.cooldown = cooldown
         self.eps = eps

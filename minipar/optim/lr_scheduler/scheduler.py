@@ -104,8 +104,8 @@ class LRScheduler:
 
     def _update_lr(self, epoch: int | None = None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        in_closed_form = epoch is not None and hasattr(self, "_get_closed_form_lr")
-        self._set(self._get_closed_form_lr() if in_closed_form else self._asked())
+        closed_form = getattr(self, "_get_closed_form_lr", None)
+        self._set(self._asked() if epoch is None or closed_form is None else closed_form())
 
     def _asked(self) -> list[Any]:
         self._get_lr_called_within_step = True
