@@ -33,7 +33,7 @@ if not _path.isdir(_path.join(_path.dirname(__file__), "kernels")):
 __version__ = "0.1.0"
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
-from . import autograd, backend, linalg, nn, optim
+from . import autograd, backend, linalg, nn, optim, special
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -487,6 +487,7 @@ __all__ = [
     "sinh",
     "slogdet",
     "softmax",
+    "special",
     "split",
     "split_with_sizes",
     "sqrt",

@@ -164,8 +164,8 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 
     RuntimeError unless the tensors have one dtype: nothing is promoted here, as in PyTorch.
 
-    >>> minipar.lerp(minipar.tensor([0.0, 10.0]), minipar.tensor([4.0, 20.0]), 0.25)
-    tensor([ 1.0000, 12.5000])
+    >>> minipar.lerp(minipar.tensor([0.0, 10.0]), minipar.tensor([4.0, 20.0]), 0.25).tolist()
+    [1.0, 12.5]
     """
     accepts("lerp", "f", input)
     for name, x in (("end", end), ("weight", weight)):

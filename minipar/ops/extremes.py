@@ -204,8 +204,8 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
 
     On a bound the gradient is input's. RuntimeError if both are None, or a number is out of an integer dtype's range.
 
-    >>> minipar.clamp(minipar.tensor([-2.0, 0.5, 9.0]), 0, 1)
-    tensor([0.0000, 0.5000, 1.0000])
+    >>> minipar.clamp(minipar.tensor([-2.0, 0.5, 9.0]), 0, 1).tolist()
+    [0.0, 0.5, 1.0]
     >>> minipar.clamp(minipar.tensor([1, 5]), max=minipar.tensor([3, 3]))
     tensor([1, 3])
     """

@@ -136,8 +136,8 @@ def asinh(input: Any) -> Any:
 def acosh(input: Any) -> Any:
     """The inverse hyperbolic cosine, NaN below 1; integers give floats.
 
-    >>> minipar.acosh(minipar.tensor([1.5, 2.0]))
-    tensor([0.9624, 1.3170])
+    >>> minipar.acosh(minipar.tensor([1.5, 2.5]))
+    tensor([0.9624, 1.5668])
     """
     return Acosh()(input)
 

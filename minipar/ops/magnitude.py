@@ -88,8 +88,8 @@ def copysign(input: Any, other: Any) -> Any:
 def heaviside(input: Any, values: Any) -> Any:
     """0 below 0 (and for NaN), `values` at 0, 1 above, broadcast. RuntimeError if the dtypes differ.
 
-    >>> minipar.heaviside(minipar.tensor([-2.0, 0.0, 3.0]), minipar.tensor(0.5))
-    tensor([0.0000, 0.5000, 1.0000])
+    >>> minipar.heaviside(minipar.tensor([-2.0, 0.0, 3.0]), minipar.tensor(0.5)).tolist()
+    [0.0, 0.5, 1.0]
     """
     if input.dtype != values.dtype:
         raise RuntimeError(

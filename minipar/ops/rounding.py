@@ -85,8 +85,8 @@ def round(input: Any, *, decimals: int = 0) -> Any:
 def frac(input: Any) -> Any:
     """input - trunc(input), of input's sign; the gradient passes. Floating point only.
 
-    >>> minipar.frac(minipar.tensor([1.5, -1.25]))
-    tensor([ 0.5000, -0.2500])
+    >>> minipar.frac(minipar.tensor([1.5, -1.25])).tolist()
+    [0.5, -0.25]
     """
     accepts("frac", "f", input)
     return input - trunc(input)

@@ -86,23 +86,3 @@ def _nonzero(condition: Any) -> tuple[Any, ...]:
     xp = namespace(array)
     found = xp.nonzero(xp.atleast_1d(array))
     return tuple([tape.new_value(index) for index in found]) if isinstance(condition, Value) else found
-
-
-def compare(relation: str, a: Any, b: Any) -> Any:
-    from . import compare as relations
-
-    return getattr(
-        relations, {"and_": "bitwise_and", "or_": "bitwise_or", "xor": "bitwise_xor"}.get(relation, relation)
-    )(a, b)
-
-
-def logical_not(x: Any) -> Any:
-    from .compare import logical_not
-
-    return logical_not(x)
-
-
-def invert(x: Any) -> Any:
-    from .compare import bitwise_not
-
-    return bitwise_not(x)
