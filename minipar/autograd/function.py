@@ -141,9 +141,7 @@ class FunctionNode(Op):
         """Output `index` of forward, as a new tensor on the tape."""
         dirty = any(made is x for x in self.ctx.dirty)
         value = made if dirty else tape.new_value(made.array)
-        if not dirty and (
-            any(made is x for x in args) or made.version is not None
-        ):  # an argument, or a view
+        if not dirty and (any(made is x for x in args) or made.version is not None):  # an argument, or a view
             made.share_version(value)
         for place, saved in self.own.items():
             if saved == index:

@@ -220,7 +220,7 @@ class _Call:
 
 
 def _listed(name: str, given: Any, argument: str = "inputs") -> list[Tensor]:
-    listed = [given] if isinstance(given, Tensor) else list(given)
+    listed = list(given) if isinstance(given, (tuple, list)) else [given]
     for i, x in enumerate(listed):
         if not isinstance(x, Tensor):
             kind = type(x).__name__

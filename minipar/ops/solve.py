@@ -252,6 +252,8 @@ def matrix_power(input: Any, n: int) -> Any:
     tensor([[1., 5.],
             [0., 1.]])
     """
+    if not isinstance(n, int):
+        raise TypeError(f"matrix_power: n must be an int, not {type(n).__name__}")
     check_square("matrix_power", input)
     if n == 0:
         return new_value(identity_like(input))

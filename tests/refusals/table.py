@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from tests.refusals import cases_init, cases_optim
 from tests.refusals.cases_activation import ACTIVATIONS
+from tests.refusals.cases_autograd import AUTOGRAD
 from tests.refusals.cases_conv import CONVOLUTIONS
 from tests.refusals.cases_elementwise import ELEMENTWISE
+from tests.refusals.cases_linalg import LINALG
 from tests.refusals.cases_loss import LOSSES
 from tests.refusals.cases_module import MODULES
 from tests.refusals.refusal import Refusal
@@ -16,6 +18,8 @@ TABLE: list[Refusal] = [
     *LOSSES,
     *MODULES,
     *ELEMENTWISE,
+    *LINALG,
+    *AUTOGRAD,
     *cases_init.REFUSALS,
     *cases_optim.REFUSALS,
 ]
