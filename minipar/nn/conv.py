@@ -112,14 +112,15 @@ class _Convolution(ConvNd):
 
     def forward(self, input: Tensor) -> Tensor:
         convolve = (conv1d, conv2d, conv3d)[self.dims - 1]
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._frame(), self.padding_mode), 0
         return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _frame(self) -> list[int]:
         """The padding as `pad` takes it: before and behind, the last axis first."""
-        before, extra = self.padding, (0,) * self.dims
+        before: Any = self.padding
+        extra: tuple[int, ...] = (0,) * self.dims
         if isinstance(before, str):
             before, extra = named_padding(before, self.kernel_size, self.stride, self.dilation)
         return [n for p, e in zip(before[::-1], extra[::-1]) for n in (p, p + e)]

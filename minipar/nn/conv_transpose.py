@@ -58,7 +58,8 @@ class _ConvTranspose(ConvNd):
         spatial, wanted = input.shape[-self.dims :], tuple(output_size)[-self.dims :]
         if len(output_size) not in (self.dims, input.ndim):
             raise ValueError(f"output_size must have {self.dims} or {input.ndim} entries, got {tuple(output_size)}")
-        arguments = zip(spatial, self.kernel_size, self.stride, self.padding, (0,) * self.dims, self.dilation)
+        padding: Any = self.padding
+        arguments = zip(spatial, self.kernel_size, self.stride, padding, (0,) * self.dims, self.dilation)
         least = [transposed_size(*axis) for axis in arguments]
         most = [n + s - 1 for n, s in zip(least, self.stride)]
         if any(not low <= n <= high for low, n, high in zip(least, wanted, most)):

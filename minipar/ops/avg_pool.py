@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend.dispatch import kernel
+from ..backend.dtypes import quiet
 from .extremes import relu
 from .magnitude import abs_, sign
 from .op import Op
@@ -29,7 +30,8 @@ class AvgPool2d(Op):
 
     def forward(self, x):
         self.source = x.shape
-        return kernel("avg_pool2d_forward", x)(x, *self.geometry)
+        with quiet():
+            return kernel("avg_pool2d_forward", x)(x, *self.geometry)
 
     def vjp(self, g):
         return SpreadMean2d(self.geometry, self.source)(g)
@@ -44,7 +46,8 @@ class SpreadMean2d(Op):
         self.geometry, self.shape = geometry, shape
 
     def forward(self, g):
-        return kernel("avg_pool2d_backward", g)(g, self.shape, *self.geometry)
+        with quiet():
+            return kernel("avg_pool2d_backward", g)(g, self.shape, *self.geometry)
 
     def vjp(self, g):
         return AvgPool2d(*self.geometry)(g)
