@@ -92,6 +92,9 @@ class Hardsigmoid(_MaybeInPlace):
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
 
+    def extra_repr(self) -> str:
+        return ""  # as in PyTorch
+
 
 class Hardswish(_MaybeInPlace):
     """x · hardsigmoid(x), element by element.
@@ -102,6 +105,9 @@ class Hardswish(_MaybeInPlace):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return ""  # as in PyTorch
 
 
 class Tanh(Module):

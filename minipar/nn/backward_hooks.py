@@ -37,7 +37,7 @@ class BackwardHooks:
 
     def __init__(self, module: Any, pre_hooks: Iterable[Callable], hooks: Iterable[Callable]) -> None:
         self.module, self.pre_hooks, self.hooks = module, list(pre_hooks), list(hooks)
-        self.grad_output: Gradients = ()
+        self.grad_output: Gradients | None = None  # from the gate behind until the one before is passed
         self.inputs = 0
         self.waits_for_input = False
 
@@ -67,8 +67,11 @@ class BackwardHooks:
         return grads
 
     def _see_input(self, grads: Gradients) -> Gradients:
+        if self.grad_output is None:  # a gradient of the gradient comes this way without having passed the output
+            return grads
         for hook in self.hooks:
             grads = _replaced("full backward hook", grads, hook(self.module, grads, self.grad_output))
+        self.grad_output = None
         return grads
 
 
