@@ -11,7 +11,7 @@ from ..nn.parameter import FlatBuffer
 from ..tensor import Tensor, wrap
 
 STEP = "step"
-NUMBERS = (STEP, "mu_product")  # entries that are one number: the steps taken, NAdam's product; others are like p
+NUMBERS = (STEP, "mu_product", "eta", "mu")  # entries that are one number (NAdam's, ASGD's); all others are like p
 
 
 class FlatState:

@@ -72,6 +72,10 @@ OPTIMIZERS = {
     "radam_decoupled": lambda T, params, **kw: T.optim.RAdam(
         params, lr=0.05, weight_decay=0.1, decoupled_weight_decay=True, **{"maximize": True, **kw}
     ),
+    "asgd": lambda T, params, **kw: T.optim.ASGD(params, lr=0.1, **kw),
+    "asgd_averaging": lambda T, params, **kw: T.optim.ASGD(
+        params, lr=0.01, lambd=0.02, alpha=0.6, t0=3, weight_decay=0.1, **{"maximize": True, **kw}
+    ),
     "rprop": lambda T, params, **kw: T.optim.Rprop(params, lr=0.05, **kw),
     "rprop_sizes": lambda T, params, **kw: T.optim.Rprop(
         params, lr=0.05, etas=(0.7, 1.5), step_sizes=(0.01, 0.2), **kw
@@ -629,3 +633,39 @@ def test_momentum_switched_on_and_off():
 
     for ours, theirs in zip(run(minipar), run(torch)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def carried(state_dict, T):
+    """A copy of an optimizer's state dict with tensors of library `T`; minipar's optimizers take PyTorch's as it is."""
+    copied = copy.deepcopy(state_dict)
+    if T is torch:
+        for entry in copied["state"].values():
+            entry.update({k: torch.tensor(v.numpy()) for k, v in entry.items()})
+    return copied
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("here", "there"), [(minipar, torch), (torch, minipar)], ids=["to PyTorch", "from PyTorch"])
+def test_a_run_goes_on_in_the_other_library(optimizer, here, there):
+    model = network(here)
+    first = OPTIMIZERS[optimizer](here, model.parameters())
+    train(here, model, first, steps=6)
+    other = network(there, seed=9)
+    second = OPTIMIZERS[optimizer](there, other.parameters())
+    with there.no_grad():
+        for p, q in zip(other.parameters(), model.parameters()):
+            p.copy_(there.tensor(plain_array(q)))
+    second.load_state_dict(carried(first.state_dict(), there))
+    train(here, model, first, steps=6, seed=80)
+    train(there, other, second, steps=6, seed=80)
+    # PyTorch makes what it loads of mu_product, eta and mu float64, and so goes on from them differently itself.
+    tolerance = 1e-5 if there is torch and optimizer.startswith(("nadam", "asgd")) else 1e-12
+    for p, q in zip(other.parameters(), model.parameters()):
+        np.testing.assert_allclose(plain_array(p), plain_array(q), rtol=tolerance, atol=tolerance)
+    ours, theirs = first.state_dict(), second.state_dict()
+    assert ours["param_groups"] == theirs["param_groups"]
+    for number, entry in ours["state"].items():
+        assert set(entry) == set(theirs["state"][number])
+        for name, value in entry.items():
+            found = plain_array(theirs["state"][number][name])
+            np.testing.assert_allclose(found, plain_array(value), rtol=tolerance, atol=tolerance, err_msg=name)

@@ -17,6 +17,7 @@ OPTIMIZERS = (
     "NAdam",
     "RAdam",
     "Rprop",
+    "ASGD",
     "LBFGS",
 )
 HAVE_FOREACH = [name for name in OPTIMIZERS if name != "LBFGS"]
