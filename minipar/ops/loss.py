@@ -11,7 +11,6 @@ import math
 from typing import Any
 
 from ..backend.dtypes import quiet
-from .arithmetic import div
 from .op import Op, check_dtypes, promoted
 from .reduce import added_up
 from .shape import expand
@@ -77,7 +76,7 @@ class Reduced(Op):
 
     def vjp(self, g):
         if self.divide:
-            g = div(g, float(self.denominator))
+            g = g / float(self.denominator)
         return expand(g, self.source)
 
 
