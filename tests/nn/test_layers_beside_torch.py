@@ -268,7 +268,6 @@ def test_errors_as_in_pytorch(make, error):
 @pytest.mark.parametrize(
     ("make", "argument"),
     [
-        (lambda nn: nn.Conv2d(1, 1, 3, padding_mode="reflect"), "padding_mode"),
         (lambda nn: nn.Embedding(3, 2, sparse=True), "sparse"),
         (lambda nn: nn.MSELoss(size_average=True), "size_average"),
         (lambda nn: nn.MSELoss(reduce=True), "reduce"),
