@@ -149,6 +149,7 @@ from .ops.division import div, floor_divide, fmod, remainder, true_divide
 from .ops.division import div as divide
 from .ops.einsum import einsum
 from .ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, logit, sigmoid, xlogy
+from .ops.extremum import amax, amin, aminmax, argmax, argmin, max, min
 from .ops.extremes import clamp, clamp_max, clamp_min, fmax, fmin, maximum, minimum
 from .ops.extremes import clamp as clip
 from .ops.gather import argwhere, gather, index_select, masked_select, nonzero, take, take_along_dim
@@ -208,7 +209,8 @@ from .ops.predicates import (
     isposinf,
     signbit,
 )
-from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, std, sum, var
+from .ops.norm import cosine_similarity, dist, norm, pairwise_distance, renorm
+from .ops.reduce import all, any, count_nonzero, logsumexp, mean, nanmean, nansum, prod, sum, trace
 from .ops.repeat import flip, fliplr, flipud, repeat_interleave, roll, rot90, tile
 from .ops.rounding import ceil, floor, frac, round, trunc
 from .ops.rounding import trunc as fix
@@ -225,6 +227,7 @@ from .ops.trigonometry import acos as arccos
 from .ops.trigonometry import asin as arcsin
 from .ops.trigonometry import atan as arctan
 from .ops.trigonometry import atan2 as arctan2
+from .ops.variance import std, std_mean, var, var_mean
 from .tensor import Tensor
 
 float = float32
@@ -253,6 +256,7 @@ __all__ = [
     "allclose",
     "amax",
     "amin",
+    "aminmax",
     "any",
     "arange",
     "arccos",
@@ -318,6 +322,8 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "cosine_similarity",
+    "count_nonzero",
     "cuda",
     "data",
     "deg2rad",
@@ -327,6 +333,7 @@ __all__ = [
     "diag_embed",
     "diagflat",
     "diagonal",
+    "dist",
     "div",
     "divide",
     "dot",
@@ -456,6 +463,8 @@ __all__ = [
     "multiply",
     "mv",
     "nan_to_num",
+    "nanmean",
+    "nansum",
     "narrow",
     "ne",
     "neg",
@@ -463,12 +472,14 @@ __all__ = [
     "nn",
     "no_grad",
     "nonzero",
+    "norm",
     "normal",
     "not_equal",
     "ones",
     "ones_like",
     "optim",
     "outer",
+    "pairwise_distance",
     "parallel",
     "permute",
     "pixel_shuffle",
@@ -476,6 +487,7 @@ __all__ = [
     "positive",
     "pow",
     "prelu",
+    "prod",
     "rad2deg",
     "rand",
     "rand_like",
@@ -489,6 +501,7 @@ __all__ = [
     "relu",
     "relu_",
     "remainder",
+    "renorm",
     "repeat_interleave",
     "reshape",
     "result_type",
@@ -527,6 +540,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "std_mean",
     "sub",
     "subtract",
     "sum",
@@ -559,6 +573,7 @@ __all__ = [
     "use_kernels",
     "utils",
     "var",
+    "var_mean",
     "viz",
     "vsplit",
     "vstack",

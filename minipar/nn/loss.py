@@ -359,7 +359,7 @@ class TripletMarginLoss(_Loss):
 
 
 class TripletMarginWithDistanceLoss(_Loss):
-    """TripletMarginLoss with a distance of one's own, pairwise_distance by default.
+    """TripletMarginLoss with a distance of one's own, the Euclidean one by default.
 
     >>> loss = nn.TripletMarginWithDistanceLoss(distance_function=lambda a, b: (a - b).abs().sum(1))
     >>> loss(minipar.zeros(1, 2), minipar.tensor([[1.0, 0.0]]), minipar.tensor([[0.0, 1.5]]))
@@ -376,8 +376,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         _check_margin("TripletMarginWithDistanceLoss", margin)
-        self.distance_function = F.pairwise_distance if distance_function is None else distance_function
-        self.margin, self.swap = margin, swap
+        self.distance_function, self.margin, self.swap = distance_function, margin, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         return F.triplet_margin_with_distance_loss(

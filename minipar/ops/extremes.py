@@ -71,19 +71,6 @@ class FMin(Elementwise):
         return where(first, g, 0.0), where(first, 0.0, g)
 
 
-class ReLU(Elementwise):
-    """y = max(x, 0); the gradient at 0 is 0, and NaN passes through."""
-
-    __slots__ = ()
-    saves_output = True
-
-    def forward(self, x):
-        return namespace(x).maximum(x, x.dtype.type(0))
-
-    def vjp(self, g, y):
-        return where(y <= 0, 0.0, g)
-
-
 class Clamp(Elementwise):
     """y = x held between two numbers; the gradient passes at the bounds themselves, and not at NaN, as in PyTorch."""
 
@@ -188,15 +175,6 @@ def fmin(input: Any, other: Any) -> Any:
     tensor([1., 2.])
     """
     return FMin()(input, other)
-
-
-def relu(input: Any) -> Any:
-    """max(input, 0); its gradient at 0 is 0.
-
-    >>> minipar.relu(minipar.tensor([-2.0, 3.0]))
-    tensor([0., 3.])
-    """
-    return ReLU()(input)
 
 
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:

@@ -12,9 +12,11 @@ from ..ops import (
     division,
     exponential,
     extremes,
+    extremum,
     hyperbolic,
     linalg,
     magnitude,
+    norm,
     power,
     predicates,
     reduce,
@@ -23,6 +25,7 @@ from ..ops import (
     solve,
     special,
     trigonometry,
+    variance,
 )
 from .described import Described
 
@@ -200,18 +203,27 @@ class Methods(Described):
     # ── reductions ────────────────────────────────────────────────────────────────────────────────────────────────
 
     sum = reduce.sum
+    nansum = reduce.nansum
     mean = reduce.mean
-    var = reduce.var
-    std = reduce.std
-    amax = reduce.amax
-    amin = reduce.amin
-    max = reduce.max
-    min = reduce.min
-    argmax = reduce.argmax
-    argmin = reduce.argmin
+    nanmean = reduce.nanmean
+    prod = reduce.prod
     all = reduce.all
     any = reduce.any
+    count_nonzero = reduce.count_nonzero
     logsumexp = reduce.logsumexp
+    trace = reduce.trace
+    max = extremum.max
+    min = extremum.min
+    amax = extremum.amax
+    amin = extremum.amin
+    aminmax = extremum.aminmax
+    argmax = extremum.argmax
+    argmin = extremum.argmin
+    var = variance.var
+    std = variance.std
+    dist = norm.dist
+    renorm = norm.renorm
+    norm = norm.norm  # the last of its file: from here on `norm` is the method
 
     # ── matrix products ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -124,6 +124,22 @@ MARGIN = [
     Case("cosine_embedding_loss one", loss("cosine_embedding_loss", np.array(1)), ((3,), (3,))),
 ]  # fmt: skip
 
+TRIPLE = ((3, 3), (3, 3), (3, 3))
+TRIPLET = [
+    *reductions("triplet_margin_loss", TRIPLE, margin=3.0),
+    *[
+        Case(f"triplet_margin_loss p={p}", loss("triplet_margin_loss", p=p, margin=3.0, swap=True), TRIPLE)
+        for p in (1, 2, 3.5)
+    ],
+    Case("triplet_margin_loss one", loss("triplet_margin_loss", margin=3.0, eps=0.1), ((3,), (3,), (3,))),
+    *reductions("triplet_margin_with_distance_loss", TRIPLE, margin=3.0),
+    Case(
+        "triplet_margin_with_distance_loss own",
+        loss("triplet_margin_with_distance_loss", distance_function=lambda a, b: ((a - b) ** 2).sum(-1), swap=True),
+        TRIPLE,
+    ),
+]
+
 NUMBERS = np.array([0, 2, 2])
 WEIGHT = WEIGHTS[0]
 SOFT = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8]])
@@ -173,4 +189,4 @@ HIDDEN = [
          theirs=lambda m, x: x.sum() / 3 + (x * x).sum()),
 ]  # fmt: skip
 
-LOSSES = REGRESSION + PROBABILITY + MARGIN + CLASSES + HIDDEN
+LOSSES = REGRESSION + PROBABILITY + MARGIN + TRIPLET + CLASSES + HIDDEN

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ...ops.bilinear import bilinear
-from ...ops.embedding import embedding as _embedding
+from ...ops.embedding import embedding
+from ...ops.embedding_bag import embedding_bag
 from ...ops.linear import linear
 from ...ops.one_hot import one_hot
 from ...ops.pad import pad
-from ...tensor import Tensor
 from .activation import (
     celu,
     celu_,
@@ -64,6 +64,8 @@ from .loss import (
     poisson_nll_loss,
     smooth_l1_loss,
     soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
 )
 from .vision import (
     adaptive_avg_pool1d,
@@ -130,6 +132,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
     "gaussian_nll_loss",
@@ -191,10 +194,7 @@ __all__ = [
     "tanhshrink",
     "threshold",
     "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
 ]
-
-
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """Rows `input` (any shape, integers) of weight (rows, width); row `padding_idx` gets no gradient."""
-    return _embedding(input, weight, padding_idx)

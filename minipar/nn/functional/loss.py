@@ -20,6 +20,7 @@ from ...ops.loss_regression import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from ...ops.loss_triplet import triplet_margin_loss, triplet_margin_with_distance_loss
 
 __all__ = [
     "binary_cross_entropy",
@@ -39,4 +40,6 @@ __all__ = [
     "poisson_nll_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
