@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..creation import empty
@@ -54,7 +55,7 @@ class ConvNd(Module):
         self.stride, self.dilation = sizes(stride, self.dims, "stride", 1), sizes(dilation, self.dims, "dilation", 1)
         if padding == "same" and any(s != 1 for s in self.stride):
             raise ValueError(f"padding='same' needs stride 1, got {stride}")
-        self.padding = padding if isinstance(padding, str) else sizes(padding, self.dims, "padding", 0)
+        self.padding: Any = padding if isinstance(padding, str) else sizes(padding, self.dims, "padding", 0)
         self.output_padding = sizes(output_padding, self.dims, "output_padding", 0)
         self.padding_mode = padding_mode
         outer, inner = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
@@ -80,6 +81,8 @@ class ConvNd(Module):
 
 class _Convolution(ConvNd):
     """A convolution of `dims` axes; the arguments of PyTorch's Conv1d, Conv2d and Conv3d."""
+
+    function: Callable[..., Any]
 
     def __init__(
         self,
@@ -111,15 +114,14 @@ class _Convolution(ConvNd):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        convolve = (conv1d, conv2d, conv3d)[self.dims - 1]
-        padding: Any = self.padding
+        padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._frame(), self.padding_mode), 0
-        return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return self.function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _frame(self) -> list[int]:
         """The padding as `pad` takes it: before and behind, the last axis first."""
-        before: Any = self.padding
+        before = self.padding
         extra: tuple[int, ...] = (0,) * self.dims
         if isinstance(before, str):
             before, extra = named_padding(before, self.kernel_size, self.stride, self.dilation)
@@ -138,6 +140,7 @@ class Conv1d(_Convolution):
     """
 
     dims = 1
+    function = staticmethod(conv1d)
 
 
 class Conv2d(_Convolution):
@@ -151,6 +154,7 @@ class Conv2d(_Convolution):
     """
 
     dims = 2
+    function = staticmethod(conv2d)
 
 
 class Conv3d(_Convolution):
@@ -163,3 +167,4 @@ class Conv3d(_Convolution):
     """
 
     dims = 3
+    function = staticmethod(conv3d)

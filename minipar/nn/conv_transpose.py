@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d, transposed_size
@@ -15,6 +15,7 @@ class _ConvTranspose(ConvNd):
     """A transposed convolution of `dims` axes; the arguments of PyTorch's ConvTranspose1d, 2d and 3d."""
 
     transposed = True
+    function: Callable[..., Any]
 
     def __init__(
         self,
@@ -49,17 +50,16 @@ class _ConvTranspose(ConvNd):
         )
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        spread = (conv_transpose1d, conv_transpose2d, conv_transpose3d)[self.dims - 1]
         behind = self.output_padding if output_size is None else self._output_padding(input, output_size)
-        return spread(input, self.weight, self.bias, self.stride, self.padding, behind, self.groups, self.dilation)
+        geometry = self.stride, self.padding, behind, self.groups, self.dilation
+        return self.function(input, self.weight, self.bias, *geometry)
 
     def _output_padding(self, input: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
         """What makes the output of this size; ValueError where padding by less than a stride cannot."""
         spatial, wanted = input.shape[-self.dims :], tuple(output_size)[-self.dims :]
         if len(output_size) not in (self.dims, input.ndim):
             raise ValueError(f"output_size must have {self.dims} or {input.ndim} entries, got {tuple(output_size)}")
-        padding: Any = self.padding
-        arguments = zip(spatial, self.kernel_size, self.stride, padding, (0,) * self.dims, self.dilation)
+        arguments = zip(spatial, self.kernel_size, self.stride, self.padding, (0,) * self.dims, self.dilation)
         least = [transposed_size(*axis) for axis in arguments]
         most = [n + s - 1 for n, s in zip(least, self.stride)]
         if any(not low <= n <= high for low, n, high in zip(least, wanted, most)):
@@ -78,6 +78,7 @@ class ConvTranspose1d(_ConvTranspose):
     """
 
     dims = 1
+    function = staticmethod(conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTranspose):
@@ -91,6 +92,7 @@ class ConvTranspose2d(_ConvTranspose):
     """
 
     dims = 2
+    function = staticmethod(conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTranspose):
@@ -103,3 +105,4 @@ class ConvTranspose3d(_ConvTranspose):
     """
 
     dims = 3
+    function = staticmethod(conv_transpose3d)

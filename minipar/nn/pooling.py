@@ -76,13 +76,13 @@ class MaxPool3d(_MaxPool):
 class _MaxUnpool(Module):
     """Maxima back at their places; `forward(input, indices, output_size=None)`."""
 
+    dims: int
     function: Callable[..., Any]
 
     def __init__(self, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0) -> None:
         super().__init__()
-        dims = int(type(self).__name__[-2])
         given = kernel_size, kernel_size if stride is None else stride, padding
-        self.kernel_size, self.stride, self.padding = [(n,) * dims if isinstance(n, int) else n for n in given]
+        self.kernel_size, self.stride, self.padding = [(n,) * self.dims if isinstance(n, int) else n for n in given]
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         return self.function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
@@ -99,6 +99,7 @@ class MaxUnpool1d(_MaxUnpool):
     tensor([[0., 5.]])
     """
 
+    dims = 1
     function = staticmethod(unpool.max_unpool1d)
 
 
@@ -109,6 +110,7 @@ class MaxUnpool2d(_MaxUnpool):
     MaxUnpool2d(kernel_size=(2, 2), stride=(3, 3), padding=(0, 0))
     """
 
+    dims = 2
     function = staticmethod(unpool.max_unpool2d)
 
 
@@ -120,6 +122,7 @@ class MaxUnpool3d(_MaxUnpool):
     tensor(1.)
     """
 
+    dims = 3
     function = staticmethod(unpool.max_unpool3d)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .. import tape
 from ..backend.dispatch import kernel
 from .op import array_of, check_dtypes
-from .pool import check_not_empty, pick
+from .pool import check_not_empty, handed_out, pick
 from .reduce import mean
 from .resample import Resample, Taps
 from .shape import reshape
@@ -115,10 +115,9 @@ def _maxima(name: str, dims: int, input: Any, output_size: OutputSize, return_in
     def pooled(x: Any) -> tuple[Any, Any]:
         windows = [adaptive_windows(size, wanted) for size, wanted in zip(x.shape[2:], output)]
         winners = kernel("adaptive_max_winners", array_of(x))(array_of(x), windows)
-        return pick(x, winners), tape.new_value(winners.copy())
+        return pick(x, winners), tape.new_value(winners)
 
-    y, winners = batched(name, dims, input, pooled)
-    return (y, winners) if return_indices else y
+    return handed_out(batched(name, dims, input, pooled), return_indices)
 
 
 def _output(name: str, dims: int, input: Any, output_size: OutputSize) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..backend.dispatch import kernel
 from ..backend.dtypes import quiet
-from .extremes import relu
+from .activation_rectified import relu
 from .magnitude import abs_, sign
 from .op import Op
 from .pool import pool_geometry

@@ -95,7 +95,7 @@ def max_pool1d(
     def pooled(x: Any) -> tuple[Any, ...]:
         return tuple([without_unit_axis(y) for y in pool(with_unit_axis(x))])
 
-    return _maxima(batched("max_pool1d", 1, input, pooled), return_indices)
+    return handed_out(batched("max_pool1d", 1, input, pooled), return_indices)
 
 
 def max_pool2d(
@@ -117,7 +117,7 @@ def max_pool2d(
     (tensor([[[4.]]]), tensor([[[1]]]))
     """
     geometry = pool_geometry("max_pool2d", 2, input, kernel_size, stride, padding, dilation)
-    return _maxima(batched("max_pool2d", 2, input, MaxPool2d(*geometry, bool(ceil_mode))), return_indices)
+    return handed_out(batched("max_pool2d", 2, input, MaxPool2d(*geometry, bool(ceil_mode))), return_indices)
 
 
 def max_pool3d(
@@ -140,7 +140,7 @@ def max_pool3d(
         winners = _winners_of_boxes(array_of(x), geometry, bool(ceil_mode))
         return pick(x, winners), tape.new_value(winners)
 
-    return _maxima(batched("max_pool3d", 3, input, pooled), return_indices)
+    return handed_out(batched("max_pool3d", 3, input, pooled), return_indices)
 
 
 def pick(x: Any, winners: Any) -> Any:
@@ -188,7 +188,7 @@ def _winners_of_boxes(x: Any, geometry: tuple[tuple[int, ...], ...], ceil_mode: 
     return winners.reshape(n, c, output, rows, columns)
 
 
-def _maxima(pooled: tuple[Any, Any], return_indices: bool) -> Any:
+def handed_out(pooled: tuple[Any, Any], return_indices: bool) -> Any:
     """Winners that are handed out are a copy: the gradient needs them unchanged."""
     y, winners = pooled
     return (y, Copy()(winners)) if return_indices else y
