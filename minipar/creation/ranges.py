@@ -19,8 +19,8 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None)
     int64 if all three are ints, else the default dtype, unless `dtype` is given. RuntimeError if the step is 0, leads
     away from the end, or a bound is not finite.
 
-    >>> minipar.arange(1, 2.5, 0.5)
-    tensor([1.0000, 1.5000, 2.0000])
+    >>> minipar.arange(1, 2.5, 0.5).tolist()
+    [1.0, 1.5, 2.0]
     """
     if end is None:
         start, end = 0, start
@@ -45,8 +45,8 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None)
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None) -> Any:
     """`steps` evenly spaced numbers from start to end, both included; for an integer dtype, cut to integers.
 
-    >>> minipar.linspace(0, 1, 5)
-    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    >>> minipar.linspace(0, 1, 5).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     return _spaced("linspace", start, end, steps, float_default(dtype)).astype(float_default(dtype))
 

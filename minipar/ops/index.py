@@ -47,6 +47,7 @@ def steps(index: Any) -> list[Any]:
         elif i is not None:
             mask = plain(i) if hasattr(i, "dtype") or isinstance(i, list) else None
             axes = 1 if mask is None or np.dtype(mask.dtype).kind != "b" else mask.ndim
+            axes = 0 if isinstance(i, bool) else axes
             first += [slice(None)] * axes
     return [tuple(first), tuple([i for i in index if type(i) is not int])]
 
@@ -77,7 +78,7 @@ class GetItem(Indexed, View):
         self.source = x.shape
         y = x[self.index]
         if isinstance(y, np.generic) and is_basic(self.index):  # NumPy copies a single element; "…" makes it a view
-            y = x[(*(self.index if isinstance(self.index, tuple) else (self.index,)), ...)]
+            y = x[_viewing(self.index)]
         return y
 
     def vjp(self, g, *_):
@@ -157,8 +158,23 @@ def assign(x: Any, index: Any, value: Any) -> None:
     """x[index] ← value, for arrays."""
     *first, last = steps(index)
     for step in first:
-        x = x[step]
+        x = x[_viewing(step)]
+    if is_basic(last):
+        x[_viewing(last)] = value
+        return
+    mask = last[0] if isinstance(last, tuple) and len(last) == 1 else last
+    if isinstance(
+        getattr(mask, "dtype", None), np.dtypes.BoolDType
+    ):  # NumPy drops leading axes of size 1 from the value beside other indices
+        extra = value.ndim - 1 - x.ndim + mask.ndim
+        value = value.reshape(value.shape[extra:]) if extra > 0 and value.shape[:extra] == (1,) * extra else value
     x[last] = value
+
+
+def _viewing(index: Any) -> tuple:
+    """A basic index with "…": without one NumPy gives a number, not a view, where a single element is left."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return parts if any(i is Ellipsis for i in parts) else (*parts, ...)
 
 
 def _with_ints(index: Any) -> Any:

@@ -10,7 +10,7 @@ from .. import tape
 from ..backend import namespace
 from ..backend.dtypes import scalar_like
 from ..tape import Value
-from .broadcast import broadcast_tensors
+from .broadcast import broadcast_shapes
 from .gather import check_mask, check_select, one_axis
 from .index import PutItem, SetItem, getitem
 from .op import array_of, cast
@@ -102,14 +102,15 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
         raise RuntimeError(
             f"masked_scatter: source must have input's dtype {input.dtype.name}, not {source.dtype.name}"
         )
-    input, mask = broadcast_tensors(input, mask)
+    shape = broadcast_shapes(input.shape, mask.shape)
+    input, mask = input if input.shape == shape else expand(input, shape), expand(mask, shape)
     places = int(array_of(mask).sum())
     if math.prod(source.shape) < places:
         raise RuntimeError(
             f"masked_scatter: source has {math.prod(source.shape)} elements for the {places} places of mask"
         )
     written = SetItem(one_axis(mask))(one_axis(input), getitem(ravel(source), slice(places)))
-    return reshape(written, input.shape)
+    return reshape(written, shape)
 
 
 def _at(dim: int, index: Any) -> tuple:

@@ -65,7 +65,8 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     for i, t in enumerate(tensors):
         if not len(t.shape):
             raise RuntimeError(f"cat: tensors[{i}] is 0-d and has no axis to be joined along; use stack")
-    parts = [t for t in promoted(tensors) if tuple(t.shape) != (0,)] or list(promoted(tensors[:1]))
+    tensors = promoted(tensors)
+    parts = [t for t in tensors if tuple(t.shape) != (0,)] or tensors
     shape = parts[0].shape
     dim = normal_dim(dim, len(shape))
     for t in parts:

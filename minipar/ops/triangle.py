@@ -142,6 +142,8 @@ def diagflat(input: Any, offset: int = 0) -> Any:
     tensor([[1, 0],
             [0, 2]])
     """
+    if not hasattr(offset, "__index__"):
+        raise TypeError(f"diagflat: offset must be an int, not {type(offset).__name__}")
     return diag_embed(ravel(input), offset)
 
 

@@ -40,9 +40,15 @@ def _rearranged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if tape.mode.grad and self.tracked and self.node is None:
             raise RuntimeError(f"{name}: a leaf tensor that requires grad cannot be changed in place; use the function")
-        before = self.detach()
+        before = self.detach()  # what the others that look at this memory were views of, or this tensor is one of
         before.tracked, before.node, before.index = self.tracked, self.node, self.index
+        if (seen := getattr(self, "view_of", None)) is not None:
+            before.view_of = seen
+        for view in self.own_version().beside(self):
+            if getattr(view, "view_of", (None,))[0] is self:
+                view.view_of = (before, *view.view_of[1:])
         after = function(before, *args, **kwargs)
+        self.view_of = after.view_of
         self.array, self.tracked, self.node, self.index = after.array, after.tracked, after.node, after.index
         self.bump(name)  # whoever saved this tensor saved its old shape
         return self

@@ -12,12 +12,15 @@ from tests.ops.cases_functions import FUNCTIONS, QUESTIONS
 from tests.ops.cases_layers import LAYERS
 from tests.ops.cases_linalg import LINALG
 from tests.ops.cases_loss import LOSSES
+from tests.ops.cases_parts import PARTS, UNDIFFERENTIABLE_PARTS
+from tests.ops.cases_places import PLACES
 from tests.ops.cases_pointwise import POINTWISE
 from tests.ops.cases_pool import POOLING
 from tests.ops.cases_recurrent import RECURRENT
 
 TABLE: list[Case] = POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
 TABLE += RECURRENT
+TABLE += PARTS + PLACES
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [
@@ -31,6 +34,7 @@ UNDIFFERENTIABLE = [
     ("invert integers", lambda m, a, b: ~b.long()),
     ("logical_not", lambda m, a, b: m.logical_not(a > b)),
     *QUESTIONS,
+    *UNDIFFERENTIABLE_PARTS,
     ("argmax", lambda m, a, b: a.argmax()),
     ("argmax dim", lambda m, a, b: a.argmax(-1)),
     ("argmin keepdim", lambda m, a, b: a.argmin(0, keepdim=True)),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from tests.refusals import cases_init, cases_optim
 from tests.refusals.cases_activation import ACTIVATIONS
+from tests.refusals.cases_arrange import ARRANGE
 from tests.refusals.cases_autograd import AUTOGRAD
 from tests.refusals.cases_conv import CONVOLUTIONS
+from tests.refusals.cases_creation import CREATION
 from tests.refusals.cases_elementwise import ELEMENTWISE
 from tests.refusals.cases_linalg import LINALG
 from tests.refusals.cases_loss import LOSSES
@@ -18,6 +20,8 @@ TABLE: list[Refusal] = [
     *LOSSES,
     *MODULES,
     *ELEMENTWISE,
+    *ARRANGE,
+    *CREATION,
     *LINALG,
     *AUTOGRAD,
     *cases_init.REFUSALS,

@@ -76,6 +76,12 @@ def test_every_supported_ufunc_is_the_operation_of_the_same_meaning(ufunc: np.uf
     arrays = UFUNC_INPUTS[ufunc.nin]()
     if ufunc.__name__.startswith(("bitwise", "logical", "invert")):
         arrays = tuple(a > 1 for a in arrays)
+    elif ufunc.__name__.startswith("arc") and ufunc.nin == 1:
+        arrays = (np.array([1.0, 1.5]),) if ufunc is np.arccosh else (np.array([-0.5, 0.5]),)
+    elif ufunc.__name__ in ("left_shift", "right_shift", "gcd", "lcm"):
+        arrays = np.array([6, 9]), np.array([2, 3])
+    elif ufunc is np.ldexp:
+        arrays = arrays[0], np.array([2, -1])
     tensors = [minipar.from_numpy(a) for a in arrays]
     expected = ufunc(*arrays)
     y = ufunc(*tensors)
@@ -89,7 +95,7 @@ def test_ufuncs_are_differentiated_and_others_refused() -> None:
     x = minipar.tensor([0.5, 1.5], requires_grad=True)
     (np.exp(x) * np.array([1.0, 2.0], np.float32) + np.float32(1)).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), np.exp([0.5, 1.5]) * [1, 2], rtol=1e-6)
-    for refused in (lambda: np.arctan(x), lambda: np.add.reduce(x), lambda: np.add(x, 1, out=np.zeros(2))):
+    for refused in (lambda: np.cbrt(x), lambda: np.add.reduce(x), lambda: np.add(x, 1, out=np.zeros(2))):
         with pytest.raises(TypeError, match=r"np\..*detach\(\)\.numpy\(\)"):
             refused()
 
@@ -206,7 +212,7 @@ def test_shapes_that_cannot_be() -> None:
         (lambda: x.reshape(4), RuntimeError),
         (lambda: x.reshape(-1, -1), RuntimeError),
         (lambda: x.T.view(6), RuntimeError),
-        (lambda: x.permute(0, 0), ValueError),
+        (lambda: x.permute(0, 0), RuntimeError),
         (lambda: x.transpose(0, 2), IndexError),
         (lambda: x.expand(3, 3), RuntimeError),
         (lambda: x.sum(2), IndexError),
@@ -226,8 +232,8 @@ def test_shapes_that_cannot_be() -> None:
         (lambda: minipar.zeros(0).argmax(), IndexError),
         (lambda: minipar.tensor([1]).mean(), RuntimeError),
         (lambda: x.flatten(1, 0), RuntimeError),
-        (lambda: x.clamp(), ValueError),
-        (lambda: x.clamp(minipar.ones(3)), TypeError),
+        (lambda: x.clamp(), RuntimeError),
+        (lambda: x.clamp("a"), TypeError),
         (lambda: minipar.where(x, x, x), TypeError),
         (lambda: ~x, TypeError),
         (lambda: minipar.exp(2.0), TypeError),
