@@ -243,6 +243,11 @@ def sharded_samples(start: int, count: int, total: int) -> Iterator[None]:
         _shard.__dict__.update(before)
 
 
+def holds_part_of_a_batch() -> bool:
+    """Whether this thread is inside `sharded_samples` with fewer samples than the batch has."""
+    return _shard.active and _shard.count < _shard.total
+
+
 def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.ndarray:
     """float32 of [0, 1), drawn by this thread's generator, of which axis `batch_dim` counts samples.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..backend import namespace, random
 from .op import Op, array_of, check_dtypes
+from .shape import normal_dim
 
 Drawn = Callable[[Any], Any]
 
@@ -83,6 +84,7 @@ def _dropped(
         return x
     check_dtypes(name, x)
     array = array_of(x)
+    batch_dim = None if batch_dim is None else normal_dim(batch_dim, len(x.shape), "batch_dim")
     kept = namespace(array).asarray(random.uniform_for_samples(noise_shape(x), batch_dim) >= p).astype(array.dtype)
     return Dropout(*(_enlarged if rule is None else rule)(kept, p))(x)
 

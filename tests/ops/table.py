@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import minipar
-from minipar.ops.op import Op
 from tests.ops.case import Case
 from tests.ops.cases_activation import ACTIVATIONS
 from tests.ops.cases_arrange import ARRANGE
@@ -12,13 +10,19 @@ from tests.ops.cases_functions import FUNCTIONS, QUESTIONS
 from tests.ops.cases_layers import LAYERS
 from tests.ops.cases_linalg import LINALG
 from tests.ops.cases_loss import LOSSES
+from tests.ops.cases_normalization import NORMALIZATION
 from tests.ops.cases_parts import PARTS, UNDIFFERENTIABLE_PARTS
 from tests.ops.cases_places import PLACES
 from tests.ops.cases_pointwise import POINTWISE
 from tests.ops.cases_pool import POOLING
 from tests.ops.cases_recurrent import RECURRENT
 
-TABLE: list[Case] = POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
+import minipar
+from minipar.ops.op import Op
+
+TABLE: list[Case] = (
+    NORMALIZATION + POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
+)
 TABLE += RECURRENT
 TABLE += PARTS + PLACES
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.ops.case import Case
 
 import minipar
 from minipar.autograd import gradcheck, gradgradcheck
 from minipar.ops.op import Fat, Op
-from tests.ops.case import Case
 from tests.ops.table import TABLE, UNDIFFERENTIABLE, every_op
 
 STRICT = {"atol": 1e-7, "rtol": 1e-6}
@@ -85,7 +85,22 @@ def test_every_operation_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 FAT = [
-    case for case in TABLE if case.name.split()[0] in ("linear", "rnn", "lstm", "gru", "mse_loss", "cross_entropy")
+    case
+    for case in TABLE
+    if case.name.split()[0]
+    in (
+        "batch_norm",
+        "instance_norm",
+        "group_norm",
+        "layer_norm",
+        "rms_norm",
+        "linear",
+        "rnn",
+        "lstm",
+        "gru",
+        "mse_loss",
+        "cross_entropy",
+    )
 ]
 
 
@@ -115,6 +130,7 @@ def test_composite_is_the_same_function_with_the_same_gradients(case: Case, monk
 
 def test_every_fat_operation_has_its_composite_compared() -> None:
     assert {op.__name__ for op in every_op() if issubclass(op, Fat)} == {
+        "Normalize",
         "Linear",
         "RNN",
         "LSTM",

@@ -1,0 +1,179 @@
+"""The norms as single nodes: standardise over some axes, then scale and shift by weight and bias.
+
+    x̂ = (x − mean) / √(variance + ε)      y = w x̂ + b
+
+They differ in the axes: a batch norm's mean runs over samples and positions of one channel, an instance norm's over the
+positions of one channel of one sample, a group norm's over some channels too, a layer norm's over the last axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..backend.dispatch import kernel
+from .op import Fat, check_dtypes
+from .power import sqrt
+from .reduce import mean
+from .shape import reshape
+
+
+class Normalize(Fat):
+    """x in the shape `view` is standardised over `axes`; weight and bias (each may be absent) enter in `affine` shape.
+
+    ∂x = (ĝ − mean ĝ − x̂ mean(ĝ x̂)) / σ with ĝ = g w, ∂w = Σ g x̂, ∂b = Σ g. Not `centred` (RMS norm): the mean is
+    taken for 0, and ∂x lacks its second term.
+    """
+
+    __slots__ = ("called", "view", "axes", "affine", "eps", "weighted", "centred", "parameter_shape", "statistics")
+
+    statistics: tuple[Any, Any]  # mean and variance of what forward saw, with the axes of `view`
+
+    def __init__(self, called, view, axes, affine, eps, weighted, centred=True, parameter_shape=None):
+        self.called, self.view, self.axes, self.affine, self.eps = called, view, axes, affine, eps
+        self.weighted, self.centred = weighted, centred
+        self.parameter_shape = parameter_shape or (math.prod(affine),)
+
+    def name(self) -> str:
+        return self.called
+
+    @property
+    def saves(self):  # x is not among them: x̂ is kept
+        return (1,) if self.weighted else ()
+
+    def forward(self, x, *affine):
+        seen = x.reshape(self.view)
+        y, inverse, variance, mean = kernel("standardize_forward", x)(seen, self.axes, self.eps, self.centred)
+        self.aux, self.statistics = (y, inverse), (mean, variance)
+        weight, bias = self._parts(affine)
+        if weight is not None:
+            y = y * weight.reshape(self.affine)
+        if bias is not None:
+            y = y + bias.reshape(self.affine)
+        return (y.copy() if y is self.aux[0] else y).reshape(x.shape)  # the caller may change its own
+
+    def vjp(self, g, weight=None):
+        standardized, inverse = self.aux
+        seen = g.reshape(self.view)
+        dx = None
+        if self.needs[0]:
+            scaled = seen if weight is None else seen * weight.reshape(self.affine)
+            dx = kernel("standardize_backward", g)(scaled, standardized, inverse, self.axes, self.centred)
+            dx = dx.reshape(g.shape)
+        wanted = iter(self.needs[1:])
+        grads = []
+        if self.weighted:
+            grads.append(self._summed(seen * standardized) if next(wanted) else None)
+        grads += [self._summed(seen) if want else None for want in wanted]
+        return dx, *grads
+
+    def _parts(self, affine: Sequence[Any]) -> tuple[Any, Any]:
+        """(weight, bias), None for what is absent."""
+        given = list(affine)
+        return given.pop(0) if self.weighted else None, given.pop() if given else None
+
+    def _summed(self, g: Any) -> Any:
+        """Σ over the axes along which weight and bias are repeated, in their own shape."""
+        return g.sum(tuple(i for i, n in enumerate(self.affine) if n == 1)).reshape(self.parameter_shape)
+
+    def composite(self, x, *affine):
+        seen = reshape(x, self.view)
+        centred = seen - mean(seen, self.axes, True) if self.centred else seen
+        y = centred / sqrt(mean(centred * centred, self.axes, True) + self.eps)
+        weight, bias = self._parts(affine)
+        if weight is not None:
+            y = y * reshape(weight, self.affine)
+        if bias is not None:
+            y = y + reshape(bias, self.affine)
+        return reshape(y, x.shape)
+
+
+def layer_norm(
+    input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """(x − mean) / √(var + eps) · weight + bias, mean and (biased) variance over the last len(normalized_shape) axes.
+
+    input (…, *normalized_shape), weight and bias of normalized_shape or absent, all of one floating-point dtype.
+    RuntimeError where shapes or dtypes do not fit. Ba, Kiros & Hinton, Layer normalization, 2016.
+
+    >>> F.layer_norm(minipar.tensor([[1.0, 3.0]]), (2,), eps=0)
+    tensor([[-1.,  1.]])
+    """
+    return _over_last("layer_norm", input, normalized_shape, weight, bias, eps, centred=True)
+
+
+def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
+    """x / √(mean x² + eps) · weight, the mean over the last len(normalized_shape) axes.
+
+    `eps` None is the spacing of numbers at 1 in the dtype it is computed in: float32's for float16 and float32.
+    RuntimeError where shapes or dtypes do not fit. Zhang & Sennrich, NeurIPS 2019.
+
+    >>> F.rms_norm(minipar.tensor([3.0, 4.0, 0.0, 0.0]), (4,), eps=0)
+    tensor([1.2000, 1.6000, 0.0000, 0.0000])
+    """
+    if eps is None:
+        eps = 2.0**-52 if input.dtype.itemsize == 8 else 2.0**-23
+    return _over_last("rms_norm", input, normalized_shape, weight, None, eps, centred=False)
+
+
+def _over_last(
+    name: str, x: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float, centred: bool
+) -> Any:
+    normalized = tuple(normalized_shape)
+    if not normalized:
+        raise RuntimeError(f"{name}: normalized_shape must have 1 or more axes, got {normalized}")
+    if tuple(x.shape[-len(normalized) :]) != normalized:
+        raise RuntimeError(
+            f"{name}: given normalized_shape={list(normalized)}, input must have shape (…, "
+            f"{', '.join(map(str, normalized))}), got {tuple(x.shape)}"
+        )
+    check_parameters(name, x, normalized, weight, bias)
+    lead = x.shape[: len(x.shape) - len(normalized)]
+    view = (math.prod(lead), math.prod(normalized))
+    called = "LayerNorm" if centred else "RMSNorm"
+    node = Normalize(called, view, (1,), (1, view[1]), eps, weight is not None, centred, normalized)
+    return applied(node, x, weight, bias)
+
+
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """(x − mean) / √(var + eps) · weight + bias, statistics over a sample's group of channels and all positions.
+
+    input (N, C, …) of which C is divisible by `num_groups`; weight and bias (C,) or absent. RuntimeError where that is
+    not so, ValueError where a group has one value. Wu & He, Group normalization, ECCV 2018.
+
+    >>> F.group_norm(minipar.tensor([[1.0, 3.0, 5.0, 9.0]]), 2, eps=0)
+    tensor([[-1.,  1., -1.,  1.]])
+    """
+    if len(input.shape) < 2:
+        raise RuntimeError(f"group_norm: input must have shape (N, C, …), got {tuple(input.shape)}")
+    channels = input.shape[1]
+    if num_groups < 1 or channels % num_groups:
+        raise RuntimeError(
+            f"group_norm: the channels of input must be divisible by num_groups, got input {tuple(input.shape)} and "
+            f"num_groups={num_groups}"
+        )
+    check_parameters("group_norm", input, (channels,), weight, bias)
+    view = (input.shape[0], num_groups, channels // num_groups, math.prod(input.shape[2:]))
+    check_several("group_norm", input, math.prod((view[0], *view[2:])))
+    node = Normalize("GroupNorm", view, (2, 3), (1, num_groups, view[2], 1), eps, weight is not None)
+    return applied(node, input, weight, bias)
+
+
+def applied(norm: Normalize, x: Any, weight: Any, bias: Any) -> Any:
+    return norm(x, *[parameter for parameter in (weight, bias) if parameter is not None])
+
+
+def check_several(name: str, x: Any, count: int) -> None:
+    """ValueError where a statistic would be that of one value, whose deviation from its mean is 0."""
+    if count == 1:
+        raise ValueError(
+            f"{name}: Expected more than 1 value per channel when training, got input size {tuple(x.shape)}"
+        )
+
+
+def check_parameters(name: str, x: Any, shape: tuple[int, ...], weight: Any, bias: Any) -> None:
+    for what, given in (("weight", weight), ("bias", bias)):
+        if given is not None and tuple(given.shape) != shape:
+            raise RuntimeError(f"{name}: {what} must have shape {shape}, not {tuple(given.shape)}")
+    check_dtypes(name, x, weight, bias)
