@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .extremes import clamp, minimum
+from .extremum import amax
 from .loss import check_arguments, reduced
 from .op import check_dtypes
 from .power import sqrt
-from .reduce import amax, sum
+from .reduce import sum
 
 
 def triplet_margin_loss(
