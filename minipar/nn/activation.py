@@ -30,8 +30,8 @@ class _MaybeInPlace(Module):
 class ReLU(_MaybeInPlace):
     """max(x, 0), element by element; `inplace` overwrites the input.
 
-    >>> nn.ReLU()(minipar.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
+    >>> nn.ReLU()(minipar.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -41,8 +41,8 @@ class ReLU(_MaybeInPlace):
 class ReLU6(_MaybeInPlace):
     """min(max(0, x), 6), element by element; `inplace` overwrites the input.
 
-    >>> nn.ReLU6()(minipar.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
+    >>> nn.ReLU6()(minipar.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -146,8 +146,8 @@ class LogSigmoid(Module):
 class Softsign(Module):
     """x / (1 + |x|), element by element.
 
-    >>> nn.Softsign()(minipar.tensor([-1.0, 3.0]))
-    tensor([-0.5 ,  0.75])
+    >>> nn.Softsign()(minipar.tensor([-1.0, 3.0])).tolist()
+    [-0.5, 0.75]
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -222,8 +222,8 @@ class CELU(Module):
 class Threshold(Module):
     """x where x > threshold, else `value`, element by element.
 
-    >>> nn.Threshold(1.0, 20.0)(minipar.tensor([-1.0, 2.0]))
-    tensor([20.,  2.])
+    >>> nn.Threshold(1.0, 20.0)(minipar.tensor([-1.0, 2.0])).tolist()
+    [20.0, 2.0]
     """
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
@@ -240,8 +240,8 @@ class Threshold(Module):
 class Hardshrink(Module):
     """x, but 0 where |x| ≤ lambd.
 
-    >>> nn.Hardshrink()(minipar.tensor([-1.0, 0.5]))
-    tensor([-1.,  0.])
+    >>> nn.Hardshrink()(minipar.tensor([-1.0, 0.5])).tolist()
+    [-1.0, 0.0]
     """
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -258,8 +258,8 @@ class Hardshrink(Module):
 class Softshrink(Module):
     """x moved towards 0 by lambd, 0 where |x| ≤ lambd.
 
-    >>> nn.Softshrink()(minipar.tensor([-1.0, 0.5]))
-    tensor([-0.5,  0. ])
+    >>> nn.Softshrink()(minipar.tensor([-1.0, 0.5])).tolist()
+    [-0.5, 0.0]
     """
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -312,8 +312,8 @@ class GELU(Module):
 class GLU(Module):
     """a · sigmoid(b), a and b the halves of the input along `dim`.
 
-    >>> nn.GLU()(minipar.tensor([3.0, 4.0, 0.0, 0.0]))
-    tensor([1.5, 2. ])
+    >>> nn.GLU()(minipar.tensor([3.0, 4.0, 0.0, 0.0])).tolist()
+    [1.5, 2.0]
     """
 
     def __init__(self, dim: int = -1) -> None:
@@ -330,8 +330,8 @@ class GLU(Module):
 class Hardtanh(Module):
     """x held between min_val and max_val; ValueError unless min_val < max_val.
 
-    >>> nn.Hardtanh()(minipar.tensor([-2.0, 0.5, 3.0]))
-    tensor([-1. ,  0.5,  1. ])
+    >>> nn.Hardtanh()(minipar.tensor([-2.0, 0.5, 3.0])).tolist()
+    [-1.0, 0.5, 1.0]
     """
 
     def __init__(
@@ -360,8 +360,8 @@ class Hardtanh(Module):
 class RReLU(Module):
     """Leaky ReLU with a slope drawn for each element from [lower, upper) in training, else their mean.
 
-    >>> nn.RReLU(0.25, 0.5).eval()(minipar.tensor([-8.0, 3.0]))
-    tensor([-3.,  3.])
+    >>> nn.RReLU(0.25, 0.5).eval()(minipar.tensor([-8.0, 3.0])).tolist()
+    [-3.0, 3.0]
     """
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
@@ -380,8 +380,8 @@ class PReLU(Module):
 
     Parameter: weight (num_parameters,), `init` at first. He et al. 2015, arXiv:1502.01852.
 
-    >>> nn.PReLU()(minipar.tensor([-1.0, 2.0]))
-    tensor([-0.25,  2.  ], grad_fn=<PReLU>)
+    >>> nn.PReLU()(minipar.tensor([-1.0, 2.0])).tolist()
+    [-0.25, 2.0]
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
@@ -415,8 +415,8 @@ class _Along(Module):
 class Softmax(_Along):
     """eˣ / Σ eˣ along `dim`.
 
-    >>> nn.Softmax(dim=0)(minipar.tensor([0.0, 0.0]))
-    tensor([0.5, 0.5])
+    >>> nn.Softmax(dim=0)(minipar.tensor([0.0, 0.0])).tolist()
+    [0.5, 0.5]
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -448,8 +448,8 @@ class LogSoftmax(_Along):
 class Softmax2d(Module):
     """Softmax over the channels of images (N, C, H, W) or (C, H, W); ValueError for another number of axes.
 
-    >>> nn.Softmax2d()(minipar.zeros(2, 1, 1)).flatten()
-    tensor([0.5, 0.5])
+    >>> nn.Softmax2d()(minipar.zeros(2, 1, 1)).flatten().tolist()
+    [0.5, 0.5]
     """
 
     def forward(self, input: Tensor) -> Tensor:

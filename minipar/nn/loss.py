@@ -32,8 +32,8 @@ class _WeightedLoss(_Loss):
 class MSELoss(_Loss):
     """(input − target)², its mean over all elements, its sum, or all. RuntimeError unless the shapes are equal.
 
-    >>> nn.MSELoss()(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0]))
-    tensor(2.)
+    >>> nn.MSELoss()(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0])).item()
+    2.0
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -43,8 +43,8 @@ class MSELoss(_Loss):
 class L1Loss(_Loss):
     """|input − target|, its mean over all elements, its sum, or all. RuntimeError unless the shapes are equal.
 
-    >>> nn.L1Loss()(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0]))
-    tensor(1.)
+    >>> nn.L1Loss()(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0])).item()
+    1.0
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -87,8 +87,8 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 class SmoothL1Loss(_Loss):
     """d²/(2·beta) where d = |input − target| is below beta, else d − beta/2.
 
-    >>> nn.SmoothL1Loss()(minipar.tensor([3.0]), minipar.tensor([0.0]))
-    tensor(2.5000)
+    >>> nn.SmoothL1Loss()(minipar.tensor([3.0]), minipar.tensor([0.0])).item()
+    2.5
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class SmoothL1Loss(_Loss):
 class HuberLoss(_Loss):
     """d²/2 where d = |input − target| is below delta, else delta·(d − delta/2).
 
-    >>> nn.HuberLoss()(minipar.tensor([3.0]), minipar.tensor([0.0]))
-    tensor(2.5000)
+    >>> nn.HuberLoss()(minipar.tensor([3.0]), minipar.tensor([0.0])).item()
+    2.5
     """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -119,8 +119,8 @@ class HuberLoss(_Loss):
 class PoissonNLLLoss(_Loss):
     """−ln Poisson(target | rate e^input); see functional.poisson_nll_loss.
 
-    >>> nn.PoissonNLLLoss()(minipar.tensor([0.0]), minipar.tensor([2.0]))
-    tensor(1.)
+    >>> nn.PoissonNLLLoss()(minipar.tensor([0.0]), minipar.tensor([2.0])).item()
+    1.0
     """
 
     def __init__(
@@ -210,8 +210,8 @@ class NLLLoss(_WeightedLoss):
 
     Buffer: weight (C,), if given.
 
-    >>> nn.NLLLoss()(minipar.tensor([[-0.5, -1.5]]), minipar.tensor([1]))
-    tensor(1.5000)
+    >>> nn.NLLLoss()(minipar.tensor([[-0.5, -1.5]]), minipar.tensor([1])).item()
+    1.5
     """
 
     def __init__(
@@ -258,8 +258,8 @@ class BCEWithLogitsLoss(_WeightedLoss):
 class MultiMarginLoss(_WeightedLoss):
     """Σ over classes j ≠ y of max(0, margin − x[y] + x[j])^p / C; see functional.multi_margin_loss.
 
-    >>> nn.MultiMarginLoss()(minipar.tensor([[0.0, 0.5]]), minipar.tensor([1]))
-    tensor(0.2500)
+    >>> nn.MultiMarginLoss()(minipar.tensor([[0.0, 0.5]]), minipar.tensor([1])).item()
+    0.25
     """
 
     def __init__(
@@ -283,8 +283,8 @@ class MultiMarginLoss(_WeightedLoss):
 class HingeEmbeddingLoss(_Loss):
     """input where target is 1, max(0, margin − input) where it is −1.
 
-    >>> nn.HingeEmbeddingLoss()(minipar.tensor([0.25]), minipar.tensor([-1]))
-    tensor(0.7500)
+    >>> nn.HingeEmbeddingLoss()(minipar.tensor([0.25]), minipar.tensor([-1])).item()
+    0.75
     """
 
     def __init__(
@@ -300,8 +300,8 @@ class HingeEmbeddingLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """max(0, margin − target·(input1 − input2)).
 
-    >>> nn.MarginRankingLoss()(minipar.tensor([1.0]), minipar.tensor([3.0]), minipar.tensor([1.0]))
-    tensor(2.)
+    >>> nn.MarginRankingLoss()(minipar.tensor([1.0]), minipar.tensor([3.0]), minipar.tensor([1.0])).item()
+    2.0
     """
 
     def __init__(
@@ -317,8 +317,8 @@ class MarginRankingLoss(_Loss):
 class CosineEmbeddingLoss(_Loss):
     """1 − cos(input1, input2) where target is 1, max(0, cos − margin) where it is −1.
 
-    >>> nn.CosineEmbeddingLoss()(minipar.eye(2), -minipar.eye(2), minipar.tensor([1, 1]))
-    tensor(2.)
+    >>> nn.CosineEmbeddingLoss()(minipar.eye(2), -minipar.eye(2), minipar.tensor([1, 1])).item()
+    2.0
     """
 
     def __init__(
@@ -334,8 +334,8 @@ class CosineEmbeddingLoss(_Loss):
 class TripletMarginLoss(_Loss):
     """max(0, d(anchor, positive) − d(anchor, negative) + margin); see functional.triplet_margin_loss.
 
-    >>> nn.TripletMarginLoss()(minipar.zeros(1, 2), minipar.tensor([[1.0, 0.0]]), minipar.tensor([[0.0, 1.5]]))
-    tensor(0.5000)
+    >>> nn.TripletMarginLoss()(minipar.zeros(1, 2), minipar.tensor([[1.0, 0.0]]), minipar.tensor([[0.0, 1.5]])).item()
+    0.5
     """
 
     def __init__(
@@ -362,8 +362,8 @@ class TripletMarginWithDistanceLoss(_Loss):
     """TripletMarginLoss with a distance of one's own, the Euclidean one by default.
 
     >>> loss = nn.TripletMarginWithDistanceLoss(distance_function=lambda a, b: (a - b).abs().sum(1))
-    >>> loss(minipar.zeros(1, 2), minipar.tensor([[1.0, 0.0]]), minipar.tensor([[0.0, 1.5]]))
-    tensor(0.5000)
+    >>> loss(minipar.zeros(1, 2), minipar.tensor([[1.0, 0.0]]), minipar.tensor([[0.0, 1.5]])).item()
+    0.5
     """
 
     def __init__(

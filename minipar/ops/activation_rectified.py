@@ -123,8 +123,8 @@ def prelu(input: Any, weight: Any) -> Any:
     input (N, C, …), weight (C,), or of one element for all channels. RuntimeError for another size, for integers and
     for two dtypes.
 
-    >>> F.prelu(minipar.tensor([[-1.0, -2.0]]), minipar.tensor([0.5, 0.25]))
-    tensor([[-0.5, -0.5]])
+    >>> F.prelu(minipar.tensor([[-1.0, -2.0]]), minipar.tensor([0.5, 0.25])).tolist()
+    [[-0.5, -0.5]]
     """
     check_dtypes("prelu", input, weight)
     if len(weight.shape) > 1:
@@ -147,8 +147,8 @@ def rrelu(
 
     RuntimeError for integers and where lower > upper. Xu et al. 2015, "Empirical evaluation of rectified activations".
 
-    >>> F.rrelu(minipar.tensor([-8.0, 3.0]), 0.25, 0.5)
-    tensor([-3.,  3.])
+    >>> F.rrelu(minipar.tensor([-8.0, 3.0]), 0.25, 0.5).tolist()
+    [-3.0, 3.0]
     """
     check_dtypes("rrelu", input)
     if lower > upper:

@@ -172,8 +172,8 @@ def mish(input: Any, inplace: bool = False) -> Any:
 def softsign(input: Any) -> Any:
     """x / (1 + |x|), element by element; integers give floats.
 
-    >>> F.softsign(minipar.tensor([-1.0, 0.0, 3.0]))
-    tensor([-0.5 ,  0.  ,  0.75])
+    >>> F.softsign(minipar.tensor([-1.0, 0.0, 3.0])).tolist()
+    [-0.5, 0.0, 0.75]
     """
     return input / (abs(input) + 1)
 
@@ -192,8 +192,8 @@ def glu(input: Any, dim: int = -1) -> Any:
 
     RuntimeError for a 0-d input, an odd axis and integers; IndexError for an axis that is not there.
 
-    >>> F.glu(minipar.tensor([3.0, 4.0, 0.0, 0.0]))
-    tensor([1.5, 2. ])
+    >>> F.glu(minipar.tensor([3.0, 4.0, 0.0, 0.0])).tolist()
+    [1.5, 2.0]
     """
     check_dtypes("glu", input)
     if not len(input.shape):
@@ -208,7 +208,7 @@ def glu(input: Any, dim: int = -1) -> Any:
 def softmin(input: Any, dim: int, dtype: Any = None) -> Any:
     """e⁻ˣ / Σ e⁻ˣ along `dim`: softmax of −input.
 
-    >>> F.softmin(minipar.tensor([0.0, 0.0]), dim=0)
-    tensor([0.5, 0.5])
+    >>> F.softmin(minipar.tensor([0.0, 0.0]), dim=0).tolist()
+    [0.5, 0.5]
     """
     return softmax(-input, dim, dtype)

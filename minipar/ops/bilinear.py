@@ -16,8 +16,8 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
 
     RuntimeError where shapes or dtypes do not fit.
 
-    >>> F.bilinear(minipar.tensor([1.0, 2.0]), minipar.tensor([3.0]), minipar.ones(1, 2, 1))
-    tensor([9.])
+    >>> F.bilinear(minipar.tensor([1.0, 2.0]), minipar.tensor([3.0]), minipar.ones(1, 2, 1)).tolist()
+    [9.0]
     """
     _check_shapes(input1, input2, weight, bias)
     check_dtypes("bilinear", input1, input2, weight, bias)

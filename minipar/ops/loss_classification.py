@@ -115,8 +115,8 @@ def nll_loss(
 
     Shapes, weights, the mean's denominator and errors as in cross_entropy, which is this of log_softmax.
 
-    >>> F.nll_loss(minipar.tensor([[-0.5, -1.5]]), minipar.tensor([1]))
-    tensor(1.5000)
+    >>> F.nll_loss(minipar.tensor([[-0.5, -1.5]]), minipar.tensor([1])).item()
+    1.5
     """
     check_arguments("nll_loss", reduction, size_average, reduce)
     check_dtypes("nll_loss", input)

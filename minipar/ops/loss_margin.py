@@ -32,8 +32,8 @@ def margin_ranking_loss(
 
     RuntimeError unless the three have equally many axes, which are broadcast.
 
-    >>> F.margin_ranking_loss(minipar.tensor([1.0]), minipar.tensor([3.0]), minipar.tensor([1.0]))
-    tensor(2.)
+    >>> F.margin_ranking_loss(minipar.tensor([1.0]), minipar.tensor([3.0]), minipar.tensor([1.0])).item()
+    2.0
     """
     check_arguments("margin_ranking_loss", reduction, size_average, reduce)
     if not len(input1.shape) == len(input2.shape) == len(target.shape):
@@ -55,8 +55,8 @@ def hinge_embedding_loss(
 ) -> Any:
     """input where target is 1, max(0, margin − input) where it is −1; input is a distance. Shapes are broadcast.
 
-    >>> F.hinge_embedding_loss(minipar.tensor([0.25, 0.25]), minipar.tensor([1, -1]), reduction="none")
-    tensor([0.25, 0.75])
+    >>> F.hinge_embedding_loss(minipar.tensor([0.25, 0.25]), minipar.tensor([1, -1]), reduction="none").tolist()
+    [0.25, 0.75]
     """
     check_arguments("hinge_embedding_loss", reduction, size_average, reduce)
     check_dtypes("hinge_embedding_loss", input)
@@ -92,8 +92,8 @@ def multi_margin_loss(
     input (N, C) or (C,), target (N,) or (): class numbers. The mean divides by N. ValueError for p other than 1 and 2,
     RuntimeError for wrong shapes, IndexError for a class outside [0, C).
 
-    >>> F.multi_margin_loss(minipar.tensor([[0.0, 0.5]]), minipar.tensor([1]))
-    tensor(0.2500)
+    >>> F.multi_margin_loss(minipar.tensor([[0.0, 0.5]]), minipar.tensor([1])).item()
+    0.25
     """
     check_arguments("multi_margin_loss", reduction, size_average, reduce)
     check_dtypes("multi_margin_loss", input, weight)
@@ -154,9 +154,9 @@ def cosine_embedding_loss(
 
     inputs (N, D) with target (N,), or (D,) with target (). RuntimeError for other shapes.
 
-    >>> x = minipar.tensor([[1.0, 0.0], [1.0, 0.0]])
-    >>> F.cosine_embedding_loss(x, minipar.tensor([[0.0, 1.0], [2.0, 0.0]]), minipar.tensor([1, -1]), reduction="none")
-    tensor([1., 1.])
+    >>> x, y = minipar.tensor([[1.0, 0.0], [1.0, 0.0]]), minipar.tensor([[0.0, 1.0], [2.0, 0.0]])
+    >>> F.cosine_embedding_loss(x, y, minipar.tensor([1, -1]), reduction="none").tolist()
+    [1.0, 1.0]
     """
     check_arguments("cosine_embedding_loss", reduction, size_average, reduce)
     check_dtypes("cosine_embedding_loss", input1)

@@ -43,8 +43,8 @@ def mse_loss(
     With `weight`, of the same shape: weight · (input − target)², and the mean divides by Σ weight. (PyTorch broadcasts
     unequal shapes, with a warning.)
 
-    >>> F.mse_loss(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0]))
-    tensor(2.)
+    >>> F.mse_loss(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0])).item()
+    2.0
     """
     check_arguments("mse_loss", reduction, size_average, reduce)
     input, target = paired("mse_loss", input, target)
@@ -61,8 +61,8 @@ def l1_loss(
 ) -> Any:
     """|input − target|, its mean over all elements, or its sum; `weight` and errors as in mse_loss.
 
-    >>> F.l1_loss(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0]))
-    tensor(1.)
+    >>> F.l1_loss(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 4.0])).item()
+    1.0
     """
     check_arguments("l1_loss", reduction, size_average, reduce)
     input, target = paired("l1_loss", input, target)
@@ -81,8 +81,8 @@ def smooth_l1_loss(
 
     RuntimeError unless the shapes are equal, and for a negative beta.
 
-    >>> F.smooth_l1_loss(minipar.tensor([0.5, 3.0]), minipar.tensor([0.0, 0.0]), reduction="none")
-    tensor([0.125, 2.5  ])
+    >>> F.smooth_l1_loss(minipar.tensor([0.5, 3.0]), minipar.tensor([0.0, 0.0]), reduction="none").tolist()
+    [0.125, 2.5]
     """
     check_arguments("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
@@ -98,8 +98,8 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     With `weight`, of the same shape, each is multiplied by its own; the mean still divides by the number of elements.
     RuntimeError unless the shapes are equal and delta is positive, ValueError for a weight of another shape.
 
-    >>> F.huber_loss(minipar.tensor([0.5, 3.0]), minipar.tensor([0.0, 0.0]), reduction="none", delta=2.0)
-    tensor([0.125, 4.   ])
+    >>> F.huber_loss(minipar.tensor([0.5, 3.0]), minipar.tensor([0.0, 0.0]), reduction="none", delta=2.0).tolist()
+    [0.125, 4.0]
     """
     check_arguments("huber_loss", reduction)
     if delta <= 0:

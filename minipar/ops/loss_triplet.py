@@ -32,8 +32,8 @@ def triplet_margin_loss(
     (Balntas et al. 2016). RuntimeError for unequal numbers of axes, ValueError unless margin is positive.
 
     >>> near, far = minipar.tensor([[1.0, 0.0]]), minipar.tensor([[0.0, 1.5]])
-    >>> F.triplet_margin_loss(minipar.zeros(1, 2), near, far)
-    tensor(0.5000)
+    >>> F.triplet_margin_loss(minipar.zeros(1, 2), near, far).item()
+    0.5
     """
     check_arguments("triplet_margin_loss", reduction, size_average, reduce)
     return _triplet("triplet_margin_loss", anchor, positive, negative, _norm(p, eps), margin, swap, reduction)
@@ -54,8 +54,8 @@ def triplet_margin_with_distance_loss(
     >>> near, far = minipar.tensor([[1.0, 0.0]]), minipar.tensor([[0.0, 1.5]])
     >>> F.triplet_margin_with_distance_loss(
     ...     minipar.zeros(1, 2), near, far, distance_function=lambda a, b: (a - b).abs().sum(1)
-    ... )
-    tensor(0.5000)
+    ... ).item()
+    0.5
     """
     name = "triplet_margin_with_distance_loss"
     check_arguments(name, reduction)

@@ -80,8 +80,8 @@ __all__ = [
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0), element by element; its gradient at 0 is 0.
 
-    >>> F.relu(minipar.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
+    >>> F.relu(minipar.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
     """
     return applied("relu", input, inplace, activation_rectified.relu)
 
@@ -94,8 +94,8 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
     RuntimeError for integers without `dtype`, IndexError for an axis that is not there.
 
-    >>> F.softmax(minipar.tensor([0.0, 0.0]), dim=0)
-    tensor([0.5, 0.5])
+    >>> F.softmax(minipar.tensor([0.0, 0.0]), dim=0).tolist()
+    [0.5, 0.5]
     """
     return along.softmax(input, _axis("softmax", input, dim, _stacklevel), dtype)
 
