@@ -4,41 +4,103 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..backend import namespace
 from .index import GetItem, PutItem
 from .op import array_of
 from .shape import reshape
 
 
 class Embedding(GetItem):
-    """indices (…), weight (rows, width) → (…, width). A row's gradient is the sum over its uses; padding gets none."""
+    """indices (…), weight (rows, width) → (…, width). A row's gradient is the sum over its uses; padding gets none.
 
-    __slots__ = ("padding",)
+    With `by_frequency` it is the mean over its uses instead.
+    """
 
-    def __init__(self, indices, padding):
+    __slots__ = ("padding", "by_frequency")
+
+    def __init__(self, indices, padding, by_frequency):
         super().__init__(indices)
-        self.padding = padding
+        self.padding, self.by_frequency = padding, by_frequency
 
     def vjp(self, g, *_):
         if self.padding is not None:
             g = g * (self.index != self.padding)[..., None]
+        if self.by_frequency:
+            uses = namespace(self.index).bincount(self.index.reshape(-1), minlength=self.source[0])
+            g = g / uses[self.index][..., None].astype(g.dtype)
         return PutItem(self.index, self.source)(g)
 
 
-def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Any:
-    """Rows `indices` (any shape, integers) of weight (rows, width): shape indices.shape + (width,).
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    """Rows `input` (any shape, integers) of weight (rows, width): shape input.shape + (width,).
 
-    Row `padding_idx` gets no gradient. IndexError for an index outside [0, rows), TypeError unless they are integers.
+    Row `padding_idx` gets no gradient. With `max_norm`, rows that are used and whose `norm_type`-norm is larger are
+    scaled down to it first, in place. With `scale_grad_by_freq` a row's gradient is divided by how often it is used.
+    IndexError for a number outside [0, rows), TypeError unless they are integers, RuntimeError unless weight has two
+    axes; NotImplementedError for `sparse`.
+
+    >>> F.embedding(minipar.tensor([2, 0]), minipar.tensor([[1., 2.], [3., 4.], [5., 6.]]))
+    tensor([[5., 6.],
+            [1., 2.]])
     """
-    numbers = array_of(indices)
-    rows = weight.shape[0]
-    if numbers.dtype.kind not in "iu":
-        raise TypeError(f"embedding: indices must be integers, not {numbers.dtype.name}")
-    if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= rows):
-        raise IndexError(f"embedding: indices must be in [0, {rows}), got {int(numbers.min())} to {int(numbers.max())}")
-    if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
-            raise ValueError(f"padding_idx must be in [{-rows}, {rows}), got {padding_idx}")
-        padding_idx %= rows
+    if sparse:
+        raise NotImplementedError("embedding: sparse=True is not supported: gradients are dense here")
+    numbers = check_numbers("embedding", input, weight)
+    padding_idx = normal_padding("embedding", padding_idx, weight.shape[0])
+    if max_norm is not None:
+        renormalize(weight, numbers, max_norm, norm_type)
     if not numbers.shape:  # one row: the same as the only one of a list
-        return reshape(Embedding(reshape(indices, (1,)), padding_idx)(weight), tuple(weight.shape[1:]))
-    return Embedding(indices, padding_idx)(weight)
+        only = Embedding(reshape(input, (1,)), padding_idx, scale_grad_by_freq)(weight)
+        return reshape(only, tuple(weight.shape[1:]))
+    return Embedding(input, padding_idx, scale_grad_by_freq)(weight)
+
+
+def check_numbers(name: str, input: Any, weight: Any) -> Any:
+    """The row numbers as an array, if they are numbers of rows of a table."""
+    numbers = array_of(input)
+    if len(weight.shape) != 2:
+        raise RuntimeError(f"{name}: weight must have shape (rows, width), not {tuple(weight.shape)}")
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"{name}: input must hold integers, not {numbers.dtype.name}")
+    rows = weight.shape[0]
+    if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= rows):
+        raise IndexError(f"{name}: input must be in [0, {rows}), got {int(numbers.min())} to {int(numbers.max())}")
+    return numbers
+
+
+def normal_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
+    """A possibly negative row number, counted from 0."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ValueError(f"{name}: padding_idx must be in [{-rows}, {rows}), got {padding_idx}")
+    return padding_idx % rows
+
+
+def renormalize(weight: Any, numbers: Any, max_norm: float, norm_type: float) -> None:
+    """Scale the rows `numbers` whose norm is larger down to max_norm, in place and off the tape."""
+    array = array_of(weight)
+    xp = namespace(array)
+    used = xp.unique(numbers)
+    norms = xp.linalg.norm(array[used], ord=norm_type, axis=1)
+    large = norms > max_norm
+    if not large.any():
+        return
+    array[used[large]] *= (max_norm / (norms[large] + 1e-7)).astype(array.dtype)[:, None]
+    if array is not weight:
+        weight.bump("embedding with max_norm")
+
+
+def bag_of_each(bounds: list[int], bags: int) -> np.ndarray:
+    """For each number the bag that it lies in, from the bags' first places and the end."""
+    return np.repeat(np.arange(bags), np.diff(bounds))

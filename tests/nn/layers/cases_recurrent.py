@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tests.nn.layers.layer import Layer, normal
 
 SEQUENCES = [normal((3, 2, 3)), normal((3, 3)), normal((1, 2, 3))]
@@ -86,3 +88,26 @@ for kind in KINDS:
         Layer(f"{kind}Cell without bias", made(f"{kind}Cell", 3, 2, bias=False), [normal((4, 3))]),
     ]  # fmt: skip
 LAYERS.append(Layer("RNNCell relu", made("RNNCell", 3, 2, nonlinearity="relu"), [normal((4, 3)), normal((3,))]))
+
+
+def numbers(*shape):
+    return lambda draw: (draw.integers(0, 5, shape),)
+
+
+BAGS = [numbers(3, 4)]
+FLAT = [lambda draw: (draw.integers(0, 5, 7), np.array([0, 2, 2, 7]))]
+
+LAYERS += [
+    Layer("Embedding", made("Embedding", 5, 3), [numbers(6), numbers(2, 3), numbers(), numbers(0)]),
+    Layer("Embedding padded", made("Embedding", 5, 3, padding_idx=-2), [numbers(6), numbers(2, 3)]),
+    Layer("Embedding of bounded norm", made("Embedding", 5, 3, max_norm=0.5, norm_type=1.0), [numbers(2, 3)]),
+    Layer("Embedding by frequency", made("Embedding", 5, 3, scale_grad_by_freq=True, padding_idx=1), [numbers(9)],
+          second=False),
+    *[Layer(f"EmbeddingBag {mode}", made("EmbeddingBag", 5, 3, mode=mode), BAGS + FLAT, second=False)
+      for mode in ("sum", "mean", "max")],
+    *[Layer(f"EmbeddingBag {mode}, padded, last offset", made("EmbeddingBag", 5, 3, mode=mode, padding_idx=2,
+      include_last_offset=True, max_norm=1.0), FLAT, second=False) for mode in ("sum", "mean", "max")],
+    Layer("EmbeddingBag weighted", made("EmbeddingBag", 5, 3, mode="sum"),
+          [lambda draw: (draw.integers(0, 5, 4), draw.standard_normal(4))],
+          lambda layer, x, w: layer(x.reshape(2, 2), None, w.reshape(2, 2)), second=False),
+]  # fmt: skip
