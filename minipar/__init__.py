@@ -33,7 +33,7 @@ if not _path.isdir(_path.join(_path.dirname(__file__), "kernels")):
 __version__ = "0.1.0"
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
-from . import autograd, backend, linalg, nn, optim, special
+from . import autograd, backend, linalg, nn, optim, random, special
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -149,10 +149,11 @@ from .ops.division import div, floor_divide, fmod, remainder, true_divide
 from .ops.division import div as divide
 from .ops.einsum import einsum
 from .ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, logit, sigmoid, xlogy
-from .ops.extremum import amax, amin, aminmax, argmax, argmin, max, min
 from .ops.extremes import clamp, clamp_max, clamp_min, fmax, fmin, maximum, minimum
 from .ops.extremes import clamp as clip
+from .ops.extremum import amax, amin, aminmax, argmax, argmin, max, min
 from .ops.gather import argwhere, gather, index_select, masked_select, nonzero, take, take_along_dim
+from .ops.histogram import bincount, histc
 from .ops.hyperbolic import acosh, asinh, atanh, cosh, sinh, tanh
 from .ops.hyperbolic import acosh as arccosh
 from .ops.hyperbolic import asinh as arcsinh
@@ -194,6 +195,7 @@ from .ops.magnitude import abs_ as abs
 from .ops.magnitude import abs_ as absolute
 from .ops.magnitude import copysign, heaviside, sign
 from .ops.magnitude import sign as sgn
+from .ops.norm import cosine_similarity, dist, norm, pairwise_distance, renorm
 from .ops.power import float_power, ldexp, pow, reciprocal, rsqrt, sqrt, square
 from .ops.predicates import (
     allclose,
@@ -209,16 +211,19 @@ from .ops.predicates import (
     isposinf,
     signbit,
 )
-from .ops.norm import cosine_similarity, dist, norm, pairwise_distance, renorm
-from .ops.reduce import all, any, count_nonzero, logsumexp, mean, nanmean, nansum, prod, sum, trace
+from .ops.quantile import median, mode, nanmedian, nanquantile, quantile
+from .ops.reduce import all, any, count_nonzero, logsumexp, mean, nanmean, nansum, prod, sum
 from .ops.repeat import flip, fliplr, flipud, repeat_interleave, roll, rot90, tile
 from .ops.rounding import ceil, floor, frac, round, trunc
 from .ops.rounding import trunc as fix
+from .ops.scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp
 from .ops.scatter import scatter, scatter_add, scatter_reduce
+from .ops.search import bucketize, isin, searchsorted
 from .ops.select import nan_to_num, where
 from .ops.shape import flatten, narrow, permute, ravel, reshape, squeeze, transpose, unflatten, unsqueeze
 from .ops.softmax import log_softmax, softmax
 from .ops.solve import det, inverse, logdet, matrix_power, slogdet, trace
+from .ops.sort import argsort, kthvalue, msort, sort, topk
 from .ops.special import erf, erfc, erfinv
 from .ops.split import chunk, dsplit, hsplit, select, split, split_with_sizes, tensor_split, unbind, vsplit
 from .ops.triangle import diag, diag_embed, diagflat, diagonal, tril, triu
@@ -227,7 +232,9 @@ from .ops.trigonometry import acos as arccos
 from .ops.trigonometry import asin as arcsin
 from .ops.trigonometry import atan as arctan
 from .ops.trigonometry import atan2 as arctan2
+from .ops.unique import unique, unique_consecutive
 from .ops.variance import std, std_mean, var, var_mean
+from .random import get_rng_state, seed, set_rng_state
 from .tensor import Tensor
 
 float = float32
@@ -268,6 +275,7 @@ __all__ = [
     "arctanh",
     "argmax",
     "argmin",
+    "argsort",
     "argwhere",
     "as_tensor",
     "asarray",
@@ -285,6 +293,7 @@ __all__ = [
     "baddbmm",
     "bernoulli",
     "bilinear",
+    "bincount",
     "bitwise_and",
     "bitwise_left_shift",
     "bitwise_not",
@@ -297,6 +306,7 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
+    "bucketize",
     "cartesian_prod",
     "cat",
     "ceil",
@@ -325,6 +335,10 @@ __all__ = [
     "cosine_similarity",
     "count_nonzero",
     "cuda",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
     "data",
     "deg2rad",
     "det",
@@ -333,6 +347,7 @@ __all__ = [
     "diag_embed",
     "diagflat",
     "diagonal",
+    "diff",
     "dist",
     "div",
     "divide",
@@ -378,12 +393,14 @@ __all__ = [
     "ge",
     "Generator",
     "get_default_dtype",
+    "get_rng_state",
     "greater",
     "greater_equal",
     "gt",
     "half",
     "hardshrink",
     "heaviside",
+    "histc",
     "hsplit",
     "hstack",
     "hypot",
@@ -409,11 +426,13 @@ __all__ = [
     "is_tensor",
     "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
     "isposinf",
     "kron",
+    "kthvalue",
     "lcm",
     "ldexp",
     "le",
@@ -430,6 +449,7 @@ __all__ = [
     "log_softmax",
     "logaddexp",
     "logaddexp2",
+    "logcumsumexp",
     "logdet",
     "logical_and",
     "logical_not",
@@ -452,18 +472,23 @@ __all__ = [
     "max_pool3d",
     "maximum",
     "mean",
+    "median",
     "meshgrid",
     "min",
     "minimum",
     "mm",
+    "mode",
     "moveaxis",
     "movedim",
+    "msort",
     "mul",
     "multinomial",
     "multiply",
     "mv",
     "nan_to_num",
     "nanmean",
+    "nanmedian",
+    "nanquantile",
     "nansum",
     "narrow",
     "ne",
@@ -488,6 +513,7 @@ __all__ = [
     "pow",
     "prelu",
     "prod",
+    "quantile",
     "rad2deg",
     "rand",
     "rand_like",
@@ -495,6 +521,7 @@ __all__ = [
     "randint_like",
     "randn",
     "randn_like",
+    "random",
     "randperm",
     "ravel",
     "reciprocal",
@@ -518,11 +545,14 @@ __all__ = [
     "scatter",
     "scatter_add",
     "scatter_reduce",
+    "searchsorted",
+    "seed",
     "select",
     "selu",
     "selu_",
     "set_default_dtype",
     "set_grad_enabled",
+    "set_rng_state",
     "sgn",
     "sigmoid",
     "sign",
@@ -532,6 +562,7 @@ __all__ = [
     "sinh",
     "slogdet",
     "softmax",
+    "sort",
     "special",
     "split",
     "split_with_sizes",
@@ -558,6 +589,7 @@ __all__ = [
     "threshold",
     "threshold_",
     "tile",
+    "topk",
     "trace",
     "transpose",
     "tril",
@@ -569,6 +601,8 @@ __all__ = [
     "uint8",
     "unbind",
     "unflatten",
+    "unique",
+    "unique_consecutive",
     "unsqueeze",
     "use_kernels",
     "utils",

@@ -14,10 +14,15 @@ from .shape import expand, normal_dim, ravel, reshape
 from .spelling import numpy_names
 
 
+def check_tensor(name: str, argument: str, x: Any) -> None:
+    """TypeError unless `x` is a tensor."""
+    if not isinstance(x, Value):
+        raise TypeError(f"{name}: {argument} must be a tensor, not {type(x).__name__}")
+
+
 def check_integers(name: str, index: Any) -> None:
     """TypeError unless `index` is a tensor, RuntimeError unless of int64 or int32."""
-    if not isinstance(index, Value):
-        raise TypeError(f"{name}: index must be a tensor, not {type(index).__name__}")
+    check_tensor(name, "index", index)
     if index.array.size and index.array.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"{name}: index must be int64 or int32, not {index.array.dtype.name}")
 
@@ -164,8 +169,7 @@ def masked_select(input: Any, mask: Any) -> Any:
 
 def check_mask(name: str, mask: Any) -> None:
     """RuntimeError unless `mask` is a bool tensor."""
-    if not isinstance(mask, Value):
-        raise TypeError(f"{name}: mask must be a tensor, not {type(mask).__name__}")
+    check_tensor(name, "mask", mask)
     if mask.array.dtype.kind != "b":
         raise RuntimeError(f"{name}: mask must be a bool tensor, not {mask.array.dtype.name}")
 

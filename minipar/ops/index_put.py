@@ -9,9 +9,8 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..backend.dtypes import scalar_like
-from ..tape import Value
 from .broadcast import broadcast_shapes
-from .gather import check_mask, check_select, one_axis
+from .gather import check_mask, check_select, check_tensor, one_axis
 from .index import PutItem, SetItem, getitem
 from .op import array_of, cast
 from .select import where
@@ -69,8 +68,7 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"index_put: indices must be a tuple of tensors, not {type(indices).__name__}")
     at = tuple([slice(None) if i is None else i for i in indices])
-    if not isinstance(values, Value):
-        raise TypeError(f"index_put: values must be a tensor, not {type(values).__name__}")
+    check_tensor("index_put", "values", values)
     if values.dtype != input.dtype:
         raise RuntimeError(f"index_put: values must have input's dtype {input.dtype.name}, not {values.dtype.name}")
     if not accumulate:
@@ -119,8 +117,7 @@ def _at(dim: int, index: Any) -> tuple:
 
 def _checked(name: str, input: Any, dim: int, index: Any, source: Any) -> int:
     dim = check_select(name, input, dim, index)
-    if not isinstance(source, Value):
-        raise TypeError(f"{name}: source must be a tensor, not {type(source).__name__}")
+    check_tensor(name, "source", source)
     if source.dtype != input.dtype:
         raise RuntimeError(f"{name}: source must have input's dtype {input.dtype.name}, not {source.dtype.name}")
     expected = tuple(input.shape[:dim]) + tuple(one_axis(index).shape) + tuple(input.shape[dim + 1 :])
@@ -140,7 +137,7 @@ def _shaped(input: Any, source: Any) -> Any:
 
 def _number(name: str, input: Any, value: Any) -> Any:
     """A number or 0-d tensor in input's dtype. RuntimeError for one that has more axes."""
-    if not isinstance(value, Value):
+    if not hasattr(value, "array"):
         return tape.new_value(scalar_like(value, array_of(input), input.dtype))
     if len(value.shape):
         raise RuntimeError(f"{name}: value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")

@@ -64,7 +64,12 @@ def repeat(input: Any, repeats: Sequence[int]) -> Any:
     sizes = (1,) * (len(repeats) - len(input.shape)) + tuple(input.shape)
     apart = reshape(input, [n for size in sizes for n in (1, size)])
     many = expand(apart, [n for pair in zip(repeats, sizes) for n in pair])
-    return reshape(many, [count * size for count, size in zip(repeats, sizes)])
+    return _own(input, reshape(many, [count * size for count, size in zip(repeats, sizes)]))
+
+
+def _own(input: Any, repeated: Any) -> Any:
+    """Repeated once, a view is left: a copy, then, as in PyTorch."""
+    return repeated.clone() if repeated.array.size == input.array.size else repeated
 
 
 def tile(input: Any, dims: Sequence[int]) -> Any:
@@ -117,7 +122,7 @@ def repeat_interleave(
         count = int(counts.reshape(()))
         apart = unsqueeze(input, dim + 1)
         many = expand(apart, (*input.shape[: dim + 1], count, *input.shape[dim + 1 :]))
-        return reshape(many, (*input.shape[:dim], length * count, *input.shape[dim + 1 :]))
+        return _own(input, reshape(many, (*input.shape[:dim], length * count, *input.shape[dim + 1 :])))
     xp = namespace(counts)
     entries = np.repeat(np.arange(length), counts.tolist() if xp is not np else counts)
     return getitem(input, (slice(None),) * dim + (xp.asarray(entries),))
@@ -134,7 +139,7 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
         if len(many) != 1:
             raise RuntimeError(f"roll: shifts must be one number if dims is not given, got {many}")
         return Roll(many[0], None)(input)
-    axes = [dims] if hasattr(dims, "__index__") else list(dims)
+    axes: list[Any] = [dims] if hasattr(dims, "__index__") else list(dims)
     if len(axes) != len(many):
         raise RuntimeError(f"roll: shifts and dims must be as many, got {shifts} and {dims}")
     places = [normal_dim(d, len(input.shape), "dims") for d in axes]

@@ -15,7 +15,7 @@ from ..backend import namespace
 from ..backend.dtypes import scalar_like
 from ..tape import Value
 from .division import div
-from .gather import check_along, check_integers, one_axis
+from .gather import check_along, check_integers, check_tensor, one_axis
 from .index import PutItem, SetItem, along, getitem, take_along
 from .op import Op, array_of, cast
 from .select import where
@@ -168,8 +168,7 @@ def _neutral(reduce: str, dtype: Any) -> Any:
 
 
 def _checked(name: str, input: Any, dim: int, index: Any, src: Any) -> int:
-    if not isinstance(src, Value):
-        raise TypeError(f"{name}: src must be a tensor, not {type(src).__name__}")
+    check_tensor(name, "src", src)
     dim = check_along(name, input, dim, index, src)
     if src.dtype != input.dtype:
         raise RuntimeError(f"{name}: src must have input's dtype {input.dtype.name}, not {src.dtype.name}")

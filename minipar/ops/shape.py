@@ -115,7 +115,7 @@ def normal_dim(dim: int, ndim: int, name: str = "dim") -> int:
 
 def normal_dims(dims: int | Sequence[int], ndim: int, name: str = "dims") -> list[int]:
     """One axis or several, as numbers from 0. RuntimeError if one is named twice."""
-    given = [dims] if hasattr(dims, "__index__") else list(dims)  # type: ignore[arg-type]
+    given: list[Any] = [dims] if hasattr(dims, "__index__") else list(dims)
     found = [normal_dim(dim, ndim, name) for dim in given]
     if len(set(found)) != len(found):
         raise RuntimeError(f"{name} must name each axis once, got {tuple(given)} for a tensor of {ndim} dimensions")

@@ -20,6 +20,8 @@ class _Parts(View):
 
     __slots__ = ("dim", "outputs", "shapes")
 
+    shapes: list[tuple[int, ...]]
+
     def __call__(self, x: Any) -> Any:
         parts = super().__call__(x)
         return parts if isinstance(parts, tuple) else (parts,)
@@ -114,9 +116,9 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
     tensor([1, 2, 3, 4])
     """
     if not hasattr(split_size_or_sections, "__index__"):
-        return split_with_sizes(tensor, split_size_or_sections, dim)  # type: ignore[arg-type]
+        return split_with_sizes(tensor, split_size_or_sections, dim)
     dim = _axis("split", tensor, dim)
-    size, length = index(split_size_or_sections), tensor.shape[dim]  # type: ignore[arg-type]
+    size, length = index(split_size_or_sections), tensor.shape[dim]
     if size < 0 or (not size and length):
         raise RuntimeError(f"split: split_size must be positive, not {size}, for dim {dim} of size {length}")
     pieces = max(-(-length // size), 1) if size else 1
