@@ -16,6 +16,7 @@ LINEAR = [
 
 
 NUMBERS = [[0, 2, 2], [1, 0, 2]]
+BAGS = [0, 2, 2, 1, 0, 2]
 EMBED = [
     Case("embedding", lambda m, w: m.nn.functional.embedding(m.tensor(NUMBERS), w), ((3, 3),),
          among(((4, 2),), ((3, 1),), ((5, 0),))),
@@ -23,6 +24,14 @@ EMBED = [
          derivative=False),
     Case("embedding one with padding", lambda m, w: m.nn.functional.embedding(m.tensor(1), w, padding_idx=1), ((3, 3),),
          derivative=False),
+    Case("embedding by frequency",
+         lambda m, w: m.nn.functional.embedding(m.tensor(NUMBERS), w, scale_grad_by_freq=True), ((3, 3),),
+         derivative=False),
+    *[Case(f"embedding_bag {mode}", lambda m, w, mode=mode: m.nn.functional.embedding_bag(
+        m.tensor(BAGS), w, m.tensor([0, 3, 3]), mode=mode, padding_idx=1), ((3, 3),))
+      for mode in ("sum", "mean", "max")],
+    Case("embedding_bag weights", lambda m, w, f: m.nn.functional.embedding_bag(
+        m.tensor(BAGS), w, m.tensor([0, 2]), mode="sum", per_sample_weights=f), ((3, 3), (6,))),
     Case("linear of dependent inputs", lambda m, x: m.nn.functional.linear(x, x * x)),
     Case("embedding one", lambda m, w: embedding(m.tensor(1), w), ((3, 3),),
          theirs=lambda m, w: m.nn.functional.embedding(m.tensor(1), w)),

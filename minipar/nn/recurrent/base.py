@@ -161,7 +161,7 @@ class RNNBase(Module):
 
     # ── what is wrong with an argument ────────────────────────────────────────────────────────────────────────────
 
-    def _state_shapes(self, batch: int) -> list[tuple[int, ...]]:
+    def _state_shapes(self, batch: int) -> list[tuple[int, int, int]]:
         count = self.num_layers * (2 if self.bidirectional else 1)
         return [(count, batch, self.proj_size or self.hidden_size), (count, batch, self.hidden_size)][: self.states]
 

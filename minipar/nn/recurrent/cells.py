@@ -99,7 +99,8 @@ class RNNCell(RNNCellBase):
     def step(self, x: Tensor, states: list[Tensor], weights: tuple[Any, ...]) -> tuple[Tensor, ...]:
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"RNNCell: nonlinearity must be 'tanh' or 'relu', not {self.nonlinearity!r}")
-        return rnn(x, *states, *weights, [len(x)], nonlinearity=self.nonlinearity)[1:]
+        w_ih, w_hh, b_ih, b_hh = weights
+        return rnn(x, states[0], w_ih, w_hh, b_ih, b_hh, [len(x)], nonlinearity=self.nonlinearity)[1:]
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return self._run(input, None if hx is None else (hx,))[0]
@@ -124,7 +125,8 @@ class LSTMCell(RNNCellBase):
     states = 2
 
     def step(self, x: Tensor, states: list[Tensor], weights: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        return lstm(x, *states, *weights, None, [len(x)])[1:]
+        (h, c), (w_ih, w_hh, b_ih, b_hh) = states, weights
+        return lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, None, [len(x)])[1:]
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
@@ -146,7 +148,8 @@ class GRUCell(RNNCellBase):
     gates = 3
 
     def step(self, x: Tensor, states: list[Tensor], weights: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        return gru(x, *states, *weights, [len(x)])[1:]
+        w_ih, w_hh, b_ih, b_hh = weights
+        return gru(x, states[0], w_ih, w_hh, b_ih, b_hh, [len(x)])[1:]
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return self._run(input, None if hx is None else (hx,))[0]

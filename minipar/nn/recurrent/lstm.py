@@ -49,7 +49,9 @@ class LSTM(RNNBase):
     def direction(
         self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int], reverse: bool
     ) -> tuple[Tensor, ...]:
-        return lstm(x, *states, *weights, *([] if self.proj_size else [None]), batch_sizes, reverse)
+        (h0, c0), (w_ih, w_hh, b_ih, b_hh, *projection) = states, weights
+        w_hr = projection[0] if projection else None
+        return lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, reverse)
 
     def forward(self, input: Any, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):

@@ -50,7 +50,8 @@ class RNN(RNNBase):
     def direction(
         self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int], reverse: bool
     ) -> tuple[Tensor, ...]:
-        return rnn(x, *states, *weights, batch_sizes, reverse, self.nonlinearity)
+        w_ih, w_hh, b_ih, b_hh = weights
+        return rnn(x, states[0], w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse, self.nonlinearity)
 
     def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         output, (h_n,) = self._run(input, None if hx is None else (hx,))
