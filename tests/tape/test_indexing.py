@@ -138,3 +138,44 @@ def test_ints_beside_lists_are_applied_first_as_in_pytorch() -> None:
     assert x[minipar.tensor([True, False]), 0].shape == (1, 4)
     assert x[0, minipar.ones(3, 4).bool()].shape == (12,)
     assert x[1, ..., [0]].shape == (3, 1)
+
+
+def mixture(draw: np.random.Generator, shape: tuple[int, ...]) -> list:
+    """Ints, 0-d integers, slices, masks, lists and arrays in any order, one axis each, with None between some."""
+    parts: list = []
+    for size in shape[: draw.integers(0, len(shape) + 1)]:
+        if draw.random() < 0.2:
+            parts.append(None)
+        mask = np.zeros(size, bool)
+        mask[draw.choice(size, min(2, size), replace=False)] = True  # two places, as many as the lists have
+        kinds = [
+            int(draw.integers(-size, size)),
+            np.asarray(draw.integers(-size, size)),
+            slice(*sorted(draw.integers(-size, size + 1, 2).tolist()), int(draw.integers(1, 3))),
+            mask if size > 1 else [0],
+            draw.integers(-size, size, 2).tolist(),
+            draw.integers(-size, size, (3, 2)),
+        ]
+        parts.append(kinds[draw.integers(len(kinds))])
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_mixture_equals_pytorch(seed: int) -> None:
+    torch = pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
+    draw = np.random.default_rng(seed)
+    shape = [(4,), (4, 3), (4, 3, 2), (1, 2), (2, 3, 2, 2)][draw.integers(5)]
+    parts, numbers = mixture(draw, shape), draw.standard_normal(shape)
+    results = []
+    for m in (minipar, torch):
+        index = tuple([m.tensor(i) if isinstance(i, np.ndarray) else i for i in parts])
+        x = m.tensor(numbers, requires_grad=True)
+        y = x[index]
+        value = m.tensor(0.5, dtype=m.float64, requires_grad=True)
+        z = x * 1
+        z[index] = value
+        ((y**3).sum() + (z**2).sum()).backward()
+        results.append([t.detach().numpy() for t in (y, z, x.grad, value.grad)])
+    for ours, theirs in zip(*results, strict=True):
+        assert ours.shape == theirs.shape, parts
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
