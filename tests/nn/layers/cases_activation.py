@@ -97,6 +97,8 @@ SMOOTH = [
     Layer("Bilinear", lambda nn: nn.Bilinear(3, 2, 4), [normal((5, 3), (5, 2)), normal((2, 1, 3), (2, 1, 2))]),
     Layer("Bilinear one", lambda nn: nn.Bilinear(3, 2, 4), normal((3,), (2,))),
     Layer("Bilinear without bias", lambda nn: nn.Bilinear(3, 2, 1, bias=False), normal((5, 3), (5, 2))),
+    Layer("CosineSimilarity", lambda nn: nn.CosineSimilarity(), normal((3, 4), (3, 4))),
+    Layer("PairwiseDistance", lambda nn: nn.PairwiseDistance(keepdim=True), normal((3, 4), (3, 4))),
     Layer("Unflatten", lambda nn: nn.Unflatten(1, (2, -1)), [normal((3, 4)), normal((1, 6, 2))]),
     Layer("nested containers",
           lambda nn: nn.Sequential(nn.Sequential(nn.Linear(3, 2), nn.PReLU(2)), nn.ModuleDict({"a": nn.ReLU()})["a"]),
