@@ -71,11 +71,11 @@ for name, function, spelled, gates, states in (
 RECURRENT += [
     Case("rnn relu", node(rnn, 1, RAGGED, nonlinearity="relu"), shapes(1, 1, RAGGED),
          theirs=theirs("rnn_relu", 1, RAGGED)),
-    Case("lstm last cell", node(lstm, 2, RAGGED, which=2), shapes(4, 2, RAGGED),
-         theirs=theirs("lstm", 2, RAGGED, which=2)),
-    Case("lstm projected", node(lstm, 2, RAGGED, projected=True), shapes(4, 2, RAGGED, hidden=3, out=2),
-         theirs=theirs("lstm", 2, RAGGED)),
-    Case("lstm projected, without bias", node(lstm, 2, RAGGED, projected=True, biased=False, reverse=True),
-         shapes(4, 2, RAGGED, hidden=3, out=2, biased=False),
-         theirs=theirs("lstm", 2, RAGGED, biased=False, reverse=True)),
+    Case("lstm last cell", node(lstm, 2, [2, 1], which=2), shapes(4, 2, [2, 1]),
+         theirs=theirs("lstm", 2, [2, 1], which=2)),
+    Case("lstm projected", node(lstm, 2, [2, 1], projected=True), shapes(4, 2, [2, 1], hidden=2, out=1),
+         theirs=theirs("lstm", 2, [2, 1])),
+    Case("lstm projected, without bias", node(lstm, 2, [2, 1], projected=True, biased=False, reverse=True),
+         shapes(4, 2, [2, 1], hidden=2, out=1, biased=False),
+         theirs=theirs("lstm", 2, [2, 1], biased=False, reverse=True)),
 ]  # fmt: skip
