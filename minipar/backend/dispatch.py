@@ -52,6 +52,8 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
     "cross_entropy_backward": "reference.softmax_cross_entropy",
     "standardize_forward": "reference.normalization",
     "standardize_backward": "reference.normalization",
+    "attention_weights": "reference.attention",
+    "attention_backward": "reference.attention",
     "sgd_step": "reference.optimizer_steps",
     "adam_step": "reference.optimizer_steps",
 }

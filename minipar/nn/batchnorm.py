@@ -105,7 +105,7 @@ class BatchNorm1d(_BatchNorm):
     >>> layer = nn.BatchNorm1d(2)
     >>> y = layer(minipar.tensor([[1.0, 5.0], [3.0, 5.0]]))
     >>> layer.running_mean
-    tensor([0.2000, 0.5000])
+    tensor([0.2, 0.5])
     """
 
     axes = ("(N, C)", "(N, C, L)")

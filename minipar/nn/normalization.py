@@ -37,8 +37,8 @@ class LayerNorm(_Affine):
 
     `normalized_shape` is an int or several; no parameters without `elementwise_affine`, no bias without `bias`.
 
-    >>> nn.LayerNorm(2)(minipar.tensor([[1.0, 3.0]]))
-    tensor([[-1.0000,  1.0000]], requires_grad=True)
+    >>> nn.LayerNorm(2, eps=0.0, elementwise_affine=False)(minipar.tensor([[1.0, 3.0]]))
+    tensor([[-1.,  1.]])
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class LayerNorm(_Affine):
 class RMSNorm(Module):
     """x / √(mean x² + eps) · weight over the last axes, of `normalized_shape`: see `F.rms_norm`.
 
-    >>> nn.RMSNorm(2, elementwise_affine=False)(minipar.tensor([[1.0, 1.0]]))
-    tensor([[1.0000, 1.0000]])
+    >>> nn.RMSNorm(2, eps=0.0, elementwise_affine=False)(minipar.tensor([[2.0, -2.0]]))
+    tensor([[ 1., -1.]])
     """
 
     def __init__(

@@ -110,7 +110,7 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
     RuntimeError where shapes or dtypes do not fit. Zhang & Sennrich, NeurIPS 2019.
 
     >>> F.rms_norm(minipar.tensor([3.0, 4.0, 0.0, 0.0]), (4,), eps=0)
-    tensor([1.2000, 1.6000, 0.0000, 0.0000])
+    tensor([1.2, 1.6, 0. , 0. ])
     """
     if eps is None:
         eps = 2.0**-52 if input.dtype.itemsize == 8 else 2.0**-23

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.ops.case import Case
 from tests.ops.cases_activation import ACTIVATIONS
 from tests.ops.cases_arrange import ARRANGE
+from tests.ops.cases_attention import ATTENTION
 from tests.ops.cases_conv import CONVOLUTION
 from tests.ops.cases_functions import FUNCTIONS, QUESTIONS
 from tests.ops.cases_layers import LAYERS
@@ -20,7 +21,7 @@ from tests.ops.cases_recurrent import RECURRENT
 import minipar
 from minipar.ops.op import Op
 
-TABLE: list[Case] = (
+TABLE: list[Case] = ATTENTION + (
     NORMALIZATION + POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
 )
 TABLE += RECURRENT

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.refusals import cases_init, cases_optim
 from tests.refusals.cases_activation import ACTIVATIONS
 from tests.refusals.cases_arrange import ARRANGE
+from tests.refusals.cases_attention import ATTENTION
 from tests.refusals.cases_autograd import AUTOGRAD
 from tests.refusals.cases_conv import CONVOLUTIONS
 from tests.refusals.cases_creation import CREATION
@@ -17,7 +17,9 @@ from tests.refusals.cases_normalization import NORMALIZATION
 from tests.refusals.cases_recurrent import RECURRENT
 from tests.refusals.refusal import Refusal
 
-TABLE: list[Refusal] = (
+from tests.refusals import cases_init, cases_optim
+
+TABLE: list[Refusal] = ATTENTION + (
     DROPOUT
     + NORMALIZATION
     + [

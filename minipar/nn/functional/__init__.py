@@ -45,6 +45,7 @@ from .activation import (
     threshold,
     threshold_,
 )
+from .attention import scaled_dot_product_attention
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .loss import (
     binary_cross_entropy,
@@ -102,6 +103,7 @@ from .vision import (
 )
 
 __all__ = [
+    "scaled_dot_product_attention",
     "batch_norm",
     "group_norm",
     "instance_norm",

@@ -21,10 +21,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     input (N, C, L, …) of 3 or more axes (ValueError for fewer). Krizhevsky, Sutskever & Hinton, ImageNet classification
     with deep convolutional neural networks, 2012, §3.3.
 
-    >>> F.local_response_norm(minipar.ones(1, 3, 1), 3, alpha=3.0, beta=1.0)
-    tensor([[[0.3333],
-             [0.2500],
-             [0.3333]]])
+    >>> F.local_response_norm(minipar.ones(1, 3, 1), 3, alpha=9.0, beta=1.0).flatten().tolist()
+    [0.1428571492433548, 0.10000000149011612, 0.1428571492433548]
     """
     if input.ndim < 3:
         raise ValueError(f"local_response_norm: input must have 3 or more axes (N, C, L, …), got {tuple(input.shape)}")
