@@ -1,6 +1,8 @@
 """`torch.linalg` under its own name."""
 
 from .ops.linalg import matmul, multi_dot
+from .ops.norm import linalg_norm as norm
+from .ops.norm import matrix_norm, vector_norm
 from .ops.solve import cholesky, det, inv, matrix_power, slogdet, solve, vecdot
 from .ops.triangle import diagonal
 
@@ -10,9 +12,12 @@ __all__ = [
     "diagonal",
     "inv",
     "matmul",
+    "matrix_norm",
     "matrix_power",
     "multi_dot",
+    "norm",
     "slogdet",
     "solve",
     "vecdot",
+    "vector_norm",
 ]

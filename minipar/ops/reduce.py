@@ -1,23 +1,20 @@
-"""Reductions: sum, mean, var, max, min and what is made of them.
+"""Reductions: sums, means, products, and questions about all elements.
 
 `dim` is an axis, several, or None for all; `keepdim` keeps reduced axes with size 1.
 """
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
 from .division import div
-from .extremes import maximum, minimum
-from .index import take_along
 from .op import Op, cast
-from .shape import Copy, expand, normal_dim, reshape
+from .select import where
+from .shape import expand, normal_dim, reshape
 from .spelling import numpy_names
 
 Dims = int | Sequence[int] | None
@@ -33,7 +30,20 @@ def reduced_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(dims)) if ndim else ()
 
 
-class _Reduce(Op):
+def needs_float(name: str, x: Any) -> None:
+    """RuntimeError unless x is floating point."""
+    if x.dtype.kind != "f":
+        raise RuntimeError(f"{name} needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
+
+
+def converted(x: Any, dtype: Any) -> Any:
+    """x in `dtype`, or as it is where that is None."""
+    return x if dtype is None else cast(x, dtypes.as_dtype(dtype))
+
+
+class Reduction(Op):
+    """Base of operations that make one number of each line (or plane, …) along `dims`."""
+
     __slots__ = ("dims", "keepdim", "source")
 
     source: tuple[int, ...]  # the shape before
@@ -56,8 +66,10 @@ def added_up(x: Any, dims: tuple[int, ...], keepdim: bool, narrow: bool = True) 
     return total.astype(x.dtype) if half and narrow else total
 
 
-class Sum(_Reduce):
+class Sum(Reduction):
     """y = Σ x; every element gets the gradient of its sum."""
+
+    __slots__ = ()
 
     def forward(self, x):
         self.source = x.shape
@@ -67,8 +79,10 @@ class Sum(_Reduce):
         return expand(self.kept(g), self.source)
 
 
-class Mean(_Reduce):
+class Mean(Reduction):
     """y = Σ x / n"""
+
+    __slots__ = ()
 
     def forward(self, x):
         self.source = x.shape
@@ -76,45 +90,46 @@ class Mean(_Reduce):
             return (added_up(x, self.dims, self.keepdim, narrow=False) / self.count()).astype(x.dtype, copy=False)
 
     def vjp(self, g):
-        return expand(self.kept(g) * (1.0 / builtins.max(self.count(), 1)), self.source)
+        return expand(self.kept(g) * (1.0 / max(self.count(), 1)), self.source)
 
     def count(self) -> int:
         return math.prod(self.source[d] for d in self.dims)
 
 
-class AMax(_Reduce):
-    """y = max x, NaN if there is one. Equal maxima share the gradient evenly, as in PyTorch."""
+class Prod(Op):
+    """y = Π x along one axis. ∂y/∂xᵢ is the product of the others: of all before it times all after it, no division,
+    so that it is right beside zeros too."""
 
+    __slots__ = ("dim", "keepdim")
     saves = (0,)
-    saves_output = True
+
+    def __init__(self, dim: int, keepdim: bool) -> None:
+        self.dim, self.keepdim = dim, keepdim
 
     def forward(self, x):
-        self.source = x.shape
-        return x.max(self.dims, keepdims=self.keepdim)
+        half = x.dtype == dtypes.float16
+        wide = dtypes.int64 if x.dtype.kind in "bui" else dtypes.float32 if half else x.dtype
+        return x.prod(self.dim, wide, keepdims=self.keepdim).astype(x.dtype if half else wide, copy=False)
 
-    def vjp(self, g, x, y):
-        ties = x == self.kept(y)
-        return self.kept(g) / cast(sum(ties, self.dims, True), g.dtype) * ties
+    def vjp(self, g, x):
+        from .repeat import flip
+        from .scan import product_before
 
-
-class AMin(AMax):
-    """y = min x, with the rules of AMax."""
-
-    def forward(self, x):
-        self.source = x.shape
-        return x.min(self.dims, keepdims=self.keepdim)
+        g = g if self.keepdim else reshape(g, [*x.shape[: self.dim], 1, *x.shape[self.dim + 1 :]])
+        return g * (product_before(x, self.dim) * flip(product_before(flip(x, self.dim), self.dim), self.dim))
 
 
-class LogSumExp(_Reduce):
+class LogSumExp(Reduction):
     """y = ln Σ eˣ, with the maximum taken out first so that nothing overflows; ∂y/∂x = softmax(x)."""
 
+    __slots__ = ()
     saves = (0,)
     saves_output = True
 
     def forward(self, x):
         self.source = x.shape
         xp = namespace(x)
-        top = x.max(self.dims, keepdims=True) if x.size else x.dtype.type(0)
+        top = x.max(self.dims, keepdims=True, initial=-xp.inf)
         top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
         with quiet():
             y = xp.log(xp.exp(x - top).sum(self.dims, keepdims=True)) + top
@@ -126,155 +141,150 @@ class LogSumExp(_Reduce):
         return self.kept(g) * exp(x - self.kept(y))
 
 
-def _empty_error(name: str, x: Any, dims: tuple[int, ...]) -> None:
-    if math.prod(x.shape[d] for d in dims) == 0:
-        raise IndexError(f"{name} of an empty axis has no value: shape {tuple(x.shape)}, dim {dims}")
+class Truth(Op):
+    """Whether all (or any) elements are not 0: bool, or uint8 of uint8, as in PyTorch."""
+
+    __slots__ = ("question", "dims", "keepdim")
+
+    def __init__(self, question: str, dims: tuple[int, ...], keepdim: bool) -> None:
+        self.question, self.dims, self.keepdim = question, dims, keepdim
+
+    def forward(self, x):
+        found = getattr(x, self.question)(self.dims, keepdims=self.keepdim)
+        return found.astype(x.dtype) if x.dtype == dtypes.uint8 else found
 
 
 @numpy_names
-def sum(x: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Σ x over `dim`; bools and integers are summed as int64. With `dtype`, x is converted first."""
-    x = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
-    return Sum(reduced_dims(dim, len(x.shape)), keepdim)(x)
+def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Σ input over `dim`, 0 over nothing; bools and integers are summed as int64. With `dtype`, input is converted
+    first.
+
+    >>> minipar.sum(minipar.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+    tensor([4., 6.])
+    """
+    x = converted(input, dtype)
+    return converted(Sum(reduced_dims(dim, len(x.shape)), keepdim)(x), dtype)
 
 
 @numpy_names
-def mean(x: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Σ x / n over `dim` (NaN where n = 0). With `dtype`, x is converted first. RuntimeError for integers."""
-    x = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
-    if x.dtype.kind != "f":
-        raise RuntimeError(f"mean needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
+def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Σ input / n over `dim`, NaN where n = 0. With `dtype`, input is converted first. RuntimeError for integers.
+
+    >>> minipar.mean(minipar.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1, keepdim=True)
+    tensor([[1.5],
+            [3.5]])
+    """
+    x = converted(input, dtype)
+    needs_float("mean", x)
     return Mean(reduced_dims(dim, len(x.shape)), keepdim)(x)
 
 
-@numpy_names
-def var(
-    x: Any, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
-) -> Any:
-    """Σ (x − mean)² / (n − correction) over `dim`; the correction is 1, or 0 with `unbiased=False`."""
-    correction = float(unbiased) if correction is None else correction
-    dims = reduced_dims(dim, len(x.shape))
-    count = math.prod(x.shape[d] for d in dims)
-    centred = x - mean(x, dims, True)
-    squares = sum(centred * centred, dims, keepdim)
-    return div(squares, float(builtins.max(count - correction, 0)))
+def _without_nan(x: Any) -> Any:
+    return where(x != x, 0.0, x) if x.dtype.kind == "f" else x
 
 
 @numpy_names
-def std(
-    x: Any, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
-) -> Any:
-    """√var"""
-    from .power import sqrt
+def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """`sum` with NaN counted as 0; a NaN gets no gradient.
 
-    return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
-
-
-@numpy_names
-def all(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """Whether all elements over `dim` are not 0: a bool tensor without a gradient."""
-    return tape.new_value(x.array.all(reduced_dims(dim, len(x.shape)), keepdims=keepdim))
+    >>> minipar.nansum(minipar.tensor([1.0, float("nan"), 2.0]))
+    tensor(3.)
+    """
+    return sum(_without_nan(input), dim, keepdim, dtype=dtype)
 
 
 @numpy_names
-def any(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """Whether any element over `dim` is not 0: a bool tensor without a gradient."""
-    return tape.new_value(x.array.any(reduced_dims(dim, len(x.shape)), keepdims=keepdim))
+def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The mean of what is not NaN over `dim`; NaN if all is. RuntimeError for integers.
+
+    >>> minipar.nanmean(minipar.tensor([1.0, float("nan"), 2.0]))
+    tensor(1.5)
+    """
+    needs_float("nanmean", input)
+    count = sum(input == input, dim, keepdim)
+    return div(nansum(input, dim, keepdim, dtype=dtype), count)
 
 
 @numpy_names
-def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """The maximum over `dim`; equal maxima share the gradient. IndexError for an empty axis."""
-    dims = reduced_dims(dim, len(x.shape))
-    _empty_error("amax", x, dims)
-    return AMax(dims, keepdim)(x)
+def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Π input along one axis or over all elements, 1 of nothing; bools and integers are multiplied as int64.
+
+    The gradient is exact beside zeros, also the gradient of the gradient. TypeError for several axes.
+
+    >>> x = minipar.tensor([2.0, 0.0, 4.0], requires_grad=True)
+    >>> x.prod().backward()
+    >>> x.grad
+    tensor([0., 8., 0.])
+    """
+    x = converted(input, dtype)
+    if dim is None:
+        y = Prod(0, False)(reshape(x, (-1,) if math.prod(x.shape) else (0,)))
+        return converted(reshape(y, [1] * len(x.shape)) if keepdim else y, dtype)
+    if not isinstance(dim, int):
+        raise TypeError(f"prod: dim must be one int or None, not {dim!r}")
+    dim = normal_dim(dim, len(x.shape))
+    return converted(Prod(dim, keepdim)(x) if len(x.shape) else Prod(0, False)(reshape(x, (1,))), dtype)
 
 
 @numpy_names
-def amin(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """The minimum over `dim`; equal minima share the gradient. IndexError for an empty axis."""
-    dims = reduced_dims(dim, len(x.shape))
-    _empty_error("amin", x, dims)
-    return AMin(dims, keepdim)(x)
+def all(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether all elements over `dim` are not 0: bool (uint8 of uint8), without a gradient; `dim=()` reduces nothing.
+
+    >>> minipar.all(minipar.tensor([[True, False], [True, True]]), dim=0)
+    tensor([ True, False])
+    """
+    return Truth("all", _asked_dims(input, dim), keepdim)(input)
 
 
 @numpy_names
-def logsumexp(x: Any, dim: Dims, keepdim: bool = False) -> Any:
-    """ln Σ eˣ over `dim`, without overflow."""
+def any(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether any element over `dim` is not 0: bool (uint8 of uint8), without a gradient; `dim=()` reduces nothing.
+
+    >>> minipar.any(minipar.tensor([[True, False], [False, False]]), dim=1)
+    tensor([ True, False])
+    """
+    return Truth("any", _asked_dims(input, dim), keepdim)(input)
+
+
+def _asked_dims(x: Any, dim: Dims) -> tuple[int, ...]:
+    nothing_named = dim is not None and not isinstance(dim, int) and not len(dim)
+    return () if nothing_named else reduced_dims(dim, len(x.shape))
+
+
+@numpy_names
+def count_nonzero(input: Any, dim: Dims = None) -> Any:
+    """How many elements over `dim` are not 0 (NaN is not 0): int64.
+
+    >>> minipar.count_nonzero(minipar.tensor([[0, 2], [3, 4]]), dim=0)
+    tensor([1, 2])
+    """
+    return sum(input != 0, dim)
+
+
+@numpy_names
+def logsumexp(input: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
+    """ln Σ eˣ over `dim`, without overflow; −∞ of nothing. Integers give the default dtype.
+
+    >>> minipar.logsumexp(minipar.tensor([1000.0, 1000.0]), dim=0)
+    tensor(1000.6932)
+    """
+    if dim is None:
+        raise TypeError("logsumexp: dim must be an int or several, not None")
+    x = input if input.dtype.kind == "f" else cast(input, dtypes.get_default_dtype())
     return LogSumExp(reduced_dims(dim, len(x.shape)), keepdim)(x)
 
 
-@numpy_names
-def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The int64 index of the first maximum along `dim`, or of the flattened tensor. IndexError for an empty axis."""
-    return arg("argmax", x, dim, keepdim)
+def count_of(x: Any, dims: tuple[int, ...]) -> int:
+    """How many elements each result over `dims` is made of."""
+    return math.prod(x.shape[d] for d in dims)
 
 
-@numpy_names
-def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The int64 index of the first minimum along `dim`, or of the flattened tensor. IndexError for an empty axis."""
-    return arg("argmin", x, dim, keepdim)
-
-
-class Extremum(NamedTuple):
-    """What max(dim) and min(dim) return."""
-
-    values: Any
-    indices: Any
-
-
-@numpy_names
-def max(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """The maximum of all elements (ties share the gradient); with `dim` an int, (values, indices) along it;
-    with `dim` a tensor, the larger of the two, element by element."""
-    if dim is None:
-        return amax(x)
-    if isinstance(dim, tape.Value):
-        return maximum(x, dim)
-    return Extremum(*extremum("argmax", x, dim, keepdim))
-
-
-@numpy_names
-def min(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """The minimum, with the rules of `max`."""
-    if dim is None:
-        return amin(x)
-    if isinstance(dim, tape.Value):
-        return minimum(x, dim)
-    return Extremum(*extremum("argmin", x, dim, keepdim))
-
-
-def arg(which: str, x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The int64 index of the first maximum ("argmax") or minimum ("argmin") along `dim`, or of the flattened tensor."""
-    _empty_error(which, x, reduced_dims(dim, len(x.shape)))
-    return Arg(which, dim, keepdim)(x)
-
-
-class Arg(Op):
-    """An index has no gradient."""
-
-    __slots__ = ("which", "dim", "keepdim")
-
-    def __init__(self, which: str, dim: int | None, keepdim: bool) -> None:
-        self.which, self.dim, self.keepdim = which, dim, keepdim
-
-    def forward(self, x):
-        if self.dim is None:
-            found = getattr(x, self.which)()
-            return found.reshape((1,) * x.ndim) if self.keepdim else found
-        dim = normal_dim(self.dim, x.ndim)
-        found = getattr(x, self.which)(dim if x.ndim else None)
-        return namespace(x).expand_dims(found, dim) if self.keepdim and x.ndim else found
-
-
-def extremum(which: str, x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
-    """(values, indices) of the "argmax" or "argmin" along one axis: the gradient goes to that one element."""
-    dim = normal_dim(dim, len(x.shape))
-    if not x.shape:
-        return Copy()(x), arg(which, x)
-    where = arg(which, x, dim, True)
-    values = take_along(x, where, dim)
-    if keepdim:
-        return values, where
-    rest = [n for i, n in enumerate(x.shape) if i != dim]
-    return reshape(values, rest), reshape(where, rest)
+def empty_error(name: str, x: Any, dim: Dims) -> None:
+    """IndexError for an empty axis, RuntimeError for all of an empty tensor: what has no identity has no value."""
+    if dim is None or (not isinstance(dim, int) and not len(dim)):
+        if not math.prod(x.shape):
+            raise RuntimeError(
+                f"{name} of an empty tensor has no value: shape {tuple(x.shape)}; pass a dim of size > 0"
+            )
+    elif not count_of(x, reduced_dims(dim, len(x.shape))):
+        raise IndexError(f"{name} of an empty axis has no value: shape {tuple(x.shape)}, dim {dim}")

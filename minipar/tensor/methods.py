@@ -13,6 +13,7 @@ from ..ops import (
     exponential,
     extremes,
     extremum,
+    histogram,
     hyperbolic,
     linalg,
     magnitude,
@@ -21,12 +22,18 @@ from ..ops import (
     predicates,
     reduce,
     rounding,
+    scan,
+    search,
     select,
     solve,
     special,
     trigonometry,
     variance,
 )
+from ..ops import quantile as quantiles
+from ..ops import softmax as softmaxes
+from ..ops import sort as ordering
+from ..ops import unique as distinct
 from .described import Described
 
 
@@ -211,7 +218,6 @@ class Methods(Described):
     any = reduce.any
     count_nonzero = reduce.count_nonzero
     logsumexp = reduce.logsumexp
-    trace = reduce.trace
     max = extremum.max
     min = extremum.min
     amax = extremum.amax
@@ -224,6 +230,32 @@ class Methods(Described):
     dist = norm.dist
     renorm = norm.renorm
     norm = norm.norm  # the last of its file: from here on `norm` is the method
+
+    # ── scans, order, search ─────────────────────────────────────────────────────────────────────────────────────────
+
+    cumsum = scan.cumsum
+    cumprod = scan.cumprod
+    cummax = scan.cummax
+    cummin = scan.cummin
+    logcumsumexp = scan.logcumsumexp
+    diff = scan.diff
+    argsort = ordering.argsort
+    msort = ordering.msort
+    topk = ordering.topk
+    kthvalue = ordering.kthvalue
+    median = quantiles.median
+    nanmedian = quantiles.nanmedian
+    mode = quantiles.mode
+    nanquantile = quantiles.nanquantile
+    unique_consecutive = distinct.unique_consecutive
+    bincount = histogram.bincount
+    histc = histogram.histc
+    isin = search.isin
+    log_softmax = softmaxes.log_softmax
+    softmax = softmaxes.softmax
+    sort = ordering.sort
+    quantile = quantiles.quantile
+    unique = distinct.unique
 
     # ── matrix products ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,6 +6,7 @@ from ...ops.bilinear import bilinear
 from ...ops.embedding import embedding
 from ...ops.embedding_bag import embedding_bag
 from ...ops.linear import linear
+from ...ops.norm import cosine_similarity, normalize, pairwise_distance
 from ...ops.one_hot import one_hot
 from ...ops.pad import pad
 from .activation import (
@@ -105,10 +106,13 @@ from .vision import (
 __all__ = [
     "scaled_dot_product_attention",
     "batch_norm",
+    "cosine_similarity",
     "group_norm",
     "instance_norm",
     "layer_norm",
     "local_response_norm",
+    "normalize",
+    "pairwise_distance",
     "rms_norm",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
