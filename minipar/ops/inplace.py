@@ -29,6 +29,9 @@ def in_place(x: Value, name: str, operation: Callable[[Any], Any]) -> Any:
     _check_leaf(x, name)
     before = _before(x)
     after = operation(before)
+    if after.tracked and any(base_of(other) is before for other in x.own_version().beside(x)):
+        before = _copied(x)  # the operation keeps views of what is about to be overwritten: it gets a copy to look at
+        after = operation(before)
     _check_fits(x, name, after)
     if not after.tracked:
         write(x, name, after.array)
@@ -139,6 +142,13 @@ def _before(x: Value) -> Value:
     alias = tape.new_value(x.array)
     alias.tracked, alias.node, alias.index = x.tracked, x.node, x.index
     alias.version = x.own_version()
+    return alias
+
+
+def _copied(x: Value) -> Value:
+    """x as it stands now, in memory of its own."""
+    alias = _before(x)
+    alias.array, alias.version = x.array.copy(), tape.Version()
     return alias
 
 

@@ -160,6 +160,14 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Any:
     return reshape(matmul(rows, columns), [*[a.shape[i] for i in left], *[b.shape[i] for i in right]])
 
 
+def _product(tensors: list[Any], best: dict[tuple[int, int], tuple[int, int]], i: int, j: int) -> Any:
+    """The product of tensors i to j, cut where that is best."""
+    if i == j:
+        return tensors[i]
+    cut = best[i, j][1]
+    return matmul(_product(tensors, best, i, cut), _product(tensors, best, cut + 1, j))
+
+
 def _matrix(x: Any, leading: int, last: Sequence[int]) -> Any:
     """The first `leading` axes as rows, the others, of sizes `last`, as columns."""
     return reshape(x, (math.prod(x.shape[:leading]), math.prod(last)))
@@ -267,9 +275,5 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
                 (best[i, k][0] + best[k + 1, j][0] + sides[i] * sides[k + 1] * sides[j + 1], k) for k in range(i, j)
             )
 
-    def product(i: int, j: int) -> Any:
-        cut = best[i, j][1]
-        return tensors[i] if i == j else matmul(product(i, cut), product(cut + 1, j))
-
-    found = product(0, len(tensors) - 1)
+    found = _product(tensors, best, 0, len(tensors) - 1)
     return reshape(found, [n for n, gone in zip(found.shape, (row, column)) if not gone])

@@ -158,3 +158,19 @@ def test_a_view_keeps_no_cycle() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_an_operation_that_looks_at_views_of_what_it_overwrites() -> None:
+    for T in (minipar, torch):
+        x = T.tensor(2.0, dtype=T.float64, requires_grad=True)
+        y = x * 1
+        y.scatter_(0, T.tensor(0), x * 3)
+        y.backward()
+        assert x.grad.item() == 3.0
+    z = minipar.ones(2, 3, requires_grad=True) * 2
+    w = z * 1
+    from minipar.ops.inplace import in_place
+
+    in_place(w, "square_of_view_", lambda v: (v.view(-1) * v.view(-1)).view(2, 3))
+    assert w.tolist() == [[4.0] * 3] * 2
+    minipar.autograd.grad(w.sum(), z)
