@@ -98,9 +98,9 @@ class MultiheadAttention(Module):
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
                 init.xavier_uniform_(weight)
-        if self.in_proj_bias is not None:
-            init.zeros_(self.in_proj_bias)
-            init.zeros_(self.out_proj.bias)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                init.zeros_(bias)
         for appended in (self.bias_k, self.bias_v):
             if appended is not None:
                 init.xavier_normal_(appended)
@@ -155,13 +155,13 @@ class MultiheadAttention(Module):
         parts = [slice(i * width, (i + 1) * width) for i in range(3)]
         if weight is not None and query is key and key is value:
             together = linear(query, weight, bias)
-            return tuple(together[..., part] for part in parts)  # type: ignore[return-value]
+            return tuple(together[..., part] for part in parts)
         if weight is None:
             weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         else:
             weights = [weight[part] for part in parts]
         biases = [None if bias is None else bias[part] for part in parts]
-        return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases))  # type: ignore[return-value]
+        return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases))
 
     def _heads(self, x: Any) -> Any:
         """(L, N, embed_dim) as (N, num_heads, L, head_dim)."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..backend import namespace, random
 from ..backend.dispatch import kernel
 from ..backend.dtypes import float16, float32
@@ -74,8 +76,8 @@ def scaled_dot_product_attention(
     if is_causal and attn_mask is not None:
         raise RuntimeError("scaled_dot_product_attention: attn_mask must be None when is_causal=True")
     if query.dtype == float16:
-        operands = [cast(x, float32) for x in (query, key, value)]
-        y = scaled_dot_product_attention(*operands, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+        query, key, value = (cast(x, float32) for x in (query, key, value))
+        y = scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
         return cast(y, float16)
     if enable_gqa:
         key, value = _served(query, key), _served(query, value)
@@ -112,12 +114,10 @@ def _matched(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
     if len(leads) == 1:
         return query, key, value
     lead = _broadcast(shapes, [shape[:-2] for shape in shapes])
-    return tuple(expand(x, (*lead, *x.shape[-2:])) for x in (query, key, value))  # type: ignore[return-value]
+    return tuple(expand(x, (*lead, *x.shape[-2:])) for x in (query, key, value))
 
 
 def _broadcast(shapes: list[tuple[int, ...]], leads: list[tuple[int, ...]]) -> tuple[int, ...]:
-    import numpy as np
-
     try:
         return np.broadcast_shapes(*leads)
     except ValueError:

@@ -35,6 +35,8 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
+    if tuple(input.shape) == (0,):  # which PyTorch lets pass
+        return input
     _check("batch_norm", input, running_mean, running_var, weight, bias)
     if not training:
         return _by_running("batch_norm", input, running_mean, running_var, weight, bias, eps)

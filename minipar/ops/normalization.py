@@ -39,7 +39,7 @@ class Normalize(Fat):
         return self.called
 
     @property
-    def saves(self):  # x is not among them: x̂ is kept
+    def saves(self):  # type: ignore[override]  # x is not among them: x̂ is kept
         return (1,) if self.weighted else ()
 
     def forward(self, x, *affine):
