@@ -235,7 +235,7 @@ from .ops.trigonometry import atan2 as arctan2
 from .ops.unique import unique, unique_consecutive
 from .ops.variance import std, std_mean, var, var_mean
 from .random import get_rng_state, seed, set_rng_state
-from .tensor import Tensor
+from .tensor import Size, Tensor
 
 float = float32
 double = float64
@@ -560,6 +560,7 @@ __all__ = [
     "sin",
     "sinc",
     "sinh",
+    "Size",
     "slogdet",
     "softmax",
     "sort",

@@ -42,16 +42,24 @@ def _rows(x: Any) -> Any:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """x (…, in) times weight (out, in) transposed, plus bias (out,). RuntimeError where shapes or dtypes do not fit."""
-    if len(weight.shape) != 2:
-        raise RuntimeError(f"linear: weight must have shape (out, in), not {tuple(weight.shape)}")
-    if not len(x.shape) or x.shape[-1] != weight.shape[1]:
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """input (…, in) times weight (out, in) transposed, plus bias (out,) → (…, out).
+
+    RuntimeError where shapes or dtypes do not fit.
+
+    >>> F.linear(minipar.ones(2, 3), minipar.ones(1, 3), minipar.tensor([0.5]))
+    tensor([[3.5],
+            [3.5]])
+    """
+    shape, matrix = tuple(input.shape), tuple(weight.shape)
+    if len(matrix) != 2:
+        raise RuntimeError(f"linear: weight must have shape (out, in), not {matrix}")
+    if not shape or shape[-1] != matrix[1]:
         raise RuntimeError(
-            f"linear: the last axis of input must have the {weight.shape[1]} features of weight {tuple(weight.shape)}, "
-            f"got input of shape {tuple(x.shape)}"
+            f"linear: the last axis of input must have the {matrix[1]} features of weight {matrix}, "
+            f"got input of shape {shape}"
         )
-    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
-        raise RuntimeError(f"linear: bias must have shape ({weight.shape[0]},), not {tuple(bias.shape)}")
-    check_dtypes("linear", x, weight, bias)
-    return Linear()(x, weight) if bias is None else Linear()(x, weight, bias)
+    if bias is not None and tuple(bias.shape) != matrix[:1]:
+        raise RuntimeError(f"linear: bias must have shape ({matrix[0]},), not {tuple(bias.shape)}")
+    check_dtypes("linear", input, weight, bias)
+    return Linear()(input, weight) if bias is None else Linear()(input, weight, bias)

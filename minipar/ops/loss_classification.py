@@ -155,19 +155,19 @@ def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, r
 
 
 def _class_count(input: Any) -> int:
-    return input.shape[1] if len(input.shape) > 1 else input.shape[0]
+    shape = tuple(input.shape)
+    return shape[1] if len(shape) > 1 else shape[0]
 
 
 def _classes(name: str, input: Any, numbers: Any, ignored: int, weight: Any) -> Classes:
     """The target checked against the input."""
     if numbers.dtype.kind not in "iu":
         raise RuntimeError(f"{name}: target must hold class numbers (int64), not {numbers.dtype.name}")
-    if not len(input.shape) or tuple(numbers.shape) != (
-        input.shape[:1] + input.shape[2:] if len(input.shape) > 1 else ()
-    ):
+    shape = tuple(input.shape)
+    if not shape or tuple(numbers.shape) != (shape[:1] + shape[2:] if len(shape) > 1 else ()):
         raise RuntimeError(
-            f"{name}: input (N, C, …) needs target (N, …), got input of shape {tuple(input.shape)} and target of "
-            f"shape {tuple(numbers.shape)}"
+            f"{name}: input (N, C, …) needs target (N, …), got input of shape {shape} and target of shape "
+            f"{tuple(numbers.shape)}"
         )
     count = _class_count(input)
     wrong = numbers[(numbers != ignored) & ((numbers < 0) | (numbers >= count))]

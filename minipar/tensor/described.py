@@ -10,6 +10,7 @@ from ..backend import device as Device
 from ..backend import device_of, dtypes
 from ..ops.shape import normal_dim
 from ..tape import Value
+from .size import Size
 
 
 class Described(Value):
@@ -18,8 +19,8 @@ class Described(Value):
     __slots__ = ()
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+    def shape(self) -> Size:
+        return Size(self.array.shape)
 
     @property
     def dtype(self) -> np.dtype:
