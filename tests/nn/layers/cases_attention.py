@@ -68,7 +68,7 @@ def source(**given):
 
 
 def causal(layer, src, tgt):
-    mask = library(src).nn.Transformer.generate_square_subsequent_mask(tgt.shape[0]).to(src.dtype)
+    mask = library(src).nn.Transformer.generate_square_subsequent_mask(tgt.shape[1]).to(src.dtype)
     return layer(src, tgt, tgt_mask=mask, tgt_is_causal=True)
 
 
@@ -92,7 +92,8 @@ TRANSFORMERS = [
           source(mask=TRI)),
     Layer("TransformerDecoder", lambda nn: nn.TransformerDecoder(
         nn.TransformerDecoderLayer(4, 2, **SMALL), 2), DECODER),
-    Layer("Transformer", lambda nn: nn.Transformer(4, 2, 1, 1, **SMALL), normal((2, 2, 4), (3, 2, 4)), causal),
+    Layer("Transformer", lambda nn: nn.Transformer(4, 2, 1, 1, **SMALL, batch_first=True),
+          normal((2, 2, 4), (2, 3, 4)), causal),
 ]  # fmt: skip
 
 
