@@ -14,6 +14,8 @@ from ..backend import dtypes
 from ..tensor import Tensor
 from .factory import factory, float_default, like, number, shape_of, sized
 
+_ON_CPU = np.empty(())  # the factory moves what it makes
+
 
 @factory
 @sized
@@ -58,7 +60,7 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None) -> Any:
     """
     value = number(fill_value, "fill_value")
     kind = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
-    return np.full(shape_of(size), value, kind)
+    return np.full(shape_of(size), dtypes.scalar_like(value, _ON_CPU, kind))
 
 
 @factory
@@ -68,7 +70,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None) -> Any:
     >>> minipar.scalar_tensor(3)
     tensor(3.)
     """
-    return np.asarray(number(s, "s"), float_default(dtype))
+    return dtypes.scalar_like(number(s, "s"), _ON_CPU, float_default(dtype))
 
 
 @factory

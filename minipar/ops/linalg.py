@@ -148,10 +148,20 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Any:
         dims = (range(len(a.shape) - dims, len(a.shape)), range(dims))
     of_a = [normal_dim(int(d), len(a.shape), "dims") for d in dims[0]]
     of_b = [normal_dim(int(d), len(b.shape), "dims") for d in dims[1]]
-    if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b] or len(set(of_a)) < len(of_a):
+    unlike = [(i, j) for i, j in zip(of_a, of_b) if a.shape[i] != b.shape[j]]
+    if (
+        len(of_a) != len(of_b)
+        or len(set(of_a)) < len(of_a)
+        or any(1 not in (a.shape[i], b.shape[j]) for i, j in unlike)
+    ):
         raise RuntimeError(
             f"tensordot: axes {of_a} of shape {tuple(a.shape)} do not fit axes {of_b} of shape {tuple(b.shape)}"
         )
+    for i, j in unlike:  # a size of 1 is broadcast: the other operand is summed first
+        if b.shape[j] == 1:
+            a = sum(a, i, True)
+        else:
+            b = sum(b, j, True)
     left = [i for i in range(len(a.shape)) if i not in of_a]
     right = [i for i in range(len(b.shape)) if i not in of_b]
     summed = [b.shape[i] for i in of_b]
@@ -174,8 +184,11 @@ def _matrix(x: Any, leading: int, last: Sequence[int]) -> Any:
 
 
 def _added(input: Any, product: Any, beta: float, alpha: float) -> Any:
-    """β·input + α·product; with β = 0 not even a NaN of the input matters, as in PyTorch."""
+    """β·input + α·product; with β = 0 not even a NaN of the input matters, and integers take whole β and α, as in
+    PyTorch."""
     input = expand(input, product.shape)
+    if product.dtype.kind != "f":
+        beta, alpha = int(beta), int(alpha)
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else scaled + (input if beta == 1 else input * beta)
 

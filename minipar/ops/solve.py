@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import tape
 from ..backend import namespace
-from ..tape import new_value
 from .exponential import log
 from .linalg import matmul
 from .op import Op, array_of, check_dtypes, unbroadcast
@@ -256,7 +256,7 @@ def matrix_power(input: Any, n: int) -> Any:
         raise TypeError(f"matrix_power: n must be an int, not {type(n).__name__}")
     check_square("matrix_power", input)
     if n == 0:
-        return new_value(identity_like(input))
+        return tape.new_value(identity_like(input))
     square, power = (inv(input) if n < 0 else input), None
     for bit in reversed(bin(abs(n))[2:]):
         if bit == "1":
