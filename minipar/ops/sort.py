@@ -37,7 +37,7 @@ def order(x: Any, dim: int, descending: bool = False) -> Any:
 
 
 @numpy_names
-def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Extremum:
+def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Extremum:
     """(values, indices) in order along `dim`; NaN counts as the largest. The order is stable with either `stable`.
 
     >>> minipar.sort(minipar.tensor([3.0, 1.0, 2.0]), descending=True)
@@ -49,7 +49,7 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Fal
 
 
 @numpy_names
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
     """The int64 indices that sort along `dim`; see `sort`.
 
     >>> minipar.argsort(minipar.tensor([3.0, 1.0, 2.0]))

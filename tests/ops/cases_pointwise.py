@@ -1,4 +1,4 @@
-"""Rows of the table: arithmetic, functions of one number, reductions, softmax."""
+"""Rows of the table: arithmetic, functions of one number, matrix products."""
 
 from __future__ import annotations
 
@@ -96,34 +96,6 @@ MATMUL = [
     Case("matmul itself", lambda m, a: a @ a.mT),
 ]
 
-REDUCTIONS = [
-    Case("sum", lambda m, x: m.sum(x), shapes=ANY),
-    Case("sum dim", lambda m, x: x.sum(0), shapes=one(1)),
-    Case("sum dim keepdim", lambda m, x: x.sum(-1, True), shapes=one(1)),
-    Case("sum dims", lambda m, x: x.sum((0, -1)), shapes=one(2)),
-    Case("sum no dims", lambda m, x: x.sum(()), shapes=ANY),
-    Case("mean", lambda m, x: m.mean(x), shapes=ANY),
-    Case("mean dim", lambda m, x: m.mean(x, 0), shapes=one(1)),
-    Case("mean dims", lambda m, x: x.mean((0, 1), keepdim=True), shapes=one(2)),
-    Case("var", lambda m, x: m.var(x), shapes=one(1, 3, 2)),
-    Case("var dim", lambda m, x: x.var(0, correction=0, keepdim=True), shapes=one(1, 3, 1)),
-    Case("std", lambda m, x: m.std(x, 1), shapes=one(2, 3, 2)),
-    Case("amax", lambda m, x: x.amax(), shapes=FULL, values=apart),
-    Case("amax dim", lambda m, x: m.amax(x, 0), shapes=FULL, values=apart),
-    Case("amax dims", lambda m, x: m.amax(x, (0, 1), True), shapes=PLANES, values=apart),
-    Case("amin", lambda m, x: m.amin(x, -1), shapes=FULL, values=apart),
-    Case("max", lambda m, x: m.max(x), shapes=FULL, values=apart),
-    Case("min", lambda m, x: x.min(), shapes=FULL, values=apart),
-    Case("max dim", lambda m, x: m.max(x, 0)[0], shapes=FULL, values=apart),
-    Case("max dim keepdim", lambda m, x: x.max(-1, keepdim=True).values, shapes=FULL, values=apart),
-    Case("min dim", lambda m, x: m.min(x, 0).values, shapes=FULL, values=apart),
-    Case("logsumexp", lambda m, x: m.logsumexp(x, 0), shapes=one(1)),
-    Case("logsumexp dims", lambda m, x: x.logsumexp((0, 1), keepdim=True), shapes=one(2)),
-    Case("softmax", lambda m, x: m.softmax(x, -1), shapes=ANY),
-    Case("softmax dim", lambda m, x: m.softmax(x, 0), shapes=ANY),
-    Case("log_softmax", lambda m, x: m.log_softmax(x, -1), shapes=ANY),
-]
-
 
 def _itself(m, x):
     return x * 1
@@ -139,4 +111,4 @@ HIDDEN = [  # operations that only others use; float64 → long double → float
     Case("Move", lambda m, x: Move(device("cpu"))(x), shapes=ANY, theirs=_itself),
 ]
 
-POINTWISE = UNARY + BINARY + MATMUL + REDUCTIONS + HIDDEN
+POINTWISE = UNARY + BINARY + MATMUL + HIDDEN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import minipar
+from minipar.ops.op import Op
 from tests.ops.case import Case
 from tests.ops.cases_activation import ACTIVATIONS
 from tests.ops.cases_arrange import ARRANGE
@@ -17,15 +19,14 @@ from tests.ops.cases_places import PLACES
 from tests.ops.cases_pointwise import POINTWISE
 from tests.ops.cases_pool import POOLING
 from tests.ops.cases_recurrent import RECURRENT
-
-import minipar
-from minipar.ops.op import Op
+from tests.ops.cases_reduce import REDUCE, UNDIFFERENTIABLE_REDUCE
 
 TABLE: list[Case] = ATTENTION + (
     NORMALIZATION + POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
 )
 TABLE += RECURRENT
 TABLE += PARTS + PLACES
+TABLE += REDUCE
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [
@@ -40,11 +41,7 @@ UNDIFFERENTIABLE = [
     ("logical_not", lambda m, a, b: m.logical_not(a > b)),
     *QUESTIONS,
     *UNDIFFERENTIABLE_PARTS,
-    ("argmax", lambda m, a, b: a.argmax()),
-    ("argmax dim", lambda m, a, b: a.argmax(-1)),
-    ("argmin keepdim", lambda m, a, b: a.argmin(0, keepdim=True)),
-    ("all", lambda m, a, b: (a > 0).all()),
-    ("any", lambda m, a, b: (a > 0).any()),
+    *UNDIFFERENTIABLE_REDUCE,
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.refusals import cases_init, cases_optim
 from tests.refusals.cases_activation import ACTIVATIONS
 from tests.refusals.cases_arrange import ARRANGE
 from tests.refusals.cases_attention import ATTENTION
@@ -15,9 +16,8 @@ from tests.refusals.cases_loss import LOSSES
 from tests.refusals.cases_module import MODULES
 from tests.refusals.cases_normalization import NORMALIZATION
 from tests.refusals.cases_recurrent import RECURRENT
+from tests.refusals.cases_reduce import REDUCE
 from tests.refusals.refusal import Refusal
-
-from tests.refusals import cases_init, cases_optim
 
 TABLE: list[Refusal] = ATTENTION + (
     DROPOUT
@@ -33,6 +33,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *LINALG,
         *AUTOGRAD,
         *RECURRENT,
+        *REDUCE,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,
     ]
