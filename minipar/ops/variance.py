@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 from ..backend import namespace
@@ -11,6 +10,7 @@ from .division import div
 from .op import Elementwise
 from .reduce import Dims, count_of, mean, needs_float, reduced_dims, sum
 from .select import where
+from .shape import reshape
 from .spelling import numpy_names
 
 
@@ -41,8 +41,8 @@ def _moments(name: str, x: Any, dim: Any, unbiased: Any, keepdim: bool, correcti
     middle = mean(x, dims, True)
     centred = x - middle
     squares = sum(centred * centred, dims, keepdim)
-    variance = div(squares, float(builtins.max(count_of(x, dims) - correction, 0)))
-    return variance, middle if keepdim else mean(x, dims)
+    variance = div(squares, float(max(count_of(x, dims) - correction, 0)))
+    return variance, reshape(middle, variance.shape)
 
 
 @numpy_names

@@ -20,8 +20,10 @@ from ..ops import (
     index,
     index_put,
     magnitude,
+    norm,
     power,
     rounding,
+    scan,
     scatter,
     select,
     special,
@@ -213,6 +215,12 @@ class InPlace(Described):
     tril_ = _in_place("tril_", triangle.tril)
     triu_ = _in_place("triu_", triangle.triu)
     fill_diagonal_ = _in_place("fill_diagonal_", triangle.fill_diagonal)
+
+    # ── scans and norms ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    cumsum_ = _in_place("cumsum_", scan.cumsum)
+    cumprod_ = _in_place("cumprod_", scan.cumprod)
+    renorm_ = _in_place("renorm_", norm.renorm)
 
     # ── assignment ────────────────────────────────────────────────────────────────────────────────────────────────
 
