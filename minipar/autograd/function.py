@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
-from ..ops.op import Op, cast
+from ..ops.op import Op, cast, unbroadcast
 from ..tensor import Tensor
 
 
@@ -42,7 +42,8 @@ class Function:
     """Subclass with static methods `forward(ctx, *args)` and `backward(ctx, *grads)`; call `YourFunction.apply(*args)`.
 
     `backward` gets one gradient an output and returns one an argument of forward (None for what is no tensor). Written
-    with tensor operations it can itself be differentiated. `forward(*args)` without ctx goes with a static method
+    with tensor operations it can itself be differentiated. A gradient of a shape to which the argument broadcasts is
+    summed over what was repeated. `forward(*args)` without ctx goes with a static method
     `setup_context(ctx, inputs, output)`, as in PyTorch.
 
     >>> class Cube(minipar.autograd.Function):
@@ -190,11 +191,16 @@ class FunctionNode(Op):
         if not isinstance(g, Tensor):
             raise TypeError(f"{self.name()}.backward: gradient {i} must be a Tensor or None, not {type(g).__name__}")
         shape, dtype = self.taken[i]
-        if g.shape != shape:
+        if not _expands(shape, g.shape):
             raise RuntimeError(f"{self.name()}.backward: gradient {i} has shape {g.shape}, its argument {shape}")
-        return cast(g, dtype)
+        return cast(unbroadcast(g, shape), dtype)
 
     def _as_tensor(self, g: Any, shape: tuple[int, ...], dtype: Any) -> Tensor | None:
         if g is None:
             return tape.new_value(self.zeros(shape, dtype)) if self.ctx.materialize_grads else None
         return g if isinstance(g, Tensor) else tape.new_value(g)
+
+
+def _expands(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether an array of `shape` broadcasts to the shape `to`."""
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(reversed(shape), reversed(to)))

@@ -189,6 +189,26 @@ def test_wrong_answers_of_backward_are_named(answer, error, message) -> None:
         Wrong.apply(leaf(1.0, 2.0), leaf(3.0, 4.0)).sum().backward()
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_gradient_is_summed_to_an_argument_that_was_broadcast(create_graph) -> None:
+    class Shifted(Function):
+        @staticmethod
+        def forward(ctx, x, bias):
+            return x + bias
+
+        @staticmethod
+        def backward(ctx, g):
+            return g, g
+
+    x, row, column = minipar.zeros(4, 3).double(), leaf(1.0, 2.0, 3.0), minipar.zeros(4, 1, requires_grad=True)
+    g = minipar.arange(12.0).reshape(4, 3)
+    (of_row,) = grad(Shifted.apply(x, row), row, g.double(), create_graph=create_graph)
+    (of_column,) = grad(Shifted.apply(x, column), column, g.double(), create_graph=create_graph)
+    assert of_row.tolist() == g.sum(0).tolist()
+    assert of_column.tolist() == g.sum(1, keepdim=True).tolist()
+    assert of_column.dtype == column.dtype
+
+
 def test_gradients_come_back_in_the_arguments_dtype() -> None:
     Wrong.answer = (minipar.ones(2), minipar.ones(2))
     x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
