@@ -50,6 +50,8 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
     "gru_backward": "reference.gru",
     "cross_entropy_forward": "reference.softmax_cross_entropy",
     "cross_entropy_backward": "reference.softmax_cross_entropy",
+    "ctc_forward": "reference.ctc",
+    "ctc_posterior": "reference.ctc",
     "standardize_forward": "reference.normalization",
     "standardize_backward": "reference.normalization",
     "attention_weights": "reference.attention",

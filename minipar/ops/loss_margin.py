@@ -121,6 +121,40 @@ def multi_margin_loss(
     return reduced(reshape(losses, target.shape), reduction)
 
 
+def multilabel_margin_loss(
+    input: Any, target: Any, size_average: None = None, reduce: None = None, reduction: str = "mean"
+) -> Any:
+    """Σ over a sample's classes y and all others j of max(0, 1 − x[y] + x[j]) / C, for each sample.
+
+    input (N, C) or (C,), target of the same shape: each row the sample's class numbers, of which those from the first
+    −1 on do not count. The mean divides by N. RuntimeError for wrong shapes, or a class outside [−1, C).
+
+    >>> target = minipar.tensor([[1, -1, 0]])
+    >>> F.multilabel_margin_loss(minipar.tensor([[0.0, 0.75, 0.5]]), target).item()  # (0.25 + 0.75) / 3
+    0.3333333432674408
+    """
+    check_arguments("multilabel_margin_loss", reduction, size_average, reduce)
+    check_dtypes("multilabel_margin_loss", input)
+    numbers = array_of(target)
+    if numbers.shape != input.shape or numbers.dtype.kind not in "iu" or numbers.ndim > 2:
+        raise RuntimeError(
+            "multilabel_margin_loss: input (N, C) or (C,) needs a target of class numbers of its shape, got input of "
+            f"shape {tuple(input.shape)} and {numbers.dtype.name} target of shape {tuple(numbers.shape)}"
+        )
+    xp, classes = namespace(numbers), numbers.shape[-1] if numbers.ndim else 1
+    if numbers.size and not (numbers.min() >= -1 and numbers.max() < classes):
+        raise RuntimeError(
+            f"multilabel_margin_loss: target must hold class numbers of [0, {classes}), or -1 at the end"
+        )
+    rows, numbers = reshape(input, (-1, classes)), numbers.reshape(-1, classes)
+    counts = xp.cumprod(numbers >= 0, 1).astype(bool)
+    named = xp.where(counts, numbers, 0)
+    is_named = ((named[:, :, None] == xp.arange(classes)) & counts[:, :, None]).any(1)
+    gaps = relu(1 - reshape(take_along(rows, named, 1), (*named.shape, 1)) + reshape(rows, (len(rows), 1, classes)))
+    losses = sum(where(counts[:, :, None] & ~is_named[:, None], gaps, 0.0), (1, 2)) / classes
+    return reduced(reshape(losses, target.shape[:-1]), reduction)
+
+
 def multilabel_soft_margin_loss(
     input: Any,
     target: Any,

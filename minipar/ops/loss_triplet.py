@@ -9,7 +9,6 @@ from typing import Any
 from .extremes import clamp, minimum
 from .extremum import amax
 from .loss import check_arguments, reduced
-from .op import check_dtypes
 from .power import sqrt
 from .reduce import sum
 
@@ -91,7 +90,6 @@ def _triplet(
             f"{name}: anchor, positive and negative must have equally many axes, got shapes {tuple(anchor.shape)}, "
             f"{tuple(positive.shape)} and {tuple(negative.shape)}"
         )
-    check_dtypes(name, anchor)
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))

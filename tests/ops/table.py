@@ -20,6 +20,7 @@ from tests.ops.cases_pointwise import POINTWISE
 from tests.ops.cases_pool import POOLING
 from tests.ops.cases_recurrent import RECURRENT
 from tests.ops.cases_reduce import REDUCE, UNDIFFERENTIABLE_REDUCE
+from tests.ops.cases_stragglers import STRAGGLERS
 
 TABLE: list[Case] = ATTENTION + (
     NORMALIZATION + POINTWISE + FUNCTIONS + ARRANGE + LAYERS + ACTIVATIONS + LOSSES + CONVOLUTION + POOLING + LINALG
@@ -27,6 +28,7 @@ TABLE: list[Case] = ATTENTION + (
 TABLE += RECURRENT
 TABLE += PARTS + PLACES
 TABLE += REDUCE
+TABLE += STRAGGLERS
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.ops.case import Case
 
 import minipar
 from minipar.autograd import gradcheck, gradgradcheck
 from minipar.ops.op import Fat, Op
+from tests.ops.case import Case
 from tests.ops.table import TABLE, UNDIFFERENTIABLE, every_op
 
 STRICT = {"atol": 1e-7, "rtol": 1e-6}
@@ -101,6 +101,7 @@ FAT = [
         "gru",
         "mse_loss",
         "cross_entropy",
+        "ctc_loss",
     )
 ]
 
@@ -139,4 +140,5 @@ def test_every_fat_operation_has_its_composite_compared() -> None:
         "GRU",
         "SquaredError",
         "CrossEntropy",
+        "CTC",
     }

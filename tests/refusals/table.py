@@ -17,6 +17,7 @@ from tests.refusals.cases_module import MODULES
 from tests.refusals.cases_normalization import NORMALIZATION
 from tests.refusals.cases_recurrent import RECURRENT
 from tests.refusals.cases_reduce import REDUCE
+from tests.refusals.cases_stragglers import STRAGGLERS
 from tests.refusals.refusal import Refusal
 
 TABLE: list[Refusal] = ATTENTION + (
@@ -34,6 +35,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *AUTOGRAD,
         *RECURRENT,
         *REDUCE,
+        *STRAGGLERS,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,
     ]

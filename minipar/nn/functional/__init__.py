@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...ops.bilinear import bilinear
 from ...ops.embedding import embedding
 from ...ops.embedding_bag import embedding_bag
+from ...ops.gumbel import gumbel_softmax
 from ...ops.linear import linear
 from ...ops.norm import cosine_similarity, normalize, pairwise_distance
 from ...ops.one_hot import one_hot
@@ -53,6 +54,7 @@ from .loss import (
     binary_cross_entropy_with_logits,
     cosine_embedding_loss,
     cross_entropy,
+    ctc_loss,
     gaussian_nll_loss,
     hinge_embedding_loss,
     huber_loss,
@@ -61,6 +63,7 @@ from .loss import (
     margin_ranking_loss,
     mse_loss,
     multi_margin_loss,
+    multilabel_margin_loss,
     multilabel_soft_margin_loss,
     nll_loss,
     poisson_nll_loss,
@@ -138,6 +141,7 @@ __all__ = [
     "conv_transpose3d",
     "cosine_embedding_loss",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -151,6 +155,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -179,6 +184,7 @@ __all__ = [
     "mish",
     "mse_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "one_hot",

@@ -8,6 +8,7 @@ from ...ops.loss_margin import (
     hinge_embedding_loss,
     margin_ranking_loss,
     multi_margin_loss,
+    multilabel_margin_loss,
     multilabel_soft_margin_loss,
     soft_margin_loss,
 )
@@ -20,6 +21,7 @@ from ...ops.loss_regression import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from ...ops.loss_sequence import ctc_loss
 from ...ops.loss_triplet import triplet_margin_loss, triplet_margin_with_distance_loss
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "cosine_embedding_loss",
     "cross_entropy",
+    "ctc_loss",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
     "huber_loss",
@@ -35,6 +38,7 @@ __all__ = [
     "margin_ranking_loss",
     "mse_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "poisson_nll_loss",

@@ -10,8 +10,8 @@ PAIR = normal((3, 4), (3, 4))
 WEIGHT = [0.5, 2.0, 1.0, 1.5]
 
 
-# PyTorch has no second derivative of MultiMarginLoss; of the others it records one of nothing but zeros, ours none.
-STRAIGHT = ("L1Loss", "NLLLoss", "MultiMarginLoss")
+# PyTorch has no second derivative of the two MarginLosses; of the others it records one of nothing but zeros, ours none.
+STRAIGHT = ("L1Loss", "NLLLoss", "MultiMarginLoss", "MultiLabelMarginLoss")
 
 
 def probabilities(draw: np.random.Generator):
@@ -58,7 +58,35 @@ def _weights(like, numbers):
     return found
 
 
+def sequences(draw: np.random.Generator):
+    """Logits (5, 2, 4), targets (2, 2) and both lengths."""
+    labels = draw.integers(1, 4, (2, 2))
+    return draw.standard_normal((5, 2, 4)), labels - 1, draw.integers(4, 6, 2), draw.integers(0, 3, 2)
+
+
+def label_sets(draw: np.random.Generator):
+    ended = np.where(draw.random((3, 4)) < 0.3, -1, draw.integers(0, 4, (3, 4)))
+    return draw.standard_normal((3, 4)), ended
+
+
+CTC = [
+    Layer(
+        f"CTCLoss {how} zero_infinity={zero}",
+        lambda nn, how=how, zero=zero: nn.CTCLoss(blank=3, reduction=how, zero_infinity=zero),
+        sequences,
+        lambda layer, logits, *others: layer(logits.log_softmax(-1), *others),
+        second=False,
+    )
+    for how in ("mean", "sum", "none")
+    for zero in (False, True)
+]
+
+TRIPLES = normal((3, 4), (3, 4), (3, 4))
 LOSSES = [
+    *CTC,
+    *rows("MultiLabelMarginLoss", label_sets),
+    *rows("TripletMarginLoss", TRIPLES, margin=3.0, p=3, swap=True),
+    *rows("TripletMarginWithDistanceLoss", TRIPLES, margin=3.0),
     *rows("MSELoss", PAIR),
     *rows("L1Loss", PAIR),
     *rows("SmoothL1Loss", PAIR, beta=0.5),

@@ -10,4 +10,4 @@ from tests.nn.layers.cases_normalization import NORMALIZATION
 from tests.nn.layers.cases_recurrent import LAYERS as RECURRENT
 from tests.nn.layers.layer import Layer
 
-TABLE: list[Layer] = ATTENTION + NORMALIZATION + [*CONVOLUTIONS, *ACTIVATIONS, *LOSSES, *RECURRENT]
+TABLE: list[Layer] = [*ATTENTION, *NORMALIZATION, *CONVOLUTIONS, *ACTIVATIONS, *LOSSES, *RECURRENT]
