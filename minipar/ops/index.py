@@ -138,13 +138,12 @@ def _zero(like: Any) -> Any:
 
 def add_at(y: Any, index: Any, x: Any) -> None:
     """y[index] += x, where an index that occurs twice adds twice."""
-    xp = namespace(y)
-    if xp.__name__ == "numpy":
-        xp.add.at(y, index, x)
+    if y.dtype.char in "?bBhH" and namespace(y) is not np:  # CuPy adds at indices from 32 bits on
+        wide = y.astype(np.int32)
+        add_at(wide, index, x)
+        y[...] = wide.astype(y.dtype)
     else:
-        import cupyx
-
-        cupyx.scatter_add(y, index, x)
+        namespace(y).add.at(y, index, x)
 
 
 def getitem(x: Any, index: Any) -> Any:

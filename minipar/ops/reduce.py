@@ -129,7 +129,8 @@ class LogSumExp(Reduction):
     def forward(self, x):
         self.source = x.shape
         xp = namespace(x)
-        top = x.max(self.dims, keepdims=True, initial=-xp.inf)
+        kept = tuple([1 if i in self.dims else n for i, n in enumerate(x.shape)])
+        top = x.max(self.dims, keepdims=True) if x.size else xp.zeros(kept, x.dtype)
         top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
         with quiet():
             y = xp.log(xp.exp(x - top).sum(self.dims, keepdims=True)) + top

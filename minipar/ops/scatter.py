@@ -122,8 +122,19 @@ class ScatterCombine(Op):
         places = along(index, self.dim)
         if not self.include_self:
             y[places] = _neutral(self.reduce, x.dtype)
-        getattr(namespace(x), _UFUNCS[self.reduce]).at(y, places, src)
+        if namespace(x) is np:
+            getattr(np, _UFUNCS[self.reduce]).at(y, places, src)
+        else:
+            self._by_slices(y, places, src)
         return y
+
+    def _by_slices(self, y, places, src):
+        """For CuPy, whose ufuncs have no `at` for products nor for all dtypes: within a slice no place occurs twice."""
+        combine = getattr(namespace(y), _UFUNCS[self.reduce])
+        for i in range(src.shape[self.dim]):
+            part = (slice(None),) * self.dim + (slice(i, i + 1),)
+            at = tuple([p[part] if axis == self.dim else p for axis, p in enumerate(places)])
+            y[at] = combine(y[at], src[part])
 
     def vjp(self, g, x, index, src, y):
         index = array_of(index)

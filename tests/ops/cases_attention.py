@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from minipar.ops.attention import Attention
-from tests.ops.case import Case, among
+from tests.ops.case import Case, among, beside
 
 ALLOWED = np.array([[True, False, True], [False, False, False], [True, True, True]])  # the second attends to nothing
 NOISE = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 2.0], [2.0, 2.0, 0.0]])
@@ -27,7 +27,7 @@ def blocked(m, q, k, v):
 
 
 def noisy(m, q, k, v):
-    return Attention(None, NOISE.astype(q.dtype), 0.5)(q, k, v)
+    return Attention(None, beside(q, NOISE), 0.5)(q, k, v)
 
 
 def noisy_by_hand(m, q, k, v):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minipar.ops.dropout import Dropout
-from tests.ops.case import Case, among
+from tests.ops.case import Case, among, beside
 
 
 def norm(which, *arguments, **options):
@@ -76,9 +76,9 @@ NORMS = [
 
 NOISE, SHIFT = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 0.5], [0.0, 0.0, 3.0]]), np.arange(9.0).reshape(3, 3)
 DROPOUT = [
-    Case("Dropout", lambda m, x: Dropout(NOISE.astype(x.dtype))(x),
+    Case("Dropout", lambda m, x: Dropout(beside(x, NOISE))(x),
          theirs=lambda m, x: x * m.tensor(NOISE, dtype=x.dtype)),
-    Case("Dropout with shift", lambda m, x: Dropout(NOISE.astype(x.dtype), SHIFT.astype(x.dtype))(x),
+    Case("Dropout with shift", lambda m, x: Dropout(beside(x, NOISE), beside(x, SHIFT))(x),
          theirs=lambda m, x: x * m.tensor(NOISE, dtype=x.dtype) + m.tensor(SHIFT, dtype=x.dtype)),
 ]  # fmt: skip
 

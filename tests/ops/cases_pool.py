@@ -6,7 +6,7 @@ import numpy as np
 
 from minipar.ops.avg_pool import SpreadMean2d
 from minipar.ops.pool import Pick, Unpool
-from tests.ops.case import Case, among, apart, positive
+from tests.ops.case import Case, among, apart, beside, positive
 
 
 def pooled(which, **options):
@@ -104,8 +104,8 @@ def _spread(m, x):
 
 
 HIDDEN_POOL = [
-    Case("Unpool", lambda m, x: Unpool(WINNERS, (1, 1, 4, 4))(x), ((1, 1, 2, 2),), theirs=_unpool),
-    Case("Pick", lambda m, x: Pick(WINNERS)(x), PLANE, theirs=_pick),
+    Case("Unpool", lambda m, x: Unpool(beside(x, WINNERS), (1, 1, 4, 4))(x), ((1, 1, 2, 2),), theirs=_unpool),
+    Case("Pick", lambda m, x: Pick(beside(x, WINNERS))(x), PLANE, theirs=_pick),
     Case("SpreadMean2d", lambda m, x: SpreadMean2d(((2, 2), (2, 2), (0, 0), False, True, None), (1, 1, 4, 4))(x),
          ((1, 1, 2, 2),), theirs=_spread),
 ]  # fmt: skip
