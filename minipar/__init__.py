@@ -502,6 +502,7 @@ __all__ = [
     "not_equal",
     "ones",
     "ones_like",
+    "onnx",
     "optim",
     "outer",
     "pairwise_distance",
@@ -620,8 +621,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """`minipar.cuda`, `data`, `parallel`, `utils` and `viz` load when they are first used."""
-    if name in ("cuda", "data", "parallel", "utils", "viz"):
+    """`minipar.cuda`, `data`, `onnx`, `parallel`, `utils` and `viz` load when they are first used."""
+    if name in ("cuda", "data", "onnx", "parallel", "utils", "viz"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -23,10 +23,13 @@ MODULES = sorted(
     for found in pkgutil.walk_packages(minipar.__path__, "minipar.")
     if not found.name.startswith(("minipar.__main__", "minipar.kernels.cuda"))
 )
+NEEDS = {"minipar.onnx.export": "onnx"}  # what the examples of a module need beyond minipar itself
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module(name: str) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"needs {NEEDS[name]}: pip install {NEEDS[name]}")
     module = importlib.import_module(name)
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)

@@ -1,0 +1,69 @@
+"""Convolution, pooling, resampling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...ops.avg_pool import AvgPool2d
+from ...ops.conv import ConvInput, Convolution
+from ...ops.conv_transpose import transposed_size
+from ...ops.pool import MaxPool2d
+from ...ops.resample import Resample
+from ..graph import Graph
+from ..recording import Step
+from .table import translates
+
+
+@translates(Convolution)
+def convolution(graph: Graph, step: Step, x: str, weight: str, bias: str = "") -> str:
+    stride, padding, dilation, groups = step.what.geometry
+    inputs = (x, weight, bias) if bias else (x, weight)
+    return graph.add(
+        "Conv", *inputs, strides=list(stride), pads=[*padding, *padding], dilations=list(dilation), group=groups
+    )
+
+
+@translates(ConvInput)
+def transposed_convolution(graph: Graph, step: Step, x: str, weight: str) -> str:
+    stride, padding, dilation, groups = step.what.geometry
+    window = graph.form(step.inputs[1]).shape[2:]
+    least = map(transposed_size, graph.form(step.inputs[0]).shape[2:], window, stride, padding, [0] * 3, dilation)
+    extra = [n - m for n, m in zip(step.what.input_shape[2:], least)]
+    return graph.add(
+        "ConvTranspose", x, weight, strides=list(stride), pads=[*padding, *padding], dilations=list(dilation),
+        group=groups, output_padding=extra,
+    )  # fmt: skip
+
+
+@translates(MaxPool2d)
+def max_pool(graph: Graph, step: Step, x: str) -> tuple[str, None]:
+    """ONNX numbers the winners over the whole batch, and not over the image: they have no name here."""
+    window, stride, padding, dilation, ceil_mode = step.what.geometry
+    y = graph.add(
+        "MaxPool", x, kernel_shape=list(window), strides=list(stride), pads=[*padding, *padding],
+        dilations=list(dilation), ceil_mode=int(ceil_mode),
+    )  # fmt: skip
+    return y, None
+
+
+@translates(AvgPool2d)
+def avg_pool(graph: Graph, step: Step, x: str) -> str:
+    window, stride, padding, ceil_mode, count_include_pad, divisor = step.what.geometry
+    if divisor is not None or ceil_mode:
+        raise NotImplementedError("export: avg_pool with divisor_override or ceil_mode has no translation to ONNX")
+    return graph.add(
+        "AveragePool", x, kernel_shape=list(window), strides=list(stride), pads=[*padding, *padding],
+        count_include_pad=int(count_include_pad),
+    )  # fmt: skip
+
+
+@translates(Resample)
+def resample(graph: Graph, step: Step, x: str) -> str:
+    """A product with the matrix of the taps, along its axis."""
+    form, taps = graph.form(step.inputs[0]), step.what.taps
+    matrix = np.zeros((taps.inputs, taps.outputs), form.dtype)
+    np.add.at(matrix, (taps.of, taps.to), taps.weight)
+    swapped = list(range(len(form.shape)))
+    swapped[step.what.axis], swapped[-1] = swapped[-1], swapped[step.what.axis]
+    y = graph.add("MatMul", graph.add("Transpose", x, perm=swapped), graph.constant(matrix))
+    return graph.add("Transpose", y, perm=swapped)
