@@ -48,7 +48,8 @@ def _rearranged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if getattr(view, "view_of", (None,))[0] is self:
                 view.view_of = (before, *view.view_of[1:])
         after = function(before, *args, **kwargs)
-        self.view_of = after.view_of
+        if (shown := getattr(after, "view_of", None)) is not None:  # an empty tensor is nobody's view
+            self.view_of = shown
         self.array, self.tracked, self.node, self.index = after.array, after.tracked, after.node, after.index
         self.bump(name)  # whoever saved this tensor saved its old shape
         return self

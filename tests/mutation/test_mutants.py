@@ -24,8 +24,8 @@ import pytest
 
 import minipar
 from minipar.autograd import GradcheckError, gradcheck
-from minipar.ops.op import Op
 from minipar.ops.flat import Flat
+from minipar.ops.op import Op
 from tests.ops.case import Case
 from tests.ops.table import TABLE, every_op
 from tests.ops.test_op_gradients import STRICT, example, function
@@ -161,10 +161,14 @@ def test_every_mutant_is_noticed(op: type[Op], verdicts: dict[type[Op], Verdict]
 
 def test_how_many_mutants_were_made(verdicts: dict[type[Op], Verdict]) -> None:
     killed = sum(len(verdict.killed) for verdict in verdicts.values())
-    unbuildable = {op.__name__: verdict.unbuildable for op, verdict in verdicts.items() if verdict.unbuildable}
+    unbuildable = {
+        op.__name__: verdict.unbuildable
+        for op, verdict in verdicts.items()
+        if verdict.unbuildable and not issubclass(op, Flat)  # a gradient that is 0 anyway
+    }
     count = sum(map(len, unbuildable.values()))
     print(f"{killed} mutants of {len(OPS)} operations, none survived; {count} cannot be built:")
     for name, mutants in unbuildable.items():
         print(f"  {name}: {', '.join(mutants)}")
-    assert killed >= 220
-    assert count <= 40
+    assert killed >= 600
+    assert count <= 110

@@ -92,7 +92,7 @@ SPLIT = [
     Case("unbind, one used", lambda m, x: x.unbind(-1)[-1] * 2, ((3, 3),), one(1, 3, 1)),
     Case("unbind of one", lambda m, x: x.unbind(0)[0] * 2, ((1, 3),), among(((1,),), ((1, 2, 2),))),
     Case("select", lambda m, x: m.select(x, -1, -1), ((3, 3),), ROWS),
-    Case("unfold", lambda m, x: x.unfold(0, 2, 1), ((4, 2),), among(((2,),), ((3, 0),), ((4, 1, 2),))),
+    Case("unfold of an axis", lambda m, x: x.unfold(0, 2, 1), ((4, 2),), among(((2,),), ((3, 0),), ((4, 1, 2),))),
     Case("unfold step", lambda m, x: x.unfold(-1, 2, 3), ((2, 5),), among(((6,),), ((1, 4),))),
 ]
 

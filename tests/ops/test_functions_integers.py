@@ -142,7 +142,7 @@ def test_every_in_place_form_is_its_function() -> None:
             assert getattr(a, name)(*others) is a
             np.testing.assert_array_equal(a.numpy(), expected.numpy().astype(a.dtype), name)
             ran += 1
-    assert ran > 60
+    assert ran >= 60
     missing = {name for name in (*ONE, *TWO) if hasattr(torch.Tensor, f"{name}_")} - {
         name for name in (*ONE, *TWO) if hasattr(minipar.Tensor, f"{name}_")
     }
