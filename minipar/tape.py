@@ -90,6 +90,8 @@ class Value:
         "__weakref__",
     )
 
+    view_of: tuple[Value, Any, int]
+
     def __init__(self, array: Array, tracked: bool = False, node: Node | None = None, index: int = 0) -> None:
         self.array = array
         self.tracked = tracked

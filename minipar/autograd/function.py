@@ -83,7 +83,7 @@ class Function:
             if cls.setup_context is Function.setup_context:
                 made = cls.forward(ctx, *args)
             else:
-                made = cls.forward(*args)  # type: ignore[arg-type]
+                made = cls.forward(*args)
                 cls.setup_context(ctx, args, made)
         outputs = made if isinstance(made, tuple) else (made,)
         if any(not isinstance(y, Tensor) for y in outputs):

@@ -11,7 +11,7 @@ def test_a_size_is_a_tuple_that_counts() -> None:
     assert isinstance(x.shape, minipar.Size)
     assert x.shape.numel() == 24
     assert x.shape[1:].numel() == 12
-    assert (x.shape + (5,)).numel() == 120
+    assert (x.shape + x.shape[:1]).numel() == 48
     assert x.shape[-1] == x.size(-1) == 4
     assert minipar.Size([]).numel() == 1
     assert repr(x.shape) == "(2, 3, 4)"
