@@ -55,7 +55,7 @@ class _Table(Module):
 def _sizes(embeddings: Tensor) -> tuple[int, int]:
     if embeddings.ndim != 2:
         raise ValueError(f"from_pretrained: embeddings must have 2 dimensions, got shape {embeddings.shape}")
-    return embeddings.shape  # type: ignore[return-value]
+    return embeddings.shape
 
 
 class Embedding(_Table):

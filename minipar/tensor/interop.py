@@ -33,8 +33,16 @@ class Interop(Described):
 
     __slots__ = ()
 
-    def numpy(self) -> np.ndarray:
-        """The memory as a NumPy array, without a copy. RuntimeError if a gradient is required, or on a GPU."""
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The memory as a NumPy array, without a copy. RuntimeError if a gradient is required, or on a GPU.
+
+        With `force` always an array: that of `x.detach().cpu()`.
+
+        >>> minipar.ones(2, requires_grad=True).numpy(force=True)
+        array([1., 1.], dtype=float32)
+        """
+        if force:
+            return to_numpy(self.array)
         if self.tracked:
             raise RuntimeError("numpy() would drop the gradient of a tensor that requires grad; use x.detach().numpy()")
         if not isinstance(self.array, np.ndarray):
