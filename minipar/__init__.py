@@ -621,9 +621,13 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """`minipar.cuda`, `data`, `onnx`, `parallel`, `utils` and `viz` load when they are first used."""
-    if name in ("cuda", "data", "onnx", "parallel", "utils", "viz"):
+    """`minipar.cuda`, `data`, `einops`, `onnx`, `parallel`, `utils` and `viz` load when they are first used."""
+    if name in ("cuda", "data", "einops", "onnx", "parallel", "utils", "viz"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if "einops" in _sys.modules:  # which then learns of our tensors; imported later, it does with `import minipar.einops`
+    from . import einops as einops

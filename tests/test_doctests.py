@@ -23,7 +23,10 @@ MODULES = sorted(
     for found in pkgutil.walk_packages(minipar.__path__, "minipar.")
     if not found.name.startswith(("minipar.__main__", "minipar.kernels.cuda"))
 )
-NEEDS = {"minipar.onnx.export": "onnx"}  # what the examples of a module need beyond minipar itself
+NEEDS = {
+    "minipar.einops": "einops",
+    "minipar.onnx.export": "onnx",
+}  # what the examples of a module need beyond minipar itself
 
 
 @pytest.mark.parametrize("name", MODULES)

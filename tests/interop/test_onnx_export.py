@@ -147,7 +147,8 @@ FUNCTIONS = {
     "largest": lambda x: (x.argmax(2), x.argmin(), x.argmax(keepdim=True)),
     "comparisons": lambda x: (x > 0, (x <= 0.5) & (x != 0), minipar.where(x > 0, x, -1.0), ~(x == 1), (x > 0).float()),
     "shapes": lambda x: (x.flatten(1), x.permute(2, 0, 1), x[None], x.unsqueeze(1).expand(-1, 5, -1, -1), x.mT),
-    "parts": lambda x: (x[:, 1], x[..., 1:-1], x[:, ::2, 0], x[:, None, :, 1], *x.chunk(2, 2), x[:, [0, 2]], x.mT.unbind(1)[2]),
+    "parts": lambda x: (x[:, 1], x[..., 1:-1], x[:, ::2, 0], x[:, None, :, 1], x[:, [0, 2]]),
+    "pieces": lambda x: (*x.chunk(2, 2), *x.unbind(1), *x.split([1, 2], 1)),
     "joins": lambda x: (minipar.cat([x, x * 2], 1), minipar.stack([x, x], -1), F.pad(x, (1, 2))),
     "products": lambda x: (x @ x.mT, minipar.einsum("bij,bkj->bik", x, x), F.normalize(x, dim=2)),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
@@ -274,6 +275,11 @@ def test_what_cannot_be_said_is_refused(message):
 def test_arguments_that_do_not_fit(error, options, message):
     with pytest.raises(error, match=message):
         minipar.onnx.export(nn.Linear(3, 2), x(2, 3), **options)
+
+
+def test_layer_norm_needs_a_newer_version():
+    with pytest.raises(NotImplementedError, match="LayerNorm needs opset_version >= 17, got 16"):
+        minipar.onnx.export(nn.LayerNorm(3), x(2, 3), opset_version=16)
 
 
 def test_a_model_is_needed():
