@@ -271,7 +271,6 @@ def test_errors_as_in_pytorch(make, error):
         (lambda nn: nn.Embedding(3, 2, sparse=True), "sparse"),
         (lambda nn: nn.MSELoss(size_average=True), "size_average"),
         (lambda nn: nn.MSELoss(reduce=True), "reduce"),
-        (lambda nn: nn.CrossEntropyLoss(label_smoothing=0.1), "label_smoothing"),
         (lambda nn: nn.CrossEntropyLoss(size_average=True), "size_average"),
     ],
 )

@@ -15,10 +15,6 @@ def apart(draw: np.random.Generator):
     return (np.asarray((draw.integers(-8, 8, (3, 4)) + draw.uniform(0.1, 0.9, (3, 4))) / 2),)
 
 
-# Where PyTorch records a second derivative, of nothing but zeros, ours records none.
-STRAIGHT = ("ReLU", "ReLU6", "LeakyReLU", "Hardtanh", "Threshold")
-
-
 def layer(name, *args, **kwargs):
     label = f"{name}({', '.join([*map(str, args), *[f'{k}={v}' for k, v in kwargs.items()]])})"
     return Layer(label, lambda nn: getattr(nn, name)(*args, **kwargs), apart)
@@ -48,7 +44,6 @@ IN_PLACE = [
         lambda nn, name=name, args=args: getattr(nn, name)(*args, inplace=True),
         apart,
         lambda layer, x: layer(x * 1),
-        second=name not in STRAIGHT,
     )
     for name, *args in (
         ("ReLU",),

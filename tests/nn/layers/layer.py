@@ -77,10 +77,11 @@ def everything(T: Any, layer: Any, case: Layer, arrays: Arrays) -> dict[str, np.
         )
         known = {name: g for name, g in zip(leaves, first) if g is not None}
         found |= {f"gradient of {name}": g.detach().numpy() for name, g in known.items()}
-        again = [g for g in known.values() if g.requires_grad]
-        if case.second and again:
-            second = T.autograd.grad(
-                weighted(T, again, 70), list(leaves.values()), allow_unused=True, materialize_grads=True
-            )
-            found |= {f"second gradient of {name}": g.numpy() for name, g in zip(leaves, second)}
+        if case.second:
+            total = weighted(T, list(known.values()), 70)
+            if total.requires_grad:
+                second = T.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+            else:  # straight functions: one library may record a second derivative of nothing but zeros, the other none
+                second = [T.zeros_like(x) for x in leaves.values()]
+            found |= {f"second gradient of {name}": g.detach().numpy() for name, g in zip(leaves, second)}
     return found | {f"buffer {name}": b.numpy() for name, b in layer.named_buffers()}
