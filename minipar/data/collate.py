@@ -13,28 +13,31 @@ from ..ops.join import stack
 from ..tensor import Tensor
 
 
-def default_collate(samples: list[Any]) -> Any:
+def default_collate(batch: list[Any]) -> Any:
     """A batch from a list of samples: tensors, arrays and numbers are stacked, tuples, lists and dicts gone through.
 
     Strings stay a list, a tuple of parts becomes a list of batches, namedtuples and dicts keep their type. Python
     floats become the default dtype (PyTorch: always float64). TypeError for samples of any other type, RuntimeError for
     tensors of different shapes or tuples of different lengths.
+
+    >>> minipar.data.default_collate([(1, "a"), (2, "b")])
+    [tensor([1, 2]), ['a', 'b']]
     """
-    first = samples[0]
+    first = batch[0]
     if isinstance(first, Tensor):
-        return stack(samples)
+        return stack(batch)
     if isinstance(first, (str, bytes)):
-        return samples
+        return batch
     if isinstance(first, (np.ndarray, np.generic)):
-        return _stacked_arrays(samples)
+        return _stacked_arrays(batch)
     if isinstance(first, (bool, int, float)):
-        return tensor(samples)
+        return tensor(batch)
     if isinstance(first, Mapping):
-        return _like(first, lambda key: default_collate([sample[key] for sample in samples]))
+        return like(first, lambda key: default_collate([sample[key] for sample in batch]))
     if isinstance(first, (tuple, list)):
-        if any(len(sample) != len(first) for sample in samples):
-            raise RuntimeError(f"samples of a batch must have equal lengths, got {sorted({len(s) for s in samples})}")
-        parts = [default_collate(list(part)) for part in zip(*samples)]
+        if any(len(sample) != len(first) for sample in batch):
+            raise RuntimeError(f"samples of a batch must have equal lengths, got {sorted({len(s) for s in batch})}")
+        parts = [default_collate(list(part)) for part in zip(*batch)]
         return type(first)(*parts) if hasattr(first, "_fields") else parts
     raise TypeError(
         f"a batch can be made of tensors, arrays, numbers, strings, and tuples, lists and dicts of them, not of "
@@ -42,16 +45,20 @@ def default_collate(samples: list[Any]) -> Any:
     )
 
 
-def default_convert(sample: Any) -> Any:
-    """The sample with its NumPy arrays made tensors: what stands in for collating where there are no batches."""
-    if isinstance(sample, (np.ndarray, np.generic)) and sample.dtype.kind not in "USO":
-        return as_tensor(sample)
-    if isinstance(sample, Mapping):
-        return _like(sample, lambda key: default_convert(sample[key]))
-    if isinstance(sample, (tuple, list)):
-        parts = [default_convert(part) for part in sample]
-        return type(sample)(*parts) if hasattr(sample, "_fields") else parts
-    return sample
+def default_convert(data: Any) -> Any:
+    """The sample with its NumPy arrays made tensors: what stands in for collating where there are no batches.
+
+    >>> minipar.data.default_convert(np.arange(2))
+    tensor([0, 1])
+    """
+    if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind not in "USO":
+        return as_tensor(data)
+    if isinstance(data, Mapping):
+        return like(data, lambda key: default_convert(data[key]))
+    if isinstance(data, (tuple, list)):
+        parts = [default_convert(part) for part in data]
+        return type(data)(*parts) if hasattr(data, "_fields") else parts
+    return data
 
 
 def _stacked_arrays(arrays: Sequence[Any]) -> Tensor:
@@ -61,7 +68,7 @@ def _stacked_arrays(arrays: Sequence[Any]) -> Tensor:
     return as_tensor(np.stack(arrays))
 
 
-def _like(mapping: Mapping[Any, Any], value_of: Callable[[Any], Any]) -> Mapping[Any, Any]:
+def like(mapping: Mapping[Any, Any], value_of: Callable[[Any], Any]) -> Mapping[Any, Any]:
     """A mapping of the same type (a plain dict for one that cannot be changed) and keys, with values of their own."""
     made = copy(mapping) if isinstance(mapping, MutableMapping) else {}
     made.update({key: value_of(key) for key in mapping})

@@ -183,7 +183,7 @@ def test_a_tensor_dataset_is_handed_to_another_collate_function_sample_by_sample
     {"batch_sampler": [[0]], "batch_size": None}, {"batch_sampler": [[0]], "shuffle": True},
     {"batch_sampler": [[0]], "sampler": [0]}, {"batch_sampler": [[0]], "drop_last": True},
     {"batch_size": None, "drop_last": True}, {"batch_size": 0}, {"num_workers": -1}, {"prefetch_factor": 2},
-    {"num_workers": 1, "prefetch_factor": -1},
+    {"num_workers": 1, "prefetch_factor": -1}, {"timeout": -1}, {"persistent_workers": True},
 ])  # fmt: skip
 def test_options_that_contradict_each_other_are_an_error_as_in_pytorch(torch, arguments):
     for loader in (torch.utils.data.DataLoader, DataLoader):
@@ -192,12 +192,11 @@ def test_options_that_contradict_each_other_are_an_error_as_in_pytorch(torch, ar
 
 
 @pytest.mark.parametrize("arguments", [
-    {"pin_memory": True}, {"pin_memory_device": "cuda"}, {"timeout": 3.0}, {"worker_init_fn": print},
-    {"multiprocessing_context": "spawn"}, {"persistent_workers": True}, {"in_order": False},
+    {"pin_memory_device": "cuda"}, {"multiprocessing_context": "spawn"}, {"in_order": False},
 ])  # fmt: skip
 def test_options_without_a_meaning_here_are_refused_by_name(arguments):
     (name,) = arguments
-    with pytest.raises(NotImplementedError, match=rf"DataLoader: {name.removesuffix('_device')}.* is not supported \("):
+    with pytest.raises(NotImplementedError, match=rf"DataLoader: {name}.* is not supported \("):
         DataLoader(range(4), num_workers=2, **arguments)
 
 
@@ -211,7 +210,7 @@ def test_the_signature_is_pytorchs(torch):
 
 
 def test_a_stream_without_getitem_is_refused():
-    with pytest.raises(TypeError, match=r"dataset must have __getitem__ and __len__ \(map-style\), not generator"):
+    with pytest.raises(TypeError, match=r"dataset must have __getitem__ .* or be an IterableDataset, not generator"):
         DataLoader(i for i in range(3))
 
 
