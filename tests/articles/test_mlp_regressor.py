@@ -15,7 +15,7 @@ def houses():
     return {**x, "y_train": table.y_train.astype(float) / 1000, "y_test": table.y_test.astype(float) / 1000}
 
 
-def test_a_network_of_the_same_size_is_at_least_as_good(record_property):
+def test_a_network_of_the_same_size_is_at_least_as_good():
     pytest.importorskip("sklearn", reason="pip install -e '.[oracle]'")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
@@ -23,8 +23,7 @@ def test_a_network_of_the_same_size_is_at_least_as_good(record_property):
     scaled = {**houses(), "X_train": theirs["X_train"], "X_test": theirs["X_test"]}
     ours = HOUSE_PRICES.run("minipar", scaled)
 
-    record_property("R² of scikit-learn", theirs["r2"])
-    record_property("R² of minipar", ours["r2"])
+    print(f"R² of scikit-learn: {theirs['r2']:.4f}, of minipar: {ours['r2']:.4f}")
     assert theirs["r2"] > 0.8
     assert ours["r2"] >= theirs["r2"]
     layers = [(w.T.shape, b.shape) for w, b in zip(*[iter(ours["model"].parameters())] * 2)]

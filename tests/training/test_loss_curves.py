@@ -2,7 +2,7 @@
 
 Each model is written once, in a file of its own: `build(T)` makes it and `train(T, model, steps)` yields its losses,
 where T is minipar or torch. The issue asks for curves that agree to 1e-5; they agree to rounding, so the bound here is
-closer. The kernels are those that a user gets.
+closer; `pytest -rP tests/training` prints the worst difference of each. The kernels are those that a user gets.
 """
 
 import numpy as np
@@ -35,13 +35,12 @@ def curve(T, model, module):
 
 
 @each_model
-def test_fifty_steps(model, record_property):
+def test_fifty_steps(model):
     theirs, ours = pair(model)
     before = arrays(theirs)
     expected, got = curve(torch, model, theirs), curve(minipar, model, ours)
 
     worst = np.max(np.abs(got - expected) / np.abs(expected))
-    record_property("worst relative difference of a loss", worst)
     print(f"{model.__name__}: {expected[0]:.4f} -> {expected[-1]:.4f}, worst relative difference {worst:.1e}")
     assert worst < 1e-9
     for (name, p), q in zip(arrays(ours).items(), arrays(theirs).values()):
