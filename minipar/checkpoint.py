@@ -23,6 +23,12 @@ def save(obj: Mapping[str, Tensor], f: str | os.PathLike, metadata: Mapping[str,
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
     file as it was. TypeError for what is no dict of tensors, ValueError for the name "__metadata__", OSError where the
     folder cannot be written to.
+
+    >>> import os, tempfile
+    >>> file = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+    >>> minipar.save(nn.Linear(2, 1).state_dict(), file)
+    >>> sorted(minipar.load(file))
+    ['bias', 'weight']
     """
     from safetensors.numpy import save as encode
 
@@ -57,6 +63,12 @@ def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool =
 
     FileNotFoundError without the file; ValueError if it is something else, or holds a dtype that minipar lacks
     (bfloat16); NotImplementedError for weights_only=False, and for a `map_location` that is a function or a dict.
+
+    >>> import os, tempfile
+    >>> file = os.path.join(tempfile.mkdtemp(), "x.safetensors")
+    >>> minipar.save({"x": minipar.ones(2)}, file)
+    >>> minipar.load(file)
+    {'x': tensor([1., 1.])}
     """
     if not weights_only:
         raise NotImplementedError("load: weights_only=False would unpickle any object; minipar reads tensors only")

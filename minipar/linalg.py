@@ -3,8 +3,10 @@
 from .ops.linalg import matmul, multi_dot
 from .ops.norm import linalg_norm as norm
 from .ops.norm import matrix_norm, vector_norm
-from .ops.solve import cholesky, det, inv, matrix_power, slogdet, solve, vecdot
-from .ops.triangle import diagonal
+from .ops.solve import cholesky, inv, matrix_power, solve, vecdot
+from .ops.solve import linalg_det as det
+from .ops.solve import linalg_slogdet as slogdet
+from .ops.triangle import linalg_diagonal as diagonal
 
 __all__ = [
     "cholesky",

@@ -20,6 +20,8 @@ from .engine import grad
 
 Tensors = Tensor | Sequence[Tensor]
 
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
+
 
 def vjp(func: Callable, inputs: Tensors, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(func(inputs), vᵀJ): the gradient of the outputs, weighted by `v` (which may be left out for one scalar).

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import tape
+from ..backend import on_device, to_numpy
 from ..tape import Value, set_grad_mode
 from ..tensor import Tensor, wrap
 from .engine import grad
@@ -42,6 +43,10 @@ def gradcheck(
     else GradcheckError naming the operation, the input, the output and the elements at fault, or whether the input
     stands on a kink (or False, without `raise_exception`). ValueError if an input that requires grad is not float64,
     if none requires grad, or if no output depends on them.
+
+    >>> x = minipar.tensor([0.5, 2.0], dtype=minipar.float64, requires_grad=True)
+    >>> minipar.autograd.gradcheck(minipar.log, x)
+    True
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = _checked(arguments)
@@ -73,13 +78,17 @@ def gradgradcheck(
     """Check the gradient of the gradient: `gradcheck` of the function (inputs, grad_outputs) ↦ gradients.
 
     `grad_outputs` are drawn at random unless given. Arguments, results and errors otherwise as in gradcheck.
+
+    >>> x = minipar.tensor([0.5, 2.0], dtype=minipar.float64, requires_grad=True)
+    >>> minipar.autograd.gradgradcheck(minipar.log, x)
+    True
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = _checked(arguments)
     outputs = [y for y in _outputs(func, arguments) if y.tracked]
     if grad_outputs is None:
         draw = np.random.default_rng(0)
-        weights = [wrap(draw.standard_normal(y.shape)).requires_grad_() for y in outputs]
+        weights = [wrap(on_device(draw.standard_normal(y.shape), y.device)).requires_grad_() for y in outputs]
     else:
         weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
         weights = [w.detach().requires_grad_() for w in weights]
@@ -129,14 +138,14 @@ def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
     for k in range(y.numel()):
         seed = np.zeros(y.shape, y.dtype)
         seed.reshape(-1)[k] = 1.0
-        (g,) = grad(y, x, wrap(seed), retain_graph=True, allow_unused=True)
+        (g,) = grad(y, x, wrap(on_device(seed, y.device)), retain_graph=True, allow_unused=True)
         if g is not None:
             if g.shape != x.shape or g.dtype != x.dtype:
                 raise GradcheckError(
                     f"{_operation(y)}: the gradient has shape {g.shape} and dtype {g.dtype.name}, its input has "
                     f"shape {x.shape} and dtype {x.dtype.name}"
                 )
-            rows[k] = g.array.reshape(-1)
+            rows[k] = to_numpy(g.array).reshape(-1)
     return rows
 
 
@@ -159,7 +168,7 @@ def _numeric(func: Callable, arguments: tuple, o: int, i: int, eps: float) -> tu
 
 
 def _flat(func: Callable, arguments: Sequence[Any], o: int) -> np.ndarray:
-    return _outputs(func, arguments)[o].array.reshape(-1).copy()
+    return to_numpy(_outputs(func, arguments)[o].array).reshape(-1).copy()
 
 
 def _operation(y: Tensor) -> str:

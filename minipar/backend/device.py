@@ -15,6 +15,9 @@ class device:
     """A place where arrays live: `device("cpu")`, `device("cuda")`, `device("cuda:1")`, `device("cuda", 1)`.
 
     TypeError or ValueError for anything else. "cuda" and "cuda:0" are different values, as in PyTorch.
+
+    >>> minipar.device("cuda", 1)
+    device(type='cuda', index=1)
     """
 
     __slots__ = ("type", "index")

@@ -39,13 +39,25 @@ _default = _Default()
 
 
 def get_default_dtype() -> np.dtype:
-    """The dtype of float tensors made from Python numbers (float32 unless changed on this thread)."""
+    """The dtype of float tensors made from Python numbers (float32 unless changed on this thread).
+
+    >>> minipar.get_default_dtype()
+    dtype('float32')
+    """
     return _default.dtype
 
 
-def set_default_dtype(dtype: Any) -> None:
-    """Set it, for this thread. Raises TypeError unless `dtype` is a floating-point type."""
-    dtype = as_dtype(dtype)
+def set_default_dtype(d: Any, /) -> None:
+    """The dtype `d` is from now on that of float tensors made from Python numbers, on this thread.
+
+    TypeError unless it is a floating-point type.
+
+    >>> minipar.set_default_dtype(minipar.float64)
+    >>> minipar.tensor(1.0).dtype
+    dtype('float64')
+    >>> minipar.set_default_dtype(minipar.float32)
+    """
+    dtype = as_dtype(d)
     if not is_floating(dtype):
         raise TypeError(f"the default dtype must be floating point, not {dtype.name}")
     _default.dtype = dtype
@@ -89,6 +101,9 @@ def result_type(*operands: Any) -> np.dtype:
     """PyTorch's `torch.result_type` of one or more tensors, arrays and Python numbers (NumPy scalars are 0-d arrays).
 
     TypeError for operands of other types or dtypes.
+
+    >>> minipar.result_type(minipar.tensor([1]), 1.0)
+    dtype('float32')
     """
     if not operands:
         raise TypeError("result_type needs at least one operand")

@@ -31,7 +31,7 @@ def tensor(
     return wrap(array).requires_grad_() if requires_grad else wrap(array)
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, sharing memory (and, for a tensor, its history) where that is possible.
 
     >>> x = minipar.zeros(2)
@@ -53,7 +53,7 @@ def asarray(
     tensor([1., 2.])
     """
     source = obj if hasattr(obj, "dtype") or not hasattr(obj, "__dlpack__") else from_dlpack(obj)
-    found = as_tensor(source, dtype, device)
+    found = as_tensor(source, dtype=dtype, device=device)
     shared = found is source or (hasattr(source, "dtype") and np.may_share_memory(_memory(found), _memory(source)))
     if copy is False and not shared:
         raise ValueError("asarray: copy=False, but obj can be had as a tensor only by a copy")

@@ -39,6 +39,10 @@ class Table:
     y_train, y_test: int64 (N,) class indices where ``class_names`` is not empty, else float32 (N,) values of
     ``target_name``. ``feature_names`` names the columns of x where they are measurements and not pixels. Standardise
     ``ames`` with a mean taken in float64: its longitude, about -93.64, varies in the second decimal only.
+
+    >>> digits = minipar.data.load("digits")
+    >>> digits.x_train.shape, len(digits.class_names)
+    ((1348, 1, 8, 8), 10)
     """
 
     name: str
@@ -62,7 +66,12 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One quantity over time: ``time`` datetime64 (N,), in the unit of its steps; ``values`` float32 (N,)."""
+    """One quantity over time: ``time`` datetime64 (N,), in the unit of its steps; ``values`` float32 (N,).
+
+    >>> sunspots = minipar.data.load("sunspots")
+    >>> sunspots.time.shape == sunspots.values.shape
+    True
+    """
 
     name: str
     time: np.ndarray
@@ -78,7 +87,11 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """Characters to learn from: all of them in ``text``, line by line in ``lines``."""
+    """Characters to learn from: all of them in ``text``, line by line in ``lines``.
+
+    >>> len(minipar.data.load("names").lines) > 1000
+    True
+    """
 
     name: str
     text: str
@@ -134,6 +147,9 @@ def load(name: str, *, full: bool = False) -> Table | Series | Text:
         The name is unknown, there is no full form of it, or one of the four files is damaged.
     FileNotFoundError
         ``full=True``, and the files are not there.
+
+    >>> minipar.data.load("digits").x_test.shape
+    (449, 1, 8, 8)
     """
     if name not in _READERS:
         raise ValueError(_unknown(name))

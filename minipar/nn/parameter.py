@@ -28,7 +28,12 @@ from ..tensor import Tensor, wrap
 
 
 class Parameter(Tensor):
-    """A tensor that a Module registers as its own and an optimizer trains; it requires grad unless told otherwise."""
+    """A tensor that a Module registers as its own and an optimizer trains; it requires grad unless told otherwise.
+
+    >>> nn.Parameter(minipar.ones(2))
+    Parameter containing:
+    tensor([1., 1.], requires_grad=True)
+    """
 
     __slots__ = ("buffer", "slot")
 

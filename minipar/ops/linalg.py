@@ -110,6 +110,15 @@ def dot(input: Any, tensor: Any) -> Any:
     return matmul(input, tensor)
 
 
+def vdot(input: Any, other: Any) -> Any:
+    """`dot`: of real vectors there is nothing to conjugate.
+
+    >>> minipar.vdot(minipar.tensor([1.0, 2.0]), minipar.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
+    return dot(input, other)
+
+
 def inner(input: Any, other: Any) -> Any:
     """The sum of products over the last axis of both: (…, k), (…', k) → (…, …'); a number scales.
 

@@ -65,7 +65,7 @@ def _power_norm(x: Any, p: float, dims: tuple[int, ...], keepdim: bool) -> Any:
 
 @numpy_names
 def matrix_norm(
-    A: Any, ord: MatrixOrder = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+    input: Any, ord: MatrixOrder = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     """The norm of each matrix in the axes `dim`: `linalg.matrix_norm`.
 
@@ -75,44 +75,46 @@ def matrix_norm(
     >>> minipar.linalg.matrix_norm(minipar.tensor([[1.0, -2.0], [3.0, 4.0]]), 1)
     tensor(6.)
     """
-    A = converted(A, dtype)
-    needs_float("norm", A)
+    input = converted(input, dtype)
+    needs_float("norm", input)
     if isinstance(dim, int) or len(dim) != 2:
         raise RuntimeError(f"matrix_norm: dim must name two axes, not {dim}")
-    row, column = normal_dims(dim, len(A.shape), "dim")
-    if len(A.shape) < 2 or row == column:
-        raise RuntimeError(f"matrix_norm: dim {tuple(dim)} must name two axes of a tensor of shape {tuple(A.shape)}")
+    row, column = normal_dims(dim, len(input.shape), "dim")
+    if len(input.shape) < 2 or row == column:
+        raise RuntimeError(
+            f"matrix_norm: dim {tuple(dim)} must name two axes of a tensor of shape {tuple(input.shape)}"
+        )
     if ord == "fro":
-        return vector_norm(A, 2, (row, column), keepdim)
+        return vector_norm(input, 2, (row, column), keepdim)
     if ord in ("nuc", 2, -2):
         raise NotImplementedError(f"matrix_norm: ord={ord!r} needs singular values, which are not supported")
     if ord not in (1, -1, math.inf, -math.inf):
         raise RuntimeError(f"matrix_norm: ord must be 'fro', 1, -1, inf or -inf, not {ord!r}")
     added, kept = (row, column) if ord in (1, -1) else (column, row)
-    if float(ord) > 0 and not A.shape[kept]:
-        return sum(A, (row, column), keepdim)
-    sums = sum(abs_(A), added, True)
+    if float(ord) > 0 and not input.shape[kept]:
+        return sum(input, (row, column), keepdim)
+    sums = sum(abs_(input), added, True)
     y = (amax if float(ord) > 0 else amin)(sums, kept, True)
     return y if keepdim else sum(y, (row, column))
 
 
 @numpy_names
 def linalg_norm(
-    A: Any, ord: MatrixOrder | None = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
+    input: Any, ord: MatrixOrder | None = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     """`linalg.norm`: without `ord` the length of all elements; else a vector's norm (one axis), or a matrix's (two).
 
     >>> minipar.linalg.norm(minipar.tensor([3.0, 4.0]))
     tensor(5.)
     """
-    axes = len(A.shape) if dim is None else 1 if isinstance(dim, int) else len(dim)
+    axes = len(input.shape) if dim is None else 1 if isinstance(dim, int) else len(dim)
     if ord is None or (axes == 1 and not isinstance(ord, str)):
-        return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
+        return vector_norm(input, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
     if axes != 2:
         raise RuntimeError(
             f"norm: ord={ord!r} is for {'matrices' if axes == 1 else 'vectors and matrices'}, got {axes} axes"
         )
-    return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[arg-type]
+    return matrix_norm(input, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[arg-type]
 
 
 @numpy_names

@@ -9,7 +9,7 @@ from ..backend import namespace
 from .op import array_of
 
 
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+def one_hot(input: Any, num_classes: int = -1) -> Any:
     """For int64 classes of any shape the vectors (…, num_classes), int64, that are 1 at the class and 0 elsewhere.
 
     −1 classes means one more than the largest class found. RuntimeError for a class outside.
@@ -18,9 +18,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    if getattr(tensor, "dtype", None) != "int64":
-        raise RuntimeError(f"one_hot: tensor must hold int64 classes, not {getattr(tensor, 'dtype', type(tensor))}")
-    classes = array_of(tensor)
+    if getattr(input, "dtype", None) != "int64":
+        raise RuntimeError(f"one_hot: input must hold int64 classes, not {getattr(input, 'dtype', type(input))}")
+    classes = array_of(input)
     xp = namespace(classes)
     if not classes.size and num_classes <= 0:
         raise RuntimeError("one_hot: num_classes must be given for a tensor without elements")

@@ -161,34 +161,53 @@ def _solvable(name: str, op: Op, *operands: Any) -> Any:
         raise RuntimeError(f"{name}: a matrix is singular; shape {tuple(operands[0].shape)}") from None
 
 
-def det(A: Any) -> Any:
+def det(input: Any) -> Any:
+    """The determinant of square matrices (…, n, n) → (…).
+
+    >>> minipar.det(minipar.tensor([[1.0, 2.0], [3.0, 5.0]])).round()
+    tensor(-1.)
+    """
+    check_square("det", input, "input")
+    return Det()(input)
+
+
+def slogdet(input: Any) -> tuple[Any, Any]:
+    """(sign, ln |det|) of square matrices: exact where the determinant itself would overflow.
+
+    >>> sign, logabsdet = minipar.slogdet(minipar.eye(3) * 2)
+    >>> sign, logabsdet
+    (tensor(1.), tensor(2.0794))
+    """
+    check_square("slogdet", input, "input")
+    return LogDet()(input)
+
+
+def linalg_det(A: Any) -> Any:
     """The determinant of square matrices (…, n, n) → (…).
 
     >>> minipar.linalg.det(minipar.tensor([[1.0, 2.0], [3.0, 5.0]])).round()
     tensor(-1.)
     """
-    check_square("det", A, "A")
-    return Det()(A)
+    return det(A)
 
 
-def slogdet(A: Any) -> tuple[Any, Any]:
+def linalg_slogdet(A: Any) -> tuple[Any, Any]:
     """(sign, ln |det|) of square matrices: exact where the determinant itself would overflow.
 
     >>> sign, logabsdet = minipar.linalg.slogdet(minipar.eye(3) * 2)
     >>> sign, logabsdet
     (tensor(1.), tensor(2.0794))
     """
-    check_square("slogdet", A, "A")
-    return LogDet()(A)
+    return slogdet(A)
 
 
-def logdet(A: Any) -> Any:
+def logdet(input: Any) -> Any:
     """ln det of square matrices: NaN where the determinant is negative.
 
     >>> minipar.logdet(minipar.eye(3) * 2)
     tensor(2.0794)
     """
-    sign, logabsdet = slogdet(A)
+    sign, logabsdet = slogdet(input)
     return logabsdet + log(sign)
 
 
@@ -208,7 +227,7 @@ class LogDet(Op):
         return transpose(inv(a), -1, -2) * unsqueeze(unsqueeze(g[1], -1), -1)
 
 
-def cholesky(A: Any, *, upper: bool = False) -> Any:
+def cholesky(input: Any, *, upper: bool = False) -> Any:
     """The lower triangular L with L Lᵀ = A (its transpose if `upper`); A symmetric positive definite.
 
     Only the lower triangle of A is read. RuntimeError where A is not positive definite.
@@ -217,11 +236,11 @@ def cholesky(A: Any, *, upper: bool = False) -> Any:
     tensor([[2., 0.],
             [1., 2.]])
     """
-    check_square("cholesky", A, "A")
+    check_square("cholesky", input, "input")
     try:
-        factor = Cholesky()(A)
-    except namespace(array_of(A)).linalg.LinAlgError:
-        raise RuntimeError(f"cholesky: a matrix is not positive definite; shape {tuple(A.shape)}") from None
+        factor = Cholesky()(input)
+    except namespace(array_of(input)).linalg.LinAlgError:
+        raise RuntimeError(f"cholesky: a matrix is not positive definite; shape {tuple(input.shape)}") from None
     return transpose(factor, -1, -2) if upper else factor
 
 

@@ -98,6 +98,15 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     return Diagonal(offset, first, second)(input)
 
 
+def linalg_diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """`diagonal` of matrices: of the last two axes, unless told.
+
+    >>> minipar.linalg.diagonal(minipar.eye(2).expand(3, 2, 2)).shape
+    (3, 2)
+    """
+    return diagonal(A, offset, dim1, dim2)
+
+
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Square matrices with the last axis of `input` on the diagonal number `offset` of the new axes dim1 and dim2.
 

@@ -67,6 +67,12 @@ class Converted(Described):
         return moved.clone() if copy and moved is self else moved
 
     def cpu(self) -> Any:
+        """The tensor in the computer's own memory: itself if it is there.
+
+        >>> x = minipar.ones(2)
+        >>> x.cpu() is x
+        True
+        """
         return self.to("cpu")
 
     def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
@@ -87,44 +93,102 @@ class Converted(Described):
         return self.to(dtype=dtype)
 
     def type_as(self, other: Any) -> Any:
-        """`x.to(other.dtype)`"""
+        """`x.to(other.dtype)`
+
+        >>> minipar.tensor([1]).type_as(minipar.ones(2))
+        tensor([1.])
+        """
         return self.type(other.dtype)
 
     def float(self) -> Any:
+        """`x.to(minipar.float32)`.
+
+        >>> minipar.tensor([0, 1]).float().dtype
+        dtype('float32')
+        """
         return op.cast(self, dtypes.float32)
 
     def double(self) -> Any:
+        """`x.to(minipar.float64)`.
+
+        >>> minipar.tensor([0, 1]).double().dtype
+        dtype('float64')
+        """
         return op.cast(self, dtypes.float64)
 
     def half(self) -> Any:
+        """`x.to(minipar.float16)`.
+
+        >>> minipar.tensor([0, 1]).half().dtype
+        dtype('float16')
+        """
         return op.cast(self, dtypes.float16)
 
     def long(self) -> Any:
+        """`x.to(minipar.int64)`.
+
+        >>> minipar.tensor([0, 1]).long().dtype
+        dtype('int64')
+        """
         return op.cast(self, dtypes.int64)
 
     def int(self) -> Any:
+        """`x.to(minipar.int32)`.
+
+        >>> minipar.tensor([0, 1]).int().dtype
+        dtype('int32')
+        """
         return op.cast(self, dtypes.int32)
 
     def short(self) -> Any:
+        """`x.to(minipar.int16)`.
+
+        >>> minipar.tensor([0, 1]).short().dtype
+        dtype('int16')
+        """
         return op.cast(self, dtypes.int16)
 
     def char(self) -> Any:
+        """`x.to(minipar.int8)`.
+
+        >>> minipar.tensor([0, 1]).char().dtype
+        dtype('int8')
+        """
         return op.cast(self, dtypes.int8)
 
     def byte(self) -> Any:
+        """`x.to(minipar.uint8)`.
+
+        >>> minipar.tensor([0, 1]).byte().dtype
+        dtype('uint8')
+        """
         return op.cast(self, dtypes.uint8)
 
     def bool(self) -> Any:
+        """`x.to(minipar.bool)`.
+
+        >>> minipar.tensor([0, 1]).bool().dtype
+        dtype('bool')
+        """
         return op.cast(self, dtypes.bool_)
 
     def clone(self, *, memory_format: Any = None) -> Any:
-        """A copy in memory of its own; the gradient flows through."""
+        """A copy in memory of its own; the gradient flows through.
+
+        >>> x = minipar.ones(2)
+        >>> x.clone().zero_(), x
+        (tensor([0., 0.]), tensor([1., 1.]))
+        """
         if memory_format is not None:
             raise NotImplementedError("clone: memory_format is not supported; leave it out")
         return shape.Copy()(self)
 
     def contiguous(self, memory_format: Any = None) -> Any:
-        """The tensor itself if its elements lie row by row without gaps, else a copy in which they do."""
+        """The tensor itself if its elements lie row by row without gaps, else a copy in which they do.
+
+        >>> minipar.ones(2, 3).T.contiguous().stride()
+        (2, 1)
+        """
         return self if self.is_contiguous(memory_format) else self.clone()
 
 

@@ -33,6 +33,12 @@ class Differentiable(Described):
 
     @property
     def requires_grad(self) -> bool:
+        """Is a gradient wanted of this tensor, or of one that it was made of? RuntimeError to switch off what was made.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> w.requires_grad, (2 * w).requires_grad
+        (True, True)
+        """
         return self.tracked
 
     @requires_grad.setter
@@ -46,21 +52,43 @@ class Differentiable(Described):
         self.tracked = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Set `requires_grad`; returns the tensor. RuntimeError for integers, and to switch off what was made.
+
+        >>> minipar.ones(2).requires_grad_()
+        tensor([1., 1.], requires_grad=True)
+        """
         self.requires_grad = requires_grad
         return self
 
     @property
     def is_leaf(self) -> bool:
+        """Was this tensor made by the user, and by no operation that is on the tape?
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> w.is_leaf, (2 * w).is_leaf
+        (True, False)
+        """
         return self.node is None
 
     @property
     def grad_fn(self) -> tape.Node | None:
-        """The node that made this tensor."""
+        """The node that made this tensor.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> w.grad_fn is None, (2 * w).grad_fn is None
+        (True, False)
+        """
         return self.node
 
     @property
     def grad(self) -> Any:
-        """The accumulated gradient: a tensor of the same shape and dtype, or None."""
+        """The accumulated gradient: a tensor of the same shape and dtype, or None.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> (3 * w).sum().backward()
+        >>> w.grad
+        tensor([3., 3.])
+        """
         return self._grad
 
     @grad.setter
@@ -87,22 +115,45 @@ class Differentiable(Described):
         `gradient` is the gradient of some scalar with respect to this tensor (1 if this is a scalar itself), of its
         shape. `inputs` restricts the leaves. The graph is freed as it is walked unless `retain_graph` (by default
         `create_graph`). Raises RuntimeError without a graph, for a non-scalar without `gradient`, or for a freed graph.
+
+        >>> w = minipar.tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * w).backward(gradient=minipar.tensor([1.0, 10.0]))
+        >>> w.grad
+        tensor([ 2., 40.])
         """
         accumulate([self], [gradient], retain_graph, create_graph, inputs)
 
     def detach(self) -> Any:
-        """The same memory without the history; a change of either is noticed by whoever saved the other."""
+        """The same memory without the history; a change of either is noticed by whoever saved the other.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> (2 * w).detach()
+        tensor([2., 2.])
+        """
         alias = tape.new_value(self.array)
         alias.version = self.own_version()
         return alias
 
     def detach_(self) -> Any:
+        """Forget the history: the tensor becomes a leaf that wants no gradient. Returns it.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> (2 * w).detach_().requires_grad
+        False
+        """
         self.node, self.index, self.tracked = None, 0, False
         return self
 
     @property
     def data(self) -> Any:
-        """The same memory without the history, and without the version check: changes are not noticed by the tape."""
+        """The same memory without the history, and without the version check: changes are not noticed by the tape.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> w.data.mul_(3)
+        tensor([3., 3.])
+        >>> w
+        tensor([3., 3.], requires_grad=True)
+        """
         return tape.new_value(self.array)
 
     @data.setter
@@ -112,7 +163,14 @@ class Differentiable(Described):
         self.array = value.array
 
     def register_hook(self, hook: Callable[[Any], Any]) -> RemovableHandle:
-        """Call `hook(grad)` when this tensor's gradient is complete; what it returns (if not None) replaces it."""
+        """Call `hook(grad)` when this tensor's gradient is complete; what it returns (if not None) replaces it.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> handle = w.register_hook(lambda grad: -grad)
+        >>> w.sum().backward()
+        >>> w.grad
+        tensor([-1., -1.])
+        """
         if not self.tracked:
             raise RuntimeError("cannot register a hook on a tensor that does not require a gradient")
         if self.node is None:
@@ -124,7 +182,13 @@ class Differentiable(Described):
         return RemovableHandle(self.node.hooks.setdefault(self.index, {}), hook)
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Any], None]) -> RemovableHandle:
-        """Call `hook(tensor)` after a backward pass has added to this leaf's `.grad`."""
+        """Call `hook(tensor)` after a backward pass has added to this leaf's `.grad`.
+
+        >>> w = minipar.ones(2, requires_grad=True)
+        >>> handle = w.register_post_accumulate_grad_hook(lambda leaf: print(leaf.grad))
+        >>> w.sum().backward()
+        tensor([1., 1.])
+        """
         if self.node is not None or not self.tracked:
             raise RuntimeError("post-accumulate hooks belong to leaf tensors that require grad")
         if self._after_hooks is None:
@@ -132,7 +196,14 @@ class Differentiable(Described):
         return RemovableHandle(self._after_hooks, hook)
 
     def retain_grad(self) -> None:
-        """Keep the gradient of this non-leaf tensor in `.grad` too."""
+        """Keep the gradient of this non-leaf tensor in `.grad` too.
+
+        >>> y = 2 * minipar.ones(2, requires_grad=True)
+        >>> y.retain_grad()
+        >>> y.sum().backward()
+        >>> y.grad
+        tensor([1., 1.])
+        """
         if not self.tracked:
             raise RuntimeError("retain_grad on a tensor that does not require a gradient")
         if self.node is not None:

@@ -50,12 +50,21 @@ class Interop(Described):
         return self.array
 
     def item(self) -> Any:
-        """The one element as a Python number."""
+        """The one element as a Python number.
+
+        >>> minipar.tensor([[2.5]]).item()
+        2.5
+        """
         if self.array.size != 1:
             raise RuntimeError(f"item() needs a tensor of one element, not of shape {self.shape}")
         return self.array.item()
 
     def tolist(self) -> Any:
+        """The elements as Python numbers, in lists of lists.
+
+        >>> minipar.tensor([[1, 2]]).tolist()
+        [[1, 2]]
+        """
         return self.array.tolist()
 
     def __float__(self) -> Any:

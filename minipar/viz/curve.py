@@ -24,6 +24,10 @@ def curve(
     """A line for each name in `series`; its values stand at `x` (by default 1, 2, 3, …, in steps of one).
 
     A value that is not finite leaves a gap. ValueError without any finite value, or where a series is longer than `x`.
+
+    >>> picture = minipar.viz.curve({"loss": [3.0, 2.0, 1.5]}, xlabel="epoch")
+    >>> picture.svg().startswith("<svg")
+    True
     """
     lines = {name: [float(value) for value in values] for name, values in series.items()}
     if not any(math.isfinite(value) for values in lines.values() for value in values):

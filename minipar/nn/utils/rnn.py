@@ -20,6 +20,16 @@ from ...ops.select import where
 from ...ops.shape import transpose
 from ...tensor import Tensor, wrap
 
+__all__ = [
+    "PackedSequence",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
+    "unpack_sequence",
+    "unpad_sequence",
+]
+
 
 class PackedSequence(NamedTuple):
     """data (N, …): the rows of all steps; batch_sizes (T,): how many sequences have each step.
