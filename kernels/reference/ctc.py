@@ -29,7 +29,11 @@ def ctc_forward(log_probs: Array, spelled: Array, may_skip: Array, ends: Array, 
         now = xp.where((t < lengths)[:, None], _moved(xp, now, may_skip, 1) + step, now)
         prefixes[t] = now
     found = xp.where(ends, now, -np.inf)
-    return -xp.logaddexp.reduce(found, 1).astype(log_probs.dtype), prefixes
+    top = found.max(1)
+    top = xp.where(xp.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # ln 0 where no alignment fits
+        logarithm = xp.log(xp.exp(found - top[:, None]).sum(1)) + top
+    return -logarithm.astype(log_probs.dtype), prefixes
 
 
 def ctc_posterior(

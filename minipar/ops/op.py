@@ -70,7 +70,7 @@ class Op(tape.Node):
                 if first is None:
                     first = x
                 elif type(x.array) is not type(first.array):
-                    raise _device_error(self, first, x)
+                    return self._across_devices(inputs, first, x)
                 if x.tracked:
                     tracked = True
             else:
@@ -84,6 +84,10 @@ class Op(tape.Node):
                 return tape.new_value(result)
             return tuple(tape.new_value(part) for part in result)
         return self._recorded(inputs, result)
+
+    def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
+        """What happens where a and b are on two devices: an error, unless a subclass knows better."""
+        raise _device_error(self, a, b)
 
     def _recorded(self, inputs: tuple, result: Any) -> Any:
         """Save what the gradient will need, enter the tape, and wrap the result."""
@@ -201,6 +205,17 @@ class Elementwise(Op):
             if "broadcast" not in str(error):
                 raise
             raise RuntimeError(broadcast_error(self.name(), [tuple(x.shape) for x in operands])) from None
+
+    def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
+        """A tensor of no axes on the CPU stands for a number: it is moved to the others, as in PyTorch."""
+        from ..backend import device_of
+        from .device import Move
+
+        here = [isinstance(x, Value) and isinstance(x.array, np.ndarray) for x in inputs]
+        if any(x.array.ndim for x, on_cpu in zip(inputs, here) if on_cpu):
+            raise _device_error(self, a, b)
+        there = device_of((b if isinstance(a.array, np.ndarray) else a).array)
+        return self(*[Move(there)(x) if on_cpu else x for x, on_cpu in zip(inputs, here)])
 
     def _recorded(self, inputs: tuple, result: Any) -> Any:
         self.shapes = [x.shape for x in inputs]

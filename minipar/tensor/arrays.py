@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import dtypes, namespace
+from ..backend import dtypes, namespace, to_numpy
 from ..tape import Value
 
 
@@ -16,7 +16,7 @@ def as_array(data: Any, dtype: Any, like: Any = None) -> Any:
         data = data.array
     if not hasattr(data, "dtype"):
         if isinstance(data, (list, tuple)) and any(isinstance(x, Value) for x in data):
-            data = [x.array if isinstance(x, Value) else x for x in data]
+            data = [to_numpy(x.array) if isinstance(x, Value) else x for x in data]
         array = np.asarray(data)
         if array.dtype == np.float64 and dtype is None:
             dtype = dtypes.get_default_dtype()

@@ -51,26 +51,30 @@ def weights_like(y: minipar.Tensor, seed: int, device: str) -> minipar.Tensor:
 
 
 def derived(run: Callable[..., Any], inputs: list[np.ndarray], device: str, second: bool = True) -> list[np.ndarray]:
-    """run(m, *inputs)'s results on a device, and their first (both ways) and second gradients, as NumPy arrays."""
+    """The results of run(m, *inputs) on a device and their derivatives, as NumPy arrays."""
     minipar.manual_seed(0)
     leaves = [minipar.tensor(a, device=device, requires_grad=a.dtype.kind == "f") for a in inputs]
-    results = flat(run(Placed(device), *leaves))
+    return with_derivatives(flat(run(Placed(device), *leaves)), leaves, device, second)
+
+
+def with_derivatives(
+    results: list[minipar.Tensor], leaves: Sequence[minipar.Tensor], device: str, second: bool = True
+) -> list[np.ndarray]:
+    """The results, and their first (both ways) and second gradients, as NumPy arrays."""
     found = arrays(results, device)
     smooth = [y for y in results if y.requires_grad]
     wanted = [x for x in leaves if x.requires_grad]
     if not smooth or not wanted:
         return found
+    grad = partial(minipar.autograd.grad, materialize_grads=True, retain_graph=True)
     seeds = [weights_like(y, 1 + i, device) for i, y in enumerate(smooth)]
     if second:
-        first = minipar.autograd.grad(smooth, wanted, seeds, create_graph=True, materialize_grads=True)
+        first = grad(smooth, wanted, seeds, create_graph=True)
         found += arrays(first, device)
         again = [g for g in first if g.requires_grad]
         if again:
-            seeds_again = [weights_like(g, 50 + i, device) for i, g in enumerate(again)]
-            found += arrays(
-                minipar.autograd.grad(again, wanted, seeds_again, materialize_grads=True, retain_graph=True), device
-            )
-    return found + arrays(minipar.autograd.grad(smooth, wanted, seeds, materialize_grads=True), device)
+            found += arrays(grad(again, wanted, [weights_like(g, 50 + i, device) for i, g in enumerate(again)]), device)
+    return found + arrays(grad(smooth, wanted, seeds), device)
 
 
 def assert_the_same(run: Callable[..., Any], inputs: list[np.ndarray], second: bool = True, **tolerance: float) -> None:

@@ -42,7 +42,7 @@ def signature(names: list[str]) -> Signature:
 
 
 def on_host(x: Any, uploads: bool = False) -> Any:
-    """The NumPy arrays within doubles, in nested sequences too. TypeError for NumPy arrays that CuPy never `uploads`."""
+    """The NumPy arrays within doubles, in nested sequences too. TypeError for NumPy arrays, unless `uploads`."""
     if isinstance(x, ndarray):
         return x._host
     if isinstance(x, np.ndarray) and not uploads:

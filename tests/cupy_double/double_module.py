@@ -190,15 +190,17 @@ def _grid(name: str, key: Any) -> Any:
 
 
 def make_cupyx() -> dict[str, ModuleType]:
-    """`cupyx` and its modules, of which cupyx.scipy.special computes what the standard library can."""
+    """`cupyx` and its modules; cupyx.scipy.special has the functions that minipar calls on a GPU."""
     cupyx, scipy, special = (ModuleType(name) for name in ("cupyx", "cupyx.scipy", "cupyx.scipy.special"))
     cupyx.scatter_add = lambda a, slices, value: a.scatter_add(slices, value)  # type: ignore[attr-defined]
     cupyx.scatter_max = lambda a, slices, value: a.scatter_max(slices, value)  # type: ignore[attr-defined]
     cupyx.scatter_min = lambda a, slices, value: a.scatter_min(slices, value)  # type: ignore[attr-defined]
+    from minipar.ops import gamma
     from minipar.ops import special as ours
 
     oracles: dict[str, Callable[[Any], Any]] = {
-        "erf": np.vectorize(math.erf, [float]), "erfc": np.vectorize(math.erfc, [float]), "erfinv": ours._erfinv
+        "erf": np.vectorize(math.erf, [float]), "erfc": np.vectorize(math.erfc, [float]), "erfinv": ours._erfinv,
+        "gammaln": gamma._lgamma, "digamma": gamma._digamma,
     }  # fmt: skip
     for name, oracle in oracles.items():
         setattr(special, name, ufunc(name, SURFACE["special"][name], oracle, False))

@@ -24,12 +24,14 @@ def library(x):
     return minipar if isinstance(x, minipar.Tensor) else __import__("torch")
 
 
-def tensors(T, given):
-    return {name: T.tensor(x) if isinstance(x, np.ndarray) else x for name, x in given.items()}
+def tensors(like, given):
+    """The arrays as tensors of the library and on the device of tensor `like`."""
+    T = library(like)
+    return {n: T.tensor(x, device=like.device) if isinstance(x, np.ndarray) else x for n, x in given.items()}
 
 
 def masks(**given):
-    return lambda layer, q, k, v: layer(q, k, v, **tensors(library(q), given))
+    return lambda layer, q, k, v: layer(q, k, v, **tensors(q, given))
 
 
 def itself(layer, x):
@@ -64,7 +66,7 @@ MULTIHEAD = [
 
 
 def source(**given):
-    return lambda layer, x: layer(x, **tensors(library(x), given))
+    return lambda layer, x: layer(x, **tensors(x, given))
 
 
 def causal(layer, src, tgt):
