@@ -145,6 +145,8 @@ from .ops.compare import gt as greater
 from .ops.compare import le as less_equal
 from .ops.compare import lt as less
 from .ops.compare import ne as not_equal
+from .ops.covariance import corrcoef, cov
+from .ops.distance import cdist
 from .ops.division import div, floor_divide, fmod, remainder, true_divide
 from .ops.division import div as divide
 from .ops.einsum import einsum
@@ -152,6 +154,8 @@ from .ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddex
 from .ops.extremes import clamp, clamp_max, clamp_min, fmax, fmin, maximum, minimum
 from .ops.extremes import clamp as clip
 from .ops.extremum import amax, amin, aminmax, argmax, argmin, max, min
+from .ops.floats import frexp, nextafter
+from .ops.gamma import digamma, lgamma, mvlgamma, polygamma
 from .ops.gather import argwhere, gather, index_select, masked_select, nonzero, take, take_along_dim
 from .ops.histogram import bincount, histc
 from .ops.hyperbolic import acosh, asinh, atanh, cosh, sinh, tanh
@@ -159,6 +163,8 @@ from .ops.hyperbolic import acosh as arccosh
 from .ops.hyperbolic import asinh as arcsinh
 from .ops.hyperbolic import atanh as arctanh
 from .ops.index_put import index_add, index_copy, index_fill, index_put, masked_fill, masked_scatter
+from .ops.integrate import cumulative_trapezoid, trapezoid, vander
+from .ops.integrate import trapezoid as trapz
 from .ops.join import (
     atleast_1d,
     atleast_2d,
@@ -190,12 +196,14 @@ from .ops.linalg import (
     mv,
     outer,
     tensordot,
+    vdot,
 )
 from .ops.magnitude import abs_ as abs
 from .ops.magnitude import abs_ as absolute
 from .ops.magnitude import copysign, heaviside, sign
 from .ops.magnitude import sign as sgn
 from .ops.norm import cosine_similarity, dist, norm, pairwise_distance, renorm
+from .ops.overwrite import diagonal_scatter, index_reduce, put, select_scatter, slice_scatter
 from .ops.power import float_power, ldexp, pow, reciprocal, rsqrt, sqrt, square
 from .ops.predicates import (
     allclose,
@@ -226,6 +234,10 @@ from .ops.solve import det, inverse, logdet, matrix_power, slogdet, trace
 from .ops.sort import argsort, kthvalue, msort, sort, topk
 from .ops.special import erf, erfc, erfinv
 from .ops.split import chunk, dsplit, hsplit, select, split, split_with_sizes, tensor_split, unbind, vsplit
+from .ops.split import chunk as unsafe_chunk
+from .ops.split import split as unsafe_split
+from .ops.split import split_with_sizes as unsafe_split_with_sizes
+from .ops.strided import as_strided
 from .ops.triangle import diag, diag_embed, diagflat, diagonal, tril, triu
 from .ops.trigonometry import acos, asin, atan, atan2, cos, deg2rad, hypot, rad2deg, sin, sinc, tan
 from .ops.trigonometry import acos as arccos
@@ -233,6 +245,7 @@ from .ops.trigonometry import asin as arcsin
 from .ops.trigonometry import atan as arctan
 from .ops.trigonometry import atan2 as arctan2
 from .ops.unique import unique, unique_consecutive
+from .ops.unravel import unravel_index
 from .ops.variance import std, std_mean, var, var_mean
 from .random import get_rng_state, seed, set_rng_state
 from .tensor import Size, Tensor
@@ -277,6 +290,7 @@ __all__ = [
     "argmin",
     "argsort",
     "argwhere",
+    "as_strided",
     "as_tensor",
     "asarray",
     "asin",
@@ -309,6 +323,7 @@ __all__ = [
     "bucketize",
     "cartesian_prod",
     "cat",
+    "cdist",
     "ceil",
     "celu",
     "celu_",
@@ -330,15 +345,18 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "copysign",
+    "corrcoef",
     "cos",
     "cosh",
     "cosine_similarity",
     "count_nonzero",
+    "cov",
     "cuda",
     "cummax",
     "cummin",
     "cumprod",
     "cumsum",
+    "cumulative_trapezoid",
     "data",
     "deg2rad",
     "det",
@@ -347,7 +365,9 @@ __all__ = [
     "diag_embed",
     "diagflat",
     "diagonal",
+    "diagonal_scatter",
     "diff",
+    "digamma",
     "dist",
     "div",
     "divide",
@@ -384,6 +404,7 @@ __all__ = [
     "fmin",
     "fmod",
     "frac",
+    "frexp",
     "from_dlpack",
     "from_numpy",
     "full",
@@ -408,6 +429,7 @@ __all__ = [
     "index_copy",
     "index_fill",
     "index_put",
+    "index_reduce",
     "index_select",
     "inference_mode",
     "initial_seed",
@@ -439,6 +461,7 @@ __all__ = [
     "lerp",
     "less",
     "less_equal",
+    "lgamma",
     "linalg",
     "linspace",
     "load",
@@ -485,6 +508,7 @@ __all__ = [
     "multinomial",
     "multiply",
     "mv",
+    "mvlgamma",
     "nan_to_num",
     "nanmean",
     "nanmedian",
@@ -494,6 +518,7 @@ __all__ = [
     "ne",
     "neg",
     "negative",
+    "nextafter",
     "nn",
     "no_grad",
     "nonzero",
@@ -510,10 +535,12 @@ __all__ = [
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "polygamma",
     "positive",
     "pow",
     "prelu",
     "prod",
+    "put",
     "quantile",
     "rad2deg",
     "rand",
@@ -549,6 +576,7 @@ __all__ = [
     "searchsorted",
     "seed",
     "select",
+    "select_scatter",
     "selu",
     "selu_",
     "set_default_dtype",
@@ -562,6 +590,7 @@ __all__ = [
     "sinc",
     "sinh",
     "Size",
+    "slice_scatter",
     "slogdet",
     "softmax",
     "sort",
@@ -594,6 +623,8 @@ __all__ = [
     "topk",
     "trace",
     "transpose",
+    "trapezoid",
+    "trapz",
     "tril",
     "tril_indices",
     "triu",
@@ -605,11 +636,17 @@ __all__ = [
     "unflatten",
     "unique",
     "unique_consecutive",
+    "unravel_index",
+    "unsafe_chunk",
+    "unsafe_split",
+    "unsafe_split_with_sizes",
     "unsqueeze",
     "use_kernels",
     "utils",
+    "vander",
     "var",
     "var_mean",
+    "vdot",
     "viz",
     "vsplit",
     "vstack",

@@ -11,8 +11,8 @@ import numpy as np
 from ..backend import namespace
 from .index import getitem
 from .join import stack
-from .op import array_of, broadcast_error
-from .shape import expand, ravel, reshape
+from .op import array_of, broadcast_error, unbroadcast
+from .shape import expand, ints, ravel, reshape
 
 
 def broadcast_to(input: Any, size: Sequence[int]) -> Any:
@@ -23,6 +23,21 @@ def broadcast_to(input: Any, size: Sequence[int]) -> Any:
             [1, 2]])
     """
     return expand(input, size)
+
+
+def sum_to_size(input: Any, size: Sequence[int]) -> Any:
+    """The sum over the axes that `size` lacks or has at 1: what broadcasting from `size` would have repeated.
+
+    RuntimeError where `size` cannot be broadcast to input's shape.
+
+    >>> minipar.ones(2, 3).sum_to_size(3).tolist()
+    [2.0, 2.0, 2.0]
+    """
+    shape = ints(size, "size")
+    lead = len(input.shape) - len(shape)
+    if lead < 0 or any(n not in (1, input.shape[lead + i]) for i, n in enumerate(shape)):
+        raise RuntimeError(f"sum_to_size: size {shape} cannot be broadcast to input's shape {tuple(input.shape)}")
+    return unbroadcast(input, shape)
 
 
 def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import dtypes
-from ..ops import axes, broadcast, shape, triangle
+from ..ops import axes, broadcast, overwrite, shape, strided, triangle
 from ..ops import gather as picking
 from ..ops import index_put as writing
 from ..ops import repeat as repeating
@@ -76,6 +76,7 @@ class Arranged(Described):
     unsqueeze = shape.unsqueeze
     expand = _spread(shape.expand, "size")
     broadcast_to = broadcast.broadcast_to
+    sum_to_size = _spread(broadcast.sum_to_size, "size")
 
     def view(self, *given: Any, **named: Any) -> Any:
         """As reshape, but never a copy (RuntimeError where the strides do not allow it); or the bytes as another dtype.
@@ -104,7 +105,11 @@ class Arranged(Described):
         return seen
 
     def expand_as(self, other: Any) -> Any:
-        """`x.expand(other.shape)`"""
+        """`x.expand(other.shape)`
+
+        >>> minipar.ones(1, 3).expand_as(minipar.ones(2, 3)).shape
+        (2, 3)
+        """
         return shape.expand(self, other.shape)
 
     # ── the order of axes ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,19 +125,33 @@ class Arranged(Described):
 
     @property
     def T(self) -> Any:
-        """The axes in reverse."""
+        """The axes in reverse.
+
+        >>> minipar.tensor([[1, 2], [3, 4]]).T
+        tensor([[1, 3],
+                [2, 4]])
+        """
         return shape.permute(self, range(self.ndim)[::-1])
 
     @property
     def H(self) -> Any:
-        """The conjugate transpose of a matrix: of real numbers, the transpose. RuntimeError unless it has two axes."""
+        """The conjugate transpose of a matrix: of real numbers, the transpose. RuntimeError unless it has two axes.
+
+        >>> minipar.tensor([[1, 2], [3, 4]]).H
+        tensor([[1, 3],
+                [2, 4]])
+        """
         if self.ndim not in (0, 2):
             raise RuntimeError(f"H: the tensor must be a matrix, not of shape {self.shape}; use mH")
         return self.T
 
     @property
     def mT(self) -> Any:
-        """The last two axes swapped. RuntimeError for fewer."""
+        """The last two axes swapped. RuntimeError for fewer.
+
+        >>> minipar.ones(5, 2, 3).mT.shape
+        (5, 3, 2)
+        """
         return axes.adjoint(self)
 
     mH = mT
@@ -148,10 +167,18 @@ class Arranged(Described):
     vsplit = splitting.vsplit
     dsplit = splitting.dsplit
     unbind = splitting.unbind
+    unsafe_split = splitting.split
+    unsafe_split_with_sizes = splitting.split_with_sizes
+    unsafe_chunk = splitting.chunk
+    as_strided = strided.as_strided
     unfold = splitting.unfold
 
     def split(self, split_size: Any, dim: int = 0) -> tuple:
-        """`minipar.split(x, split_size, dim)`"""
+        """`minipar.split(x, split_size, dim)`
+
+        >>> minipar.arange(5).split(2)
+        (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+        """
         return splitting.split(self, split_size, dim)
 
     # ── repeats and turns ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,6 +210,11 @@ class Arranged(Described):
     masked_fill = writing.masked_fill
     masked_scatter = writing.masked_scatter
     index_put = writing.index_put
+    index_reduce = overwrite.index_reduce
+    put = overwrite.put
+    select_scatter = overwrite.select_scatter
+    slice_scatter = overwrite.slice_scatter
+    diagonal_scatter = overwrite.diagonal_scatter
 
     # ── triangles and diagonals ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,11 +16,14 @@ from ..ops import (
     division,
     exponential,
     extremes,
+    floats,
+    gamma,
     hyperbolic,
     index,
     index_put,
     magnitude,
     norm,
+    overwrite,
     power,
     rounding,
     scan,
@@ -134,6 +137,18 @@ class InPlace(Described):
     erfc_ = _in_place("erfc_", special.erfc)
     erfinv_ = _in_place("erfinv_", special.erfinv)
 
+    # ── the gamma function ────────────────────────────────────────────────────────────────────────────────────────────
+
+    lgamma_ = _in_place("lgamma_", gamma.lgamma)
+    digamma_ = _in_place("digamma_", gamma.digamma)
+    mvlgamma_ = _in_place("mvlgamma_", gamma.mvlgamma)
+
+    def polygamma_(self, n: int) -> Any:
+        """x ← polygamma(n, x), in place; returns x."""
+        return in_place(self, "polygamma_", lambda x: gamma.polygamma(n, x))
+
+    nextafter_ = _in_place("nextafter_", floats.nextafter)
+
     # ── size and sign ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     abs_ = _in_place("abs_", magnitude.abs_)
@@ -207,6 +222,8 @@ class InPlace(Described):
     index_copy_ = _in_place("index_copy_", index_put.index_copy)
     index_fill_ = _in_place("index_fill_", index_put.index_fill)
     index_put_ = _in_place("index_put_", index_put.index_put)
+    index_reduce_ = _in_place("index_reduce_", overwrite.index_reduce)
+    put_ = _in_place("put_", overwrite.put)
     masked_fill_ = _in_place("masked_fill_", index_put.masked_fill)
     masked_scatter_ = _in_place("masked_scatter_", index_put.masked_scatter)
 
@@ -225,16 +242,31 @@ class InPlace(Described):
     # ── assignment ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fill_(self, value: float) -> Any:
-        """Every element ← value."""
+        """Every element ← value.
+
+        >>> minipar.zeros(2).fill_(3)
+        tensor([3., 3.])
+        """
         return self._overwrite("fill_", as_array(value, self.dtype, like=self.array))
 
     def zero_(self) -> Any:
-        """Every element ← 0."""
+        """Every element ← 0.
+
+        >>> minipar.ones(2).zero_()
+        tensor([0., 0.])
+        """
         return self._overwrite("zero_", as_array(0, self.dtype, like=self.array))
 
-    def copy_(self, source: Any) -> Any:
-        """Every element ← the corresponding one of `source`, which is broadcast, cast and moved to this device."""
-        return self._overwrite("copy_", source.to(self.device, self.dtype))
+    def copy_(self, other: Any, non_blocking: bool = False) -> Any:
+        """Every element ← the corresponding one of `other`, which is broadcast, cast and moved to this device.
+
+        `non_blocking` is a permission to be late, and is not used: the copy is made when this returns.
+
+        >>> minipar.zeros(2, 2).copy_(minipar.tensor([1, 2]))
+        tensor([[1., 2.],
+                [1., 2.]])
+        """
+        return self._overwrite("copy_", other.to(self.device, self.dtype))
 
     def _overwrite(self, name: str, value: Value | Any) -> Any:
         return in_place(self, name, lambda x: index.SetItem(...)(x, value))

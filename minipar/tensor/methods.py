@@ -9,10 +9,13 @@ from ..ops import (
     activation_rectified,
     arithmetic,
     compare,
+    covariance,
     division,
     exponential,
     extremes,
     extremum,
+    floats,
+    gamma,
     histogram,
     hyperbolic,
     linalg,
@@ -126,6 +129,25 @@ class Methods(Described):
     erfc = special.erfc
     erfinv = special.erfinv
 
+    # ── the gamma function ────────────────────────────────────────────────────────────────────────────────────────────
+
+    lgamma = gamma.lgamma
+    digamma = gamma.digamma
+    mvlgamma = gamma.mvlgamma
+
+    def polygamma(self, n: int) -> Any:
+        """`minipar.polygamma(n, x)`
+
+        >>> minipar.ones(1).polygamma(1)
+        tensor([1.6449])
+        """
+        return gamma.polygamma(n, self)
+
+    # ── how numbers are made ──────────────────────────────────────────────────────────────────────────────────────────
+
+    frexp = floats.frexp
+    nextafter = floats.nextafter
+
     # ── activations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     relu = activation_rectified.relu
@@ -205,6 +227,11 @@ class Methods(Described):
     nan_to_num = select.nan_to_num
 
     def where(self, condition: Any, other: Any) -> Any:
+        """x where `condition`, else `other`.
+
+        >>> minipar.tensor([1, 2, 3]).where(minipar.tensor([True, False, True]), 0)
+        tensor([1, 0, 3])
+        """
         return select.where(condition, self, other)
 
     # ── reductions ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -256,6 +283,8 @@ class Methods(Described):
     sort = ordering.sort
     quantile = quantiles.quantile
     unique = distinct.unique
+    cov = covariance.cov
+    corrcoef = covariance.corrcoef
 
     # ── matrix products ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,6 +293,7 @@ class Methods(Described):
     bmm = linalg.bmm
     mv = linalg.mv
     dot = linalg.dot
+    vdot = linalg.vdot
     inner = linalg.inner
     outer = linalg.outer
     addmm = linalg.addmm

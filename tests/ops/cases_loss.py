@@ -38,7 +38,7 @@ def loss(name, *args, **kwargs):
 
 
 def quietly(run):
-    """PyTorch warns about the mean of kl_div."""
+    """PyTorch warns about some of its functions: the mean of kl_div, index_reduce."""
 
     def silenced(m, *tensors):
         with warnings.catch_warnings():

@@ -14,6 +14,7 @@ from tests.ops.cases_layers import LAYERS
 from tests.ops.cases_linalg import LINALG
 from tests.ops.cases_loss import LOSSES
 from tests.ops.cases_normalization import NORMALIZATION
+from tests.ops.cases_overwrite import SCATTERED, UNDIFFERENTIABLE_STRAGGLERS
 from tests.ops.cases_parts import PARTS, UNDIFFERENTIABLE_PARTS
 from tests.ops.cases_places import PLACES
 from tests.ops.cases_pointwise import POINTWISE
@@ -28,7 +29,7 @@ TABLE: list[Case] = ATTENTION + (
 TABLE += RECURRENT
 TABLE += PARTS + PLACES
 TABLE += REDUCE
-TABLE += STRAGGLERS
+TABLE += STRAGGLERS + SCATTERED
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [
@@ -44,6 +45,7 @@ UNDIFFERENTIABLE = [
     *QUESTIONS,
     *UNDIFFERENTIABLE_PARTS,
     *UNDIFFERENTIABLE_REDUCE,
+    *UNDIFFERENTIABLE_STRAGGLERS,
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...ops.bilinear import bilinear
+from ...ops.distance import pdist
 from ...ops.embedding import embedding
 from ...ops.embedding_bag import embedding_bag
 from ...ops.gumbel import gumbel_softmax
@@ -189,6 +190,7 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "pad",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
