@@ -35,6 +35,7 @@ ROOMS = {
     "minipar.random": "Random state",
     "minipar.data": "Datasets, loaders, data that ships",
     "minipar.utils.checkpoint": "Recomputation",
+    "minipar.onnx": "Models as ONNX files",
     "minipar.parallel": "Many workers",
     "minipar.viz": "Pictures",
     "minipar.cuda": "GPUs",

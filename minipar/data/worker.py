@@ -11,7 +11,11 @@ from ..backend.settings import ThreadSettings
 
 
 class WorkerInfo(NamedTuple):
-    """What a worker is told about itself."""
+    """What a worker is told about itself.
+
+    >>> minipar.data.WorkerInfo(id=0, num_workers=2, seed=7, dataset="ab").num_workers
+    2
+    """
 
     id: int  # from 0
     num_workers: int

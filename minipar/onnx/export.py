@@ -73,8 +73,8 @@ def export(
     >>> [node.op_type for node in model.graph.node], [weight.name for weight in model.graph.initializer]
     (['Gemm'], ['weight', 'bias'])
     """
-    onnx = _onnx()
     _check(model, export_params, do_constant_folding, unsupported)
+    onnx = _onnx()
     opset = _checked_opset(opset_version, onnx)
     arguments = (args if isinstance(args, tuple) else (args,), dict(kwargs or {}))
     inputs = [leaf for leaf in _leaves(arguments) if isinstance(leaf, Tensor)]

@@ -11,6 +11,7 @@ from tests.refusals.cases_conv import CONVOLUTIONS
 from tests.refusals.cases_creation import CREATION
 from tests.refusals.cases_dropout import DROPOUT
 from tests.refusals.cases_elementwise import ELEMENTWISE
+from tests.refusals.cases_interop import INTEROP
 from tests.refusals.cases_linalg import LINALG
 from tests.refusals.cases_loss import LOSSES
 from tests.refusals.cases_module import MODULES
@@ -31,6 +32,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *ELEMENTWISE,
         *ARRANGE,
         *CREATION,
+        *INTEROP,
         *LINALG,
         *AUTOGRAD,
         *RECURRENT,
