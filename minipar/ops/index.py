@@ -1,4 +1,7 @@
-"""Indexing, basic and advanced, as NumPy and PyTorch define it; repeated indices add their gradients."""
+"""Indexing, basic and advanced, as NumPy and PyTorch define it; repeated indices add their gradients.
+
+On a GPU an array of indices is not checked, which would wait for the device: those out of range wrap around (CuPy's rule).
+"""
 
 from __future__ import annotations
 
@@ -44,12 +47,27 @@ def steps(index: Any) -> list[Any]:
     for i in index:
         if type(i) is int or i is Ellipsis:
             first.append(i)
-        elif i is not None:
-            mask = plain(i) if hasattr(i, "dtype") or isinstance(i, list) else None
-            axes = 1 if mask is None or np.dtype(mask.dtype).kind != "b" else mask.ndim
-            axes = 0 if isinstance(i, bool) else axes
-            first += [slice(None)] * axes
+        else:
+            first += [slice(None)] * _axes(i)
     return [tuple(first), tuple([i for i in index if type(i) is not int])]
+
+
+def _axes(part: Any) -> int:
+    """How many axes a part of an index speaks for; … for none of its own."""
+    if part is None or part is Ellipsis or isinstance(part, bool):
+        return 0
+    mask = plain(part) if hasattr(part, "dtype") or isinstance(part, list) else part
+    return mask.ndim if getattr(mask, "dtype", None) is not None and np.dtype(mask.dtype).kind == "b" else 1
+
+
+def _closed(index: Any, ndim: int) -> Any:
+    """The index without an … that stands for no axis: NumPy would hold it for one that parts two arrays.
+
+    x[:, [0, 1], ..., [1, 0]] of three axes has its picked axis second in PyTorch and here, but first in NumPy.
+    """
+    if not isinstance(index, tuple) or is_basic(index) or not any(i is Ellipsis for i in index):
+        return index
+    return index if sum(map(_axes, index)) < ndim else tuple([i for i in index if i is not Ellipsis])
 
 
 class Indexed(Op):
@@ -148,14 +166,14 @@ def add_at(y: Any, index: Any, x: Any) -> None:
 
 def getitem(x: Any, index: Any) -> Any:
     """x[index]"""
-    for step in steps(_with_ints(index)):
+    for step in steps(_closed(_with_ints(index), len(x.shape))):
         x = GetItem(step)(x)
     return x
 
 
 def assign(x: Any, index: Any, value: Any) -> None:
     """x[index] ← value, for arrays."""
-    *first, last = steps(index)
+    *first, last = steps(_closed(index, x.ndim))
     for step in first:
         x = x[_viewing(step)]
     if is_basic(last):

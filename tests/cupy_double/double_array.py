@@ -3,6 +3,8 @@
 It is not a GPU: the numbers are NumPy's. What it shows is which functions are called and with which kinds of operands:
 only its own kind, Python numbers and NumPy scalars, as in CuPy; and names, arguments and dtypes that CuPy has
 (surface.json, recorded from CuPy by record_surface.py). Where CuPy returns arrays of no axes, so does it.
+It cannot show: rounding and speed on a GPU, the CUDA kernels, streams, several devices, the undefined order of repeated
+writes, indices out of range (CuPy wraps them around) and singular matrices (CuPy gives infinities and NaN, no error).
 """
 
 from __future__ import annotations
