@@ -1,6 +1,6 @@
 """Indexing, basic and advanced, as NumPy and PyTorch define it; repeated indices add their gradients.
 
-On a GPU an array of indices is not checked, which would wait for the device: those out of range wrap around (CuPy's rule).
+On a GPU an array of indices is not checked, which would wait for the device: those out of range wrap around.
 """
 
 from __future__ import annotations
@@ -180,10 +180,9 @@ def assign(x: Any, index: Any, value: Any) -> None:
         x[_viewing(last)] = value
         return
     mask = last[0] if isinstance(last, tuple) and len(last) == 1 else last
-    if isinstance(
-        getattr(mask, "dtype", None), np.dtypes.BoolDType
-    ):  # NumPy drops leading axes of size 1 from the value beside other indices
-        extra = value.ndim - 1 - x.ndim + mask.ndim
+    if isinstance(mask, bool) or isinstance(getattr(mask, "dtype", None), np.dtypes.BoolDType):
+        # NumPy drops leading axes of size 1 from the value beside other indices
+        extra = value.ndim - 1 - x.ndim + _axes(mask)
         value = value.reshape(value.shape[extra:]) if extra > 0 and value.shape[:extra] == (1,) * extra else value
     x[last] = value
 
