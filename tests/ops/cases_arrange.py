@@ -51,6 +51,7 @@ INDEX = [
     Case("x[::-1]", lambda m, x: x[::-1], shapes=ROWS, theirs=lambda m, x: x.flip(0)),
     Case("x[..., ::-2]", lambda m, x: x[..., ::-2], shapes=ROWS, theirs=lambda m, x: x.flip(-1)[..., ::2]),
     Case("x[None, ..., 0]", lambda m, x: x[None, ..., 0], shapes=ROWS),
+    Case("x[:, i, ..., j]", lambda m, x: x[:, m.tensor([2, 0]), ..., m.tensor([1, 1])], ((2, 3, 3),)),
     Case("x[...]", lambda m, x: x[...], shapes=one()),
     Case("x[list]", lambda m, x: x[[0, 0, -1]], shapes=ROWS),
     Case("x[tensor]", lambda m, x: x[m.tensor([[0, 2], [0, 0]])], shapes=among(((3,),), ((3, 2),), ((3, 1, 2),))),
