@@ -32,8 +32,14 @@ def translated(what: Any) -> bool:
 
 
 def translate(recording: Recording, graph: Graph) -> None:
-    """Fill the graph with the steps. NotImplementedError for an operation without a translation."""
+    """Fill the graph with the steps. NotImplementedError for an operation without a translation.
+
+    What is made of a value that has no name in ONNX (None) has none either: an error only where it is a result.
+    """
     for step in recording.steps:
+        if any(graph.names.get(wire, "") is None for wire in step.inputs if isinstance(wire, tuple)):
+            graph.names |= dict.fromkeys(step.outputs)
+            continue
         if type(step.what) not in _TABLE:
             name = step.what.name() if hasattr(step.what, "name") else type(step.what).__name__
             raise NotImplementedError(f"export: there is no translation of {name} to ONNX")
