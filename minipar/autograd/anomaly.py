@@ -14,6 +14,7 @@ from .. import tape
 from ..backend import to_numpy
 from ..ops.op import array_of
 from ..tape import Node, Value
+from .mode import checked_switch
 
 _OURS = __file__.removesuffix("autograd/anomaly.py")  # pathlib is slow to import
 
@@ -58,6 +59,7 @@ class set_detect_anomaly(detect_anomaly):
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        mode = checked_switch("set_detect_anomaly", mode)
         super().__init__(check_nan)
         self._before = tape.mode.watch, tape.mode.guard
         if mode and tape.mode.guard is None:

@@ -11,6 +11,13 @@ from .. import tape
 _GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect takes longer than all of minipar
 
 
+def checked_switch(name: str, mode: Any) -> bool:
+    """TypeError unless `mode` is a bool: what is meant by a string or a tensor nobody knows."""
+    if type(mode).__name__ not in ("bool", "bool_"):  # Python's and NumPy's
+        raise TypeError(f"{name}: mode must be a bool, not {mode!r}")
+    return bool(mode)
+
+
 class _Switch(tape.set_grad_mode):
     """A context manager that is a decorator too; of a generator it is set while the generator runs, not in between."""
 
@@ -61,7 +68,7 @@ class set_grad_enabled(_Switch):
     """
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(bool(mode))
+        super().__init__(checked_switch("set_grad_enabled", mode))
         self.before = tape.mode.grad
         tape.mode.grad = self.enabled
 
@@ -120,7 +127,7 @@ class inference_mode(_BareSwitch):
     """
 
     def __init__(self, mode: bool = True) -> None:
-        super().__init__(not mode)
+        super().__init__(not checked_switch("inference_mode", mode))
 
     def __enter__(self) -> None:
         super().__enter__()

@@ -28,6 +28,12 @@ class Module(Hooked, State):
 
         def forward(self, x):
             return self.fc(x).relu()
+
+    >>> class Twice(nn.Module):
+    ...     def forward(self, x):
+    ...         return 2 * x
+    >>> Twice()(minipar.ones(2))
+    tensor([2., 2.])
     """
 
     training: bool

@@ -1,10 +1,17 @@
-"""Which kinds of numbers an operation is defined for."""
+"""What an operation is defined for: tensors, and which kinds of numbers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _WORDS = {"b": "bool", "i": "integer", "f": "floating-point"}
+
+
+def needs_tensors(name: str, **given: Any) -> None:
+    """TypeError naming the first argument that is neither a tensor nor an array."""
+    for argument, x in given.items():
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"{name}: {argument} must be a tensor, not {type(x).__name__}")
 
 
 def accepts(name: str, kinds: str, *arrays: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dtypes import quiet
+from .accepts import needs_tensors
 from .activation_rectified import applied
 from .exponential import exp, sigmoid
 from .hyperbolic import tanh
@@ -175,6 +176,7 @@ def softsign(input: Any) -> Any:
     >>> F.softsign(minipar.tensor([-1.0, 0.0, 3.0])).tolist()
     [-0.5, 0.0, 0.75]
     """
+    needs_tensors("softsign", input=input)
     return input / (abs(input) + 1)
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
+from .accepts import needs_tensors
 from .op import Op, broadcast_error, unbroadcast
 from .reduce import sum
 from .shape import expand, normal_dim, permute, reshape, transpose, unsqueeze
@@ -254,6 +255,7 @@ def kron(input: Any, other: Any) -> Any:
     tensor([[1., 1., 0., 0.],
             [0., 0., 1., 1.]])
     """
+    needs_tensors("kron", input=input, other=other)
     ndim = max(len(input.shape), len(other.shape))
     of_a = (1,) * (ndim - len(input.shape)) + tuple(input.shape)
     of_b = (1,) * (ndim - len(other.shape)) + tuple(other.shape)

@@ -7,6 +7,7 @@ from typing import Any
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
 from ..tape import Value
+from .accepts import needs_tensors
 from .compare import lt
 from .op import Op, array_of, cast, promoted
 
@@ -75,6 +76,7 @@ def signbit(input: Any) -> Any:
     >>> minipar.signbit(minipar.tensor([-0.0, 1.0]))
     tensor([ True, False])
     """
+    needs_tensors("signbit", input=input)
     return Predicate("signbit")(input) if input.dtype.kind == "f" else lt(input, 0)
 
 
@@ -115,6 +117,7 @@ def equal(input: Any, other: Any) -> bool:
     >>> minipar.equal(minipar.tensor([1, 2]), minipar.tensor([1, 2])), minipar.equal(minipar.ones(2), minipar.ones(3))
     (True, False)
     """
+    needs_tensors("equal", input=input, other=other)
     if tuple(input.shape) != tuple(other.shape):
         return False
     a, b = (array_of(x) for x in promoted((input, other)))
@@ -136,6 +139,7 @@ def is_floating_point(input: Any) -> bool:
     >>> minipar.is_floating_point(minipar.ones(2)), minipar.is_floating_point(minipar.tensor([1, 2]))
     (True, False)
     """
+    needs_tensors("is_floating_point", input=input)
     return dtypes.is_floating(input.dtype)
 
 

@@ -11,6 +11,7 @@ from .. import tape
 from ..backend import namespace
 from ..backend.dtypes import result_type, scalar_like
 from ..tape import Value
+from .accepts import needs_tensors
 from .op import Op, array_of, broadcast_error, promoted, unbroadcast
 
 
@@ -73,6 +74,7 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
     >>> minipar.nan_to_num(minipar.tensor([float("nan"), float("inf"), 2.0]), posinf=9.0)
     tensor([0., 9., 2.])
     """
+    needs_tensors("nan_to_num", input=input)
     if input.dtype.kind != "f":
         return where(input == input, input, input)
     largest = float(np.finfo(input.dtype).max)

@@ -157,7 +157,7 @@ def diagflat(input: Any, offset: int = 0) -> Any:
 
 
 def fill_diagonal(input: Any, fill_value: Any, wrap: bool = False) -> Any:
-    """`input` with a number on its main diagonal; of more than two axes, all equal, on the elements [i, i, …, i].
+    """A number on the main diagonal; of more than two axes, all equal, on the elements [i, i, …, i].
 
     A matrix with more rows than columns gets further diagonals below, one row apart, if `wrap`: `fill_diagonal_`.
 

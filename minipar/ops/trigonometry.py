@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dtypes import quiet
-from .accepts import accepts
+from .accepts import accepts, needs_tensors
 from .op import Elementwise
 from .power import rsqrt
 from .select import where
@@ -240,6 +240,7 @@ def deg2rad(input: Any) -> Any:
     >>> minipar.deg2rad(minipar.tensor([180, -90]))
     tensor([ 3.1416, -1.5708])
     """
+    needs_tensors("deg2rad", input=input)
     return input * (math.pi / 180)
 
 
@@ -249,4 +250,5 @@ def rad2deg(input: Any) -> Any:
     >>> minipar.rad2deg(minipar.tensor([1.0, -2.0]))
     tensor([  57.2958, -114.5916])
     """
+    needs_tensors("rad2deg", input=input)
     return input * (180 / math.pi)

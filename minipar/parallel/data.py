@@ -41,6 +41,15 @@ class DataParallel(Module):
 
     (PyTorch's `nn.DataParallel` is threads in one process; this is its DistributedDataParallel, but exact for uneven
     shares, and with backward called on it instead of on the loss.)
+
+    >>> def train(comm):
+    ...     model = minipar.parallel.DataParallel(nn.Linear(1, 1), comm)
+    ...     step = optim.SGD(model.parameters(), lr=0.1)
+    ...     x, y = minipar.ones(3, 1), minipar.zeros(3, 1)
+    ...     return model.train_step(lambda net, x, y: F.mse_loss(net(x), y), step, x, y)
+    >>> first, second = minipar.parallel.launch(train, workers=2, backend="thread")
+    >>> first == second
+    True
     """
 
     _held: tuple[int, int, int] | None  # (start, count, total): which rows of which batch the last shard gave

@@ -19,7 +19,11 @@ TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one tensor is from the reference, relative to the scale above."""
+    """How far one tensor is from the reference, relative to the scale above.
+
+    >>> minipar.parallel.Difference("weight", (2, 2), 1e-3).exceeds(1e-6)
+    True
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -45,7 +49,12 @@ def _check_names(got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
 def compare_parameters(
     got: Mapping[str, Any], expected: Mapping[str, Any], start: Mapping[str, Any], lr: float
 ) -> list[Difference]:
-    """One Difference a tensor, in the model's order. `start`: the values before training; `lr`: the learning rate."""
+    """One Difference a tensor, in the model's order. `start`: the values before training; `lr`: the learning rate.
+
+    >>> one, two, start = ({"w": np.full(4, value)} for value in (2.0, 2.2, 0.0))
+    >>> round(minipar.parallel.compare_parameters(two, one, start, lr=0.1)[0].relative, 3)
+    0.1
+    """
     _check_names(got, expected)
     rows = []
     for name, q in expected.items():
@@ -56,7 +65,11 @@ def compare_parameters(
 
 
 def compare_gradients(got: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Difference]:
-    """One Difference a tensor, relative to the largest gradient norm of the model."""
+    """One Difference a tensor, relative to the largest gradient norm of the model.
+
+    >>> round(minipar.parallel.compare_gradients({"w": np.array([1.1])}, {"w": np.array([1.0])})[0].relative, 3)
+    0.1
+    """
     _check_names(got, expected)
     largest = max((_norm(q) for q in expected.values()), default=0.0)
     return [
@@ -66,5 +79,10 @@ def compare_gradients(got: Mapping[str, Any], expected: Mapping[str, Any]) -> li
 
 
 def first_difference(rows: list[Difference], tolerance: float) -> Difference | None:
-    """The first tensor, in the model's order, that is further from the reference than `tolerance`; None if none is."""
+    """The first tensor, in the model's order, that is further from the reference than `tolerance`; None if none is.
+
+    >>> rows = minipar.parallel.compare_gradients({"w": np.array([1.1])}, {"w": np.array([1.0])})
+    >>> minipar.parallel.first_difference(rows, 0.01).name, minipar.parallel.first_difference(rows, 0.2)
+    ('w', None)
+    """
     return next((row for row in rows if row.exceeds(tolerance)), None)

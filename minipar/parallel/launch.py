@@ -40,6 +40,9 @@ def launch(
     their next communicator call, or at once where they wait in one; those that do not are killed half a second later
     (threads cannot be: they go on until that call). Ctrl-C ends all ranks too.
     Raises RuntimeError inside a rank: launches do not nest.
+
+    >>> minipar.parallel.launch(lambda comm, x: x * comm.rank, 10, workers=2, backend="thread")
+    [0, 10]
     """
     from .comm.communicator import check_timeout
 

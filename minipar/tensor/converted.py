@@ -76,7 +76,10 @@ class Converted(Described):
         return self.to("cpu")
 
     def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
-        """The tensor on a GPU: the current one, or `device` (a number or a device)."""
+        """The tensor on a GPU: the current one, or `device` (a number or a device).
+
+        >>> x = minipar.ones(2).cuda() if minipar.cuda.is_available() else minipar.ones(2)
+        """
         return self.to(device="cuda" if device is None else device)
 
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:

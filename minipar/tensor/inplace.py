@@ -12,6 +12,7 @@ from typing import Any
 from ..ops import (
     activation_rectified,
     arithmetic,
+    broadcast,
     compare,
     division,
     exponential,
@@ -232,6 +233,7 @@ class InPlace(Described):
     tril_ = _in_place("tril_", triangle.tril)
     triu_ = _in_place("triu_", triangle.triu)
     fill_diagonal_ = _in_place("fill_diagonal_", triangle.fill_diagonal)
+    fill_diagonal_.__doc__ = triangle.fill_diagonal.__doc__  # which has no other name
 
     # ── scans and norms ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -247,6 +249,8 @@ class InPlace(Described):
         >>> minipar.zeros(2).fill_(3)
         tensor([3., 3.])
         """
+        if getattr(value, "shape", ()):
+            raise RuntimeError(f"fill_: value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
         return self._overwrite("fill_", as_array(value, self.dtype, like=self.array))
 
     def zero_(self) -> Any:
@@ -266,6 +270,10 @@ class InPlace(Described):
         tensor([[1., 2.],
                 [1., 2.]])
         """
+        if not isinstance(other, Described):
+            raise TypeError(f"copy_: other must be a tensor, not {type(other).__name__}")
+        if broadcast.broadcast_shapes(self.shape, other.shape) != self.shape:
+            raise RuntimeError(f"copy_: other has shape {other.shape}, which does not broadcast to {self.shape}")
         return self._overwrite("copy_", other.to(self.device, self.dtype))
 
     def _overwrite(self, name: str, value: Value | Any) -> Any:

@@ -42,7 +42,11 @@ def curve(
 
 
 class Curve(Picture):
-    """What `curve` returns."""
+    """What `curve` returns.
+
+    >>> minipar.viz.curve({"loss": [3.0, 2.0]}, title="learning").title
+    'learning'
+    """
 
     def __init__(self, series: dict[str, list[float]], x: list[float], title: str, xlabel: str, ylabel: str) -> None:
         self.series, self.x, self.title, self.xlabel, self.ylabel = series, x, title, xlabel, ylabel

@@ -34,6 +34,10 @@ def graph(tensor: Value, trace: Trace | None = None, names: Mapping[str, Any] | 
 
     `names` says what tensors are called: `{"w": w}`, `dict(model.named_parameters())` or `locals()`; what is no tensor,
     and names with a leading underscore, are ignored. At most 200 boxes: older operations become one that counts them.
+
+    >>> w = minipar.tensor(2.0, requires_grad=True)
+    >>> minipar.viz.graph(w * w, names={"w": w}).svg().startswith("<svg")
+    True
     """
     if not isinstance(tensor, Value):
         raise TypeError(f"graph draws the history of a Tensor, not of {type(tensor).__name__}")
@@ -41,7 +45,12 @@ def graph(tensor: Value, trace: Trace | None = None, names: Mapping[str, Any] | 
 
 
 class Graph(Picture):
-    """What `graph` returns. `boxes` are what it shows, the result first."""
+    """What `graph` returns. `boxes` are what it shows, the result first.
+
+    >>> w = minipar.tensor(2.0, requires_grad=True)
+    >>> len(minipar.viz.graph(w * w).boxes)
+    2
+    """
 
     def __init__(self, boxes: list[Box]) -> None:
         self.boxes = boxes

@@ -19,6 +19,12 @@ class Trace:
 
     The tape keeps only what a gradient needs. A trace copies the value of every result, and of every leaf as it is when
     it is used, and adds up the gradients that come back to the results. Meant for small examples, not for training.
+
+    >>> w = minipar.tensor(2.0, requires_grad=True)
+    >>> with minipar.viz.Trace() as trace:
+    ...     y = (3 * w).exp()
+    >>> len(trace.values)
+    2
     """
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ from tests.refusals.cases_activation import ACTIVATIONS
 from tests.refusals.cases_arrange import ARRANGE
 from tests.refusals.cases_attention import ATTENTION
 from tests.refusals.cases_autograd import AUTOGRAD
+from tests.refusals.cases_completeness import COMPLETENESS
 from tests.refusals.cases_conv import CONVOLUTIONS
 from tests.refusals.cases_creation import CREATION
 from tests.refusals.cases_dropout import DROPOUT
@@ -38,6 +39,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *RECURRENT,
         *REDUCE,
         *STRAGGLERS,
+        *COMPLETENESS,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,
     ]

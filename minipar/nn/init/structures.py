@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.random import Generator, default_generator
+from ...ops.accepts import needs_tensors
 from ...tape import set_grad_mode
 from ...tensor import Tensor
 from .draws import fill, normal_
@@ -19,6 +20,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     >>> nn.init.constant_(minipar.empty(2), 0.5)
     tensor([0.5, 0.5])
     """
+    needs_tensors("constant_", tensor=tensor)
     with set_grad_mode(False):
         return tensor.fill_(val)
 

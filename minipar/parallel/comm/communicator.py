@@ -25,6 +25,13 @@ class Communicator(ABC):
     is the logical (C) order of the elements. Terms as in the MPI standard, chapters 3 and 6.
 
     A backend fills in the methods with an underscore, which get arguments that have been checked.
+
+    >>> def total(comm):
+    ...     here = np.array([1.0 + comm.rank])
+    ...     comm.all_reduce(here)
+    ...     return here.item()
+    >>> minipar.parallel.launch(total, workers=2, backend="thread")
+    [3.0, 3.0]
     """
 
     def __init__(self, rank: int, size: int, timeout: float) -> None:

@@ -1,0 +1,160 @@
+"""Bad inputs of what has no family's table of its own: questions, modes, layers of activations, data, workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.refusals.refusal import Refusal
+
+
+def row(of: str, call: Callable[[Any], Any], *says: str, error: type[BaseException] = RuntimeError) -> Refusal:
+    return Refusal(of, f"it says {says[-1]}", call, error, says)
+
+
+def setting(name: str, value: Any, of: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda m: setattr(of(m), name, value)
+
+
+OF_NO_TENSOR = ["deg2rad", "rad2deg", "equal", "is_floating_point", "kron", "nan_to_num", "signbit"]
+OF_NO_ARRAY = ["isfinite", "isinf", "isnan", "isneginf", "isposinf", "logical_not"]
+OF_FLOATS = ["Hardshrink", "Hardsigmoid", "Hardswish", "LogSigmoid", "Mish", "SELU", "SiLU", "Softplus"]
+OF_NUMBERS = ["LeakyReLU", "ReLU6", "CELU", "ELU"]
+
+FUNCTIONS = [
+    *[
+        row(
+            of,
+            lambda m, of=of: getattr(m, of)(*["x"] * (1 + (of in ("equal", "kron")))),
+            of,
+            "tensor, not str",
+            error=TypeError,
+        )
+        for of in OF_NO_TENSOR
+    ],
+    *[row(of, lambda m, of=of: getattr(m, of)("x"), "array, not str", error=TypeError) for of in OF_NO_ARRAY],
+    row("relu", lambda m: m.relu(m.tensor([True])), "relu", "numbers, not bool"),
+    row("nn.functional.linear", lambda m: m.nn.functional.linear(m.ones(2, 3), m.ones(2, 4)), r"\(2, 4\)", r"\(2, 3\)"),
+    row("nn.functional.linear", lambda m: m.nn.functional.linear(m.ones(3), m.ones(3)), "weight", r"\(out, in\)"),
+    row("nn.functional.softsign", lambda m: m.nn.functional.softsign("x"), "softsign", "not str", error=TypeError),
+    row("nn.functional.tanhshrink", lambda m: m.nn.functional.tanhshrink("x"), "tensor, got str", error=TypeError),
+    row("result_type", lambda m: m.result_type("x"), "tensor", "not str", error=TypeError),
+    row("result_type", lambda m: m.result_type(), "at least one", error=TypeError),
+    row("linalg.diagonal", lambda m: m.linalg.diagonal(m.ones(3)), "dim1", "-2", error=IndexError),
+    row("linalg.diagonal", lambda m: m.linalg.diagonal(m.ones(2, 2), dim1=0, dim2=0), "dim1 and dim2", "0 and 0"),
+    row("nn.init.ones_", lambda m: m.nn.init.ones_("x"), "tensor", "not str", error=TypeError),
+    row("nn.init.zeros_", lambda m: m.nn.init.zeros_([1.0]), "tensor", "not list", error=TypeError),
+]
+MODES = [
+    row("set_grad_enabled", lambda m: m.set_grad_enabled("no"), "mode", "bool", "'no'", error=TypeError),
+    row("inference_mode", lambda m: m.inference_mode("no"), "mode", "bool", "'no'", error=TypeError),
+    row("autograd.set_detect_anomaly", lambda m: m.autograd.set_detect_anomaly(1), "mode", "not 1", error=TypeError),
+    row("Generator", lambda m: m.Generator("cuda"), "device='cuda'", "'cpu'", error=NotImplementedError),
+    row("set_rng_state", lambda m: m.set_rng_state((1,)), "state", r"not \(1,\)", error=TypeError),
+    row("set_rng_state", lambda m: m.set_rng_state((1, -1)), "state", r"not \(1, -1\)", error=ValueError),
+    row("random.fork_rng", lambda m: m.random.fork_rng([0]).__enter__(), r"devices=\[0\]", error=NotImplementedError),
+    row("autograd.gradcheck", lambda m: m.autograd.gradcheck(m.exp, m.ones(2)), "requires_grad=True", error=ValueError),
+    row(
+        "autograd.gradgradcheck",
+        lambda m: m.autograd.gradgradcheck(m.exp, m.ones(2, requires_grad=True)),
+        "float64",
+        "float32",
+        error=ValueError,
+    ),
+]
+METHODS = [
+    row("Tensor.reshape", lambda m: m.ones(2, 3).reshape(4, 5), r"\(4, 5\)", r"\(2, 3\)"),
+    row("Tensor.view_as", lambda m: m.ones(2, 3).view_as(m.ones(5)), r"\(5,\)", r"\(2, 3\)"),
+    row("Tensor.reshape_as", lambda m: m.ones(2, 3).reshape_as(m.ones(5)), r"\(5,\)", r"\(2, 3\)"),
+    row("Tensor.expand_as", lambda m: m.ones(2, 3).expand_as(m.ones(5)), r"\(2, 3\)", r"\(5,\)"),
+    row("Tensor.split", lambda m: m.ones(2, 3).split((1, 3)), "split", r"\[1, 3\]"),
+    row("Tensor.fill_", lambda m: m.ones(2, 3).fill_(m.ones(2)), "value", "0-d", r"\(2,\)"),
+    row("Tensor.copy_", lambda m: m.ones(2, 3).copy_(m.ones(1, 2, 3)), "other", r"\(1, 2, 3\)", r"to \(2, 3\)"),
+    row("Tensor.copy_", lambda m: m.ones(2, 3).copy_(3), "other", "tensor", "int", error=TypeError),
+    row("Tensor.fill_diagonal_", lambda m: m.ones(3).fill_diagonal_(1.0), "two axes", r"\(3,\)"),
+    row("Tensor.size", lambda m: m.ones(2, 3).size(5), "dim", r"\[-2, 1\]", "not 5", error=IndexError),
+    row("Tensor.stride", lambda m: m.ones(2, 3).stride(5), "dim", r"\[-2, 1\]", "not 5", error=IndexError),
+    row("Tensor.type", lambda m: m.ones(2).type("torch.QTensor"), "dtype", "float32", "QTensor", error=TypeError),
+    row("Tensor.clone", lambda m: m.ones(2).clone(memory_format=1), "memory_format", error=NotImplementedError),
+    row(
+        "Tensor.contiguous", lambda m: m.ones(2).contiguous(memory_format=1), "memory_format", error=NotImplementedError
+    ),
+    row("Tensor.is_contiguous", lambda m: m.ones(2).is_contiguous(1), "memory_format", error=NotImplementedError),
+    row("Tensor.mT", lambda m: m.ones(3).mT, "matrix", r"\(3,\)"),
+    row("Tensor.data", setting("data", 3, lambda m: m.ones(2)), "data", "not int", error=TypeError),
+    row("Tensor.grad", setting("grad", 3, lambda m: m.ones(2)), "grad", "not int", error=TypeError),
+    row("Tensor.requires_grad", setting("requires_grad", True, lambda m: m.tensor([1])), "floating-point", "int64"),
+    row(
+        "Tensor.requires_grad",
+        setting("requires_grad", False, lambda m: m.ones(2, requires_grad=True) * 2),
+        "leaf",
+        "detach",
+    ),
+    row(
+        "Tensor.register_post_accumulate_grad_hook",
+        lambda m: m.ones(2).register_post_accumulate_grad_hook(print),
+        "leaf tensors that require grad",
+    ),
+    row("Tensor.polygamma", lambda m: m.ones(2).polygamma(-1), "polygamma", "not -1"),
+    *[
+        row(f"Tensor.{new}", lambda m, new=new: getattr(m.ones(2), new)((-2,)), "negative", r"\(-2,\)")
+        for new in ("new_empty", "new_ones")
+    ],
+    row("Tensor.new_full", lambda m: m.ones(2).new_full((-2,), 1), "negative", r"\(-2,\)"),
+    row("Tensor.new_tensor", lambda m: m.ones(2).new_tensor(["x"]), "numbers", "list", error=TypeError),
+]
+LAYERS = [
+    *[
+        row(f"nn.{layer}", lambda m, layer=layer: getattr(m.nn, layer)()(m.tensor([1])), "floating-point", "int64")
+        for layer in OF_FLOATS
+    ],
+    *[
+        row(f"nn.{layer}", lambda m, layer=layer: getattr(m.nn, layer)()(m.tensor([True])), "bool")
+        for layer in OF_NUMBERS
+    ],
+    row("nn.Threshold", lambda m: m.nn.Threshold(0.1, 20)(m.tensor([True])), "threshold", "not bool"),
+    row("nn.GELU", lambda m: m.nn.GELU("sigmoid")(m.ones(2)), "approximate", "'tanh'", "'sigmoid'"),
+    row("nn.RReLU", lambda m: m.nn.RReLU(1.0, 0.5)(m.ones(2)), "lower=1.0", "upper=0.5"),
+    row("nn.Softshrink", lambda m: m.nn.Softshrink(-1)(m.ones(2)), "lambd", "not -1"),
+    row("nn.Flatten", lambda m: m.nn.Flatten(0, 5)(m.ones(2, 3)), "end_dim", "not 5", error=IndexError),
+    *[
+        row(
+            f"nn.{layer}",
+            lambda m, layer=layer: getattr(m.nn, layer)(dim=2)(m.ones(2, 3)),
+            "dim",
+            "not 2",
+            error=IndexError,
+        )
+        for layer in ("Softmax", "Softmin")
+    ],
+    *[
+        row(f"nn.{layer}", lambda m, layer=layer: getattr(m.nn, layer)()("x"), "tensor", "str", error=TypeError)
+        for layer in ("Sigmoid", "Tanh", "Softsign", "Tanhshrink")
+    ],
+    row("nn.Linear", lambda m: m.nn.Linear(3, 2)(m.ones(2, 4)), "3 features", r"\(2, 4\)"),
+    row("nn.Linear", lambda m: m.nn.Linear(-3, 2), "negative", "-3"),
+    row("nn.Linear", lambda m: m.nn.Linear(3, 2)(m.ones(2, 3).double()), "float64", "float32"),
+    row("nn.Parameter", lambda m: m.nn.Parameter(m.tensor([1])), "floating-point", "int64"),
+]
+WORKERS = [
+    row("parallel.launch", lambda m: m.parallel.launch(3), "function", "int", error=TypeError),
+    row("parallel.launch", lambda m: m.parallel.launch(len, workers=0), "workers=0", "at least 1", error=ValueError),
+    row("parallel.launch", lambda m: m.parallel.launch(len, backend="x"), "backend='x'", "thread", error=ValueError),
+    *[
+        row(
+            f"parallel.{compare}",
+            lambda m, compare=compare, more=more: getattr(m.parallel, compare)(
+                {"a": np.ones(2)}, {"b": np.ones(2)}, *more
+            ),
+            "tensors",
+            r"\['a', 'b'\]",
+            error=ValueError,
+        )
+        for compare, more in [("compare_gradients", ()), ("compare_parameters", ({}, 0.1))]
+    ],
+    row("viz.curve", lambda m: m.viz.curve({}), "at least one series", error=ValueError),
+    row("viz.graph", lambda m: m.viz.graph(3), "Tensor", "int", error=TypeError),
+]
+COMPLETENESS = FUNCTIONS + MODES + METHODS + LAYERS + WORKERS
