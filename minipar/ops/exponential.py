@@ -127,7 +127,7 @@ class LogAddExp(Elementwise):
             return namespace(a).logaddexp(a, b)
 
     def vjp(self, g, a, b):
-        return g / (exp(b - a) + 1) if self.needs[0] else None, g / (exp(a - b) + 1) if self.needs[1] else None
+        return g * sigmoid(a - b) if self.needs[0] else None, g * sigmoid(b - a) if self.needs[1] else None
 
 
 class LogAddExp2(Elementwise):
@@ -142,7 +142,8 @@ class LogAddExp2(Elementwise):
             return namespace(a).logaddexp2(a, b)
 
     def vjp(self, g, a, b):
-        return g / (exp2(b - a) + 1) if self.needs[0] else None, g / (exp2(a - b) + 1) if self.needs[1] else None
+        d = (a - b) * math.log(2)
+        return g * sigmoid(d) if self.needs[0] else None, g * sigmoid(-d) if self.needs[1] else None
 
 
 class XLogY(_Float):

@@ -14,7 +14,8 @@ from .exponential import log
 from .linalg import matmul
 from .op import Op, array_of, check_dtypes, unbroadcast
 from .reduce import sum
-from .shape import reshape, squeeze, transpose, unsqueeze
+from .repeat import roll
+from .shape import normal_dim, reshape, squeeze, transpose, unsqueeze
 from .triangle import diagonal, tril
 
 
@@ -262,6 +263,23 @@ def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     tensor([3., 3.])
     """
     return sum(x * y, dim)
+
+
+def cross(input: Any, other: Any, dim: int = -1) -> Any:
+    """The cross product of vectors of three numbers along one axis; the other axes are broadcast.
+
+    RuntimeError unless that axis has 3 entries in both.
+
+    >>> minipar.linalg.cross(minipar.tensor([1.0, 0.0, 0.0]), minipar.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
+    at = normal_dim(dim, len(input.shape)), normal_dim(dim, len(other.shape))
+    if len(input.shape) != len(other.shape) or input.shape[at[0]] != 3 or other.shape[at[1]] != 3:
+        raise RuntimeError(
+            f"cross: input and other need as many axes and 3 entries along dim {dim}, got shapes {tuple(input.shape)} "
+            f"and {tuple(other.shape)}"
+        )
+    return roll(input, -1, at[0]) * roll(other, 1, at[1]) - roll(input, 1, at[0]) * roll(other, -1, at[1])
 
 
 def matrix_power(input: Any, n: int) -> Any:

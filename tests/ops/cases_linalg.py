@@ -94,6 +94,7 @@ SOLVE = [
     Case("cholesky", lambda m, a: m.linalg.cholesky(symmetric(m, a)), ((3, 3),), among(((2, 2, 2),))),
     Case("cholesky upper", lambda m, a: m.linalg.cholesky(symmetric(m, a), upper=True), ((3, 3),)),
     Case("trace", lambda m, a: m.trace(a), ((3, 3),), among(((2, 4),), ((0, 2),))),
+    Case("cross", lambda m, a, b: m.linalg.cross(a, b, dim=0), TWO, among(((3,), (3,)), ((3, 4), (3, 1)))),
     Case("vecdot", lambda m, a, b: m.linalg.vecdot(a, b, dim=0), TWO, among(((2, 3), (2, 1)))),
 ]  # fmt: skip
 

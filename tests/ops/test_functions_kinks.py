@@ -123,3 +123,16 @@ def test_where_with_the_condition_alone() -> None:
 def test_lerp_reaches_its_end() -> None:
     a, b = minipar.tensor([1e16, 0.1]), minipar.tensor([1.0, 0.3])
     assert minipar.lerp(a, b, 1.0).tolist() == b.tolist()
+
+
+def test_the_second_derivative_of_logaddexp_where_one_side_is_all() -> None:
+    a, b = (minipar.tensor([x], dtype=minipar.float64, requires_grad=True) for x in (0.0, 800.0))
+    g = minipar.autograd.grad(minipar.logaddexp(a, b).sum(), [a, b], create_graph=True)
+    second = minipar.autograd.grad((g[0] + g[1] * 2).sum(), [a, b])
+    assert [h.tolist() for h in second] == [[0.0], [0.0]]
+
+
+def test_logaddexp_shares() -> None:
+    a, b = minipar.tensor([1.0], requires_grad=True), minipar.tensor([1.0], requires_grad=True)
+    for f in (minipar.logaddexp, minipar.logaddexp2):
+        assert [g.tolist() for g in minipar.autograd.grad(f(a, b).sum(), [a, b])] == [[0.5], [0.5]]

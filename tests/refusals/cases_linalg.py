@@ -93,6 +93,7 @@ LINALG = [
     Refusal(
         "linalg.cholesky", "not positive", lambda m: m.linalg.cholesky(-m.eye(2)), RuntimeError, ("positive definite",)
     ),
+    shapes("linalg.cross", (2, 4), (2, 3), says=("cross: ", "3 entries", r"\(2, 4\)")),
     shapes("linalg.vecdot", (2, 3), (2, 4), says=("cannot be broadcast", r"\(2, 4\)")),
     Refusal(
         "linalg.matrix_power", "shape", lambda m: m.linalg.matrix_power(m.ones(2, 3), 2), RuntimeError, ("square",)
