@@ -124,6 +124,19 @@ def _escaped(text: str) -> str:
     return re.sub(r"[*<|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
 
 
+def _own_methods(thing: type) -> dict[str, Any]:
+    """A class's methods, with those of bases that no page tells of (Module's State, what layers have in common)."""
+    told = [c for c in thing.__mro__[1:] if _is_public(c)]
+    bases = [
+        c for c in thing.__mro__ if c.__module__.startswith("minipar.") and not any(issubclass(b, c) for b in told)
+    ]
+    return {name: function for c in reversed(bases) for name, function in vars(c).items()}
+
+
+def _is_public(thing: type) -> bool:
+    return any(getattr(room(name), thing.__name__, None) is thing for name in ROOMS)
+
+
 class Anchors:
     """GitHub's anchors of one page: lower case, and a number on the second of a name."""
 
@@ -138,6 +151,7 @@ class Anchors:
 
 def source(thing: Any) -> str:
     """The file that says what `thing` does."""
+    thing = thing.fget if isinstance(thing, property) else thing
     module = getattr(inspect.unwrap(thing) if callable(thing) else thing, "__module__", None) or ""
     if not module.startswith("minipar"):
         return ""
@@ -158,7 +172,7 @@ def families(place: Any, names: list[str]) -> dict[str, list[str]]:
 
 def _heading(file: str) -> str:
     if not file:
-        return "Numbers' types"
+        return "Others"
     module = importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     return re.split(r"[:.;(](?:\s|$)", summary(inspect.cleandoc(module.__doc__ or file)))[0].rstrip(".")
 
@@ -195,7 +209,7 @@ def _entry(place: Any, n: str) -> Iterator[str]:
         return
     yield from markdown(describe(place, n))
     if inspect.isclass(thing):
-        for method, function in vars(thing).items():
+        for method, function in _own_methods(thing).items():
             if not method.startswith("_") and inspect.isfunction(function) and function.__doc__:
                 yield f"**`{signature(method, function, method=True)}`**: {_first(thing, method)}"
     if file := source(thing):

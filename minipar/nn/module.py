@@ -21,19 +21,15 @@ from .state import State
 class Module(Hooked, State):
     """Base of all layers and models. Subclasses set parameters and modules as attributes and define `forward`.
 
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = nn.Linear(4, 2)
-
-        def forward(self, x):
-            return self.fc(x).relu()
-
-    >>> class Twice(nn.Module):
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = nn.Linear(4, 2)
+    ...
     ...     def forward(self, x):
-    ...         return 2 * x
-    >>> Twice()(minipar.ones(2))
-    tensor([2., 2.])
+    ...         return self.fc(x).relu()
+    >>> Net()(minipar.ones(3, 4)).shape
+    (3, 2)
     """
 
     training: bool
