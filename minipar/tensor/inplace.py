@@ -243,7 +243,7 @@ class InPlace(Described):
 
     # ── assignment ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def fill_(self, value: float) -> Any:
+    def fill_(self, value: Any) -> Any:
         """Every element ← value.
 
         >>> minipar.zeros(2).fill_(3)
@@ -270,7 +270,7 @@ class InPlace(Described):
         tensor([[1., 2.],
                 [1., 2.]])
         """
-        if not isinstance(other, Described):
+        if not hasattr(other, "array"):
             raise TypeError(f"copy_: other must be a tensor, not {type(other).__name__}")
         if broadcast.broadcast_shapes(self.shape, other.shape) != self.shape:
             raise RuntimeError(f"copy_: other has shape {other.shape}, which does not broadcast to {self.shape}")
