@@ -27,8 +27,8 @@ def einsum(*args: Any) -> Any:
     """`einsum("bij,bjk->bik", a, b)`: the sum of products over all indices that are not in the output.
 
     Without -> the output has the indices that occur once, in alphabetical order; `...` stands for any further axes,
-    which are broadcast. The other spelling is `einsum(a, [0, 1], b, [1, 2], [0, 2])`. RuntimeError where equation and
-    operands do not fit.
+    which are broadcast, and summed where the output after -> has no `...`. The other spelling is
+    `einsum(a, [0, 1], b, [1, 2], [0, 2])`. RuntimeError where equation and operands do not fit.
 
     >>> a, b = minipar.ones(2, 3), minipar.ones(3, 4)
     >>> minipar.einsum("ij,jk->ik", a, b).shape
@@ -85,7 +85,8 @@ def _parsed(equation: str, operands: list[Any]) -> tuple[list[list[Any]], list[A
     if not arrow:
         named = [label for labels in inputs for label in labels if isinstance(label, str)]
         return inputs, [*dots, *sorted(label for label in set(named) if named.count(label) == 1)]
-    output = _axes(equation, right, len(right.replace("...", "")) + len(dots))
+    hidden = len(dots) if "..." in right else 0
+    output = _axes(equation, right, len(right.replace("...", "")) + hidden)
     if len(set(output)) < len(output):
         raise RuntimeError(f"einsum: the output of {equation!r} names an index twice")
     return inputs, output

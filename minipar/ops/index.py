@@ -15,10 +15,23 @@ from .op import Op, array_of, unbroadcast
 from .shape import View, reshape
 
 
+def parts_of(index: Any) -> Any:
+    """A list that holds more than numbers is the tuple of its parts, unless it is long: PyTorch's rule, once NumPy's.
+
+    x[[[0, 1], [1, 0]]] is x[[0, 1], [1, 0]]; for the rows of a table of numbers, write x[minipar.tensor(table)].
+    """
+    if isinstance(index, list) and len(index) < 32 and any(isinstance(i, _PARTS) or i is ... for i in index):
+        return tuple(index)
+    return index
+
+
+_PARTS = (Value, list, tuple, range, slice, np.ndarray, type(None))
+
+
 def plain(index: Any) -> Any:
     """An index with its tensors and lists as arrays, and whatever stands for one integer as an int."""
     if isinstance(index, tuple):
-        return tuple([plain(i) for i in index])
+        return tuple([plain(list(i) if isinstance(i, tuple) else i) for i in index])
     if isinstance(index, Value):
         index = index.array
     elif isinstance(index, (list, range)):
@@ -166,7 +179,7 @@ def add_at(y: Any, index: Any, x: Any) -> None:
 
 def getitem(x: Any, index: Any) -> Any:
     """x[index]"""
-    for step in steps(_closed(_with_ints(index), len(x.shape))):
+    for step in steps(_closed(_with_ints(parts_of(index)), len(x.shape))):
         x = GetItem(step)(x)
     return x
 
@@ -196,7 +209,7 @@ def _viewing(index: Any) -> tuple:
 def _with_ints(index: Any) -> Any:
     """The index with whatever stands for one integer as an int, and tensors left as they are."""
     if isinstance(index, tuple):
-        return tuple([_with_ints(i) for i in index])
+        return tuple([_with_ints(list(i) if isinstance(i, tuple) else i) for i in index])
     if isinstance(index, range):
         return list(index)
     found = plain(index)

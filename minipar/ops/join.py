@@ -88,9 +88,7 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     tensor([[1, 3],
             [2, 4]])
     """
-    tensors = _listed("stack", tensors)
-    if not tensors:
-        raise RuntimeError("stack: tensors must not be empty, got an empty list")
+    tensors = _some("stack", tensors)
     if any(t.shape != tensors[0].shape for t in tensors):
         raise RuntimeError(f"stack: shapes must be equal, got {[tuple(t.shape) for t in tensors]}")
     return Stack(normal_dim(dim, len(tensors[0].shape) + 1))(*promoted(tensors))
@@ -103,8 +101,8 @@ def hstack(tensors: Sequence[Any]) -> Any:
     tensor([[0., 1., 1.],
             [0., 1., 1.]])
     """
-    tensors = [atleast_1d(t) for t in _listed("hstack", tensors)]
-    return cat(tensors, 0 if tensors and len(tensors[0].shape) == 1 else 1)
+    tensors = [atleast_1d(t) for t in _some("hstack", tensors)]
+    return cat(tensors, 0 if len(tensors[0].shape) == 1 else 1)
 
 
 def vstack(tensors: Sequence[Any]) -> Any:
@@ -114,7 +112,7 @@ def vstack(tensors: Sequence[Any]) -> Any:
     tensor([[0., 0.],
             [1., 1.]])
     """
-    return cat([atleast_2d(t) for t in _listed("vstack", tensors)], 0)
+    return cat([atleast_2d(t) for t in _some("vstack", tensors)], 0)
 
 
 row_stack = vstack
@@ -126,7 +124,7 @@ def dstack(tensors: Sequence[Any]) -> Any:
     >>> minipar.dstack([minipar.zeros(2), minipar.ones(2)]).shape
     (1, 2, 2)
     """
-    return cat([atleast_3d(t) for t in _listed("dstack", tensors)], 2)
+    return cat([atleast_3d(t) for t in _some("dstack", tensors)], 2)
 
 
 def column_stack(tensors: Sequence[Any]) -> Any:
@@ -187,6 +185,14 @@ def block_diag(*tensors: Any) -> Any:
 
 def _no_matrices() -> tuple:
     raise ValueError("block_diag needs at least one tensor")
+
+
+def _some(name: str, tensors: Any) -> list[Any]:
+    """A sequence of one tensor or more as a list, else RuntimeError."""
+    tensors = _listed(name, tensors)
+    if not tensors:
+        raise RuntimeError(f"{name}: tensors must not be empty, got an empty list")
+    return tensors
 
 
 def _listed(name: str, tensors: Any) -> list[Any]:

@@ -169,9 +169,9 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Any:
         )
     for i, j in unlike:  # a size of 1 is broadcast: the other operand is summed first
         if b.shape[j] == 1:
-            a = sum(a, i, True)
+            a = sum(a, i, True, dtype=a.dtype)
         else:
-            b = sum(b, j, True)
+            b = sum(b, j, True, dtype=b.dtype)
     left = [i for i in range(len(a.shape)) if i not in of_a]
     right = [i for i in range(len(b.shape)) if i not in of_b]
     summed = [b.shape[i] for i in of_b]
@@ -194,11 +194,12 @@ def _matrix(x: Any, leading: int, last: Sequence[int]) -> Any:
 
 
 def _added(input: Any, product: Any, beta: float, alpha: float) -> Any:
-    """β·input + α·product; with β = 0 not even a NaN of the input matters, and integers take whole β and α, as in
-    PyTorch."""
+    """β·input + α·product; with β = 0 not even a NaN of the input matters, and integers take whole β and α, bools truth
+    values, as in PyTorch."""
     input = expand(input, product.shape)
     if product.dtype.kind != "f":
-        beta, alpha = int(beta), int(alpha)
+        whole = bool if product.dtype.kind == "b" else int
+        beta, alpha = whole(beta), whole(alpha)
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else scaled + (input if beta == 1 else input * beta)
 
@@ -245,7 +246,8 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: floa
     >>> minipar.addbmm(minipar.zeros(2, 4), minipar.ones(5, 2, 3), minipar.ones(5, 3, 4))[0, 0]
     tensor(15.)
     """
-    return _added(input, sum(bmm(batch1, batch2), 0), beta, alpha)
+    products = bmm(batch1, batch2)
+    return _added(input, sum(products, 0, dtype=products.dtype), beta, alpha)
 
 
 def kron(input: Any, other: Any) -> Any:

@@ -100,7 +100,7 @@ def _summed(x: Any, dim: int, index: Any, part: Any, include_self: bool, mean: b
     xp = namespace(array_of(x))
     count = xp.ones(x.shape, "int64") if include_self else SetItem(where_to)(xp.ones(x.shape, "int64"), xp.asarray(0))
     count = count + PutItem(where_to, tuple(x.shape))(xp.ones(part.shape, "int64"))
-    return div(total, tape.new_value(count), rounding_mode="floor" if x.dtype.kind != "f" else None)
+    return div(total, tape.new_value(count.astype(x.dtype)), rounding_mode="floor" if x.dtype.kind != "f" else None)
 
 
 class ScatterCombine(Op):

@@ -228,12 +228,12 @@ def reshape_as(input: Any, other: Any) -> Any:
 
 
 def ravel(input: Any) -> Any:
-    """All elements as one axis, row-major; a view where strides allow it.
+    """All elements as one axis, row-major and without gaps; a view where the memory is so already.
 
     >>> minipar.ravel(minipar.tensor([[1, 2], [3, 4]]))
     tensor([1, 2, 3, 4])
     """
-    return reshape(input, (-1,) if math.prod(input.shape) else (0,))
+    return reshape(input.contiguous(), (-1,) if math.prod(input.shape) else (0,))
 
 
 @numpy_names
@@ -270,6 +270,8 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     start, end = normal_dim(start_dim, ndim, "start_dim"), normal_dim(end_dim, ndim, "end_dim")
     if start > end:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    if ndim and start == end:
+        return input
     middle = math.prod(input.shape[start : end + 1])
     return Reshape((*input.shape[:start], middle, *input.shape[end + 1 :]))(input)
 
@@ -346,7 +348,9 @@ def expand(input: Any, size: Sequence[int]) -> Any:
 
 
 def narrow(input: Any, dim: int, start: int, length: int) -> Any:
-    """`length` entries of axis `dim` from `start` (negative: from the end); a view. RuntimeError outside the axis.
+    """`length` entries of axis `dim` from `start` (negative: from the end), a view.
+
+    `start` may be a 0-d tensor of an integer. IndexError where it is outside the axis, RuntimeError where its end is.
 
     >>> minipar.narrow(minipar.arange(5), 0, 1, 3)
     tensor([1, 2, 3])
@@ -354,9 +358,13 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     from .index import GetItem
 
     ndim = len(input.shape)
+    if getattr(start, "shape", None) == () and start.dtype.kind not in "iu" or getattr(start, "shape", ()):
+        raise RuntimeError("narrow: start must be a whole number or a 0-d tensor of one")
     dim, start, length = normal_dim(dim, ndim), index(start), index(length)
     size = input.shape[dim] if ndim else 0
+    if not -size <= start <= size:
+        raise IndexError(f"narrow: start must be in [{-size}, {size}] for dim {dim}, not {start}")
     first = start + size if start < 0 else start
-    if not (ndim and 0 <= first <= size and 0 <= length <= size - first):
+    if not (ndim and 0 <= length <= size - first):
         raise RuntimeError(f"narrow: start {start}, length {length} do not fit dim {dim} of shape {tuple(input.shape)}")
     return GetItem((slice(None),) * dim + (slice(first, first + length),))(input)

@@ -217,12 +217,14 @@ def _even_split(name: str, x: Any, given: Any, dim: int, least: int) -> tuple:
 
 @numpy_names
 def unbind(input: Any, dim: int = 0) -> tuple:
-    """The slices along axis `dim`, without it, as a tuple of views.
+    """The slices along axis `dim`, without it, as a tuple of views. IndexError for a 0-d tensor.
 
     >>> minipar.unbind(minipar.tensor([[1, 2], [3, 4]]))
     (tensor([1, 2]), tensor([3, 4]))
     """
-    dim = _axis("unbind", input, dim)
+    if not len(input.shape):
+        raise IndexError("unbind: a 0-d tensor has no dim to be taken apart along")
+    dim = normal_dim(dim, len(input.shape))
     return Unbind(dim, input.shape[dim])(input) if input.shape[dim] else ()
 
 

@@ -7,6 +7,7 @@ like it in `new.py`, random numbers in `sampled.py`, how it speaks with NumPy, P
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,8 @@ class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled
         return iter(unbind(self))
 
     def __contains__(self, element: Any) -> bool:
+        if not isinstance(element, (Tensor, numbers.Number, np.ndarray, np.generic)):
+            raise RuntimeError(f"in: the element must be a number or a tensor, not {type(element).__name__}")
         return bool((self == element).array.any())
 
     # ── operators ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,6 +183,7 @@ class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled
         """x[key] = value: broadcast and cast to this dtype (floats are cut to integers, as in PyTorch)."""
         if not isinstance(value, Tensor):
             value = wrap(as_array(value, None if hasattr(value, "dtype") else self.dtype, like=self.array))
+        key = index.parts_of(key)
         if not (tape.mode.grad and (self.tracked or value.tracked)):
             write(self, "__setitem__", value.array, index.plain(key))
         else:

@@ -152,3 +152,19 @@ def test_every_in_place_form_is_its_function() -> None:
 def test_numbers_out_of_every_floats_range_are_infinite() -> None:
     for dtype, number in itertools.product(FLOATS, [70000.0, 1e300, -1e300]):
         agree(lambda m, x: x + number, np.zeros(2, dtype))  # noqa: B023
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "int64", "float32"])
+def test_products_and_means_keep_their_dtype(dtype: str) -> None:
+    matrices, vector = np.ones((2, 3, 3), dtype), np.array([1, 0, 1], dtype)
+    if dtype != "bool":
+        agree(lambda m, c, b: m.addbmm(c, b, b, beta=3, alpha=2), np.ones((3, 3), dtype), matrices)
+        agree(lambda m, a, b: m.tensordot(a, b, ([0, 1], [2, 0])), np.ones((1, 1, 1), dtype), matrices[:, :1, :2])
+        agree(lambda m, x: x.scatter_reduce(0, m.tensor([0, 0, 2]), x, "mean"), vector)
+    agree(lambda m, c, v: m.addr(c, v, v, beta=3, alpha=2), matrices[0], vector)
+
+
+def test_layout_of_flat_tensors() -> None:
+    x = minipar.arange(10)[::2]
+    assert x.ravel().is_contiguous() and x.ravel().tolist() == [0, 2, 4, 6, 8]
+    assert x.flatten() is x

@@ -54,3 +54,35 @@ def test_reading_and_assigning(first: str) -> None:
             np.testing.assert_array_equal(ours, theirs, str(names))
         compared += 1
     assert compared > 50
+
+
+LISTS = {
+    "lists": lambda m: [[0, 1], [1, 0]],
+    "one list": lambda m: [[0, 1]],
+    "tensors": lambda m: [m.tensor([0, 1]), m.tensor([1, 0])],
+    "0-d tensors": lambda m: [m.tensor(0), m.tensor(1)],
+    "slice": lambda m: [slice(None), 1],
+    "None": lambda m: [None, 0],
+    "...": lambda m: [..., 0],
+    "a list and a slice": lambda m: [[0, 1], slice(1, None)],
+    "numbers": lambda m: [0, 1],
+    "nothing": lambda m: [],
+    "32 lists": lambda m: [[0, 1]] * 32,
+    "bools in tuples": lambda m: (((True, False, True), (False, True, True)), 0),
+    "bools in tuples beside a tensor": lambda m: (((True, False, True), (False, True, True)), m.tensor(1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")  # deprecated in PyTorch, and its rule all the same
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_and_tuples_in_an_index(name: str) -> None:
+    found = [[], []]
+    for m, results in zip((minipar, torch), found, strict=True):
+        x = m.tensor(NUMBERS, requires_grad=True)
+        y = x[LISTS[name](m)]
+        z = x * 1
+        z[LISTS[name](m)] = 7.0
+        (grad,) = m.autograd.grad(y.sum() + (z * z).sum(), x)
+        results += [part.detach().numpy() for part in (y, z, grad)]
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -39,7 +39,6 @@ TOLERANCE = {
 NOT_COMPARED = {
     "normal.in_place": "PyTorch's table calls Tensor.normal_ by the name of the function",
     "sgn": "PyTorch's gradient is a ZeroTensor",
-    "addr torch.bool": "PyTorch takes sums and products of bools for `or` and `and` here alone",
 }
 
 

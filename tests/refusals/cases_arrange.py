@@ -81,7 +81,13 @@ PARTS = [
     refused("hsplit", "uneven", lambda m, x: m.hsplit(x, 2), RuntimeError, "2 sections", "3 of dim 1"),
     refused("vsplit", "rank", lambda m, x: m.vsplit(x[0], 1), RuntimeError, "at least 2 axes", r"\(3,\)"),
     refused("dsplit", "rank", lambda m, x: m.dsplit(x, 1), RuntimeError, "at least 3 axes"),
-    refused("unbind", "0-d", lambda m, x: m.unbind(x[0, 0]), RuntimeError, "0-d"),
+    refused("unbind", "0-d", lambda m, x: m.unbind(x[0, 0]), IndexError, "0-d"),
+    refused("narrow", "start", lambda m, x: m.narrow(x, 1, 4, 0), IndexError, r"start must be in \[-3, 3\]"),
+    refused("narrow", "start 0.5", lambda m, x: m.narrow(x, 1, m.tensor(0.5), 1), RuntimeError, "whole number"),
+    *[
+        refused(name, "none", lambda m, x, name=name: getattr(m, name)([]), RuntimeError, "must not be empty")
+        for name in ("vstack", "hstack", "dstack")
+    ],
     refused("narrow", "length", lambda m, x: m.narrow(x, 1, 2, 2), RuntimeError, "start 2, length 2", r"\(2, 3\)"),
     refused("select", "index", lambda m, x: m.select(x, 1, 3), IndexError, r"index must be in \[-3, 2\]", "not 3"),
     refused(
