@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from ..tensor import RemovableHandle
 from .backward_hooks import BackwardHooks
 
+CALL_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
 
 class ForwardHook(NamedTuple):
     """A function called before or after forward, and how."""

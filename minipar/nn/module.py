@@ -13,9 +13,9 @@ from ..backend import device as Device
 from ..backend import dtypes
 from ..tensor import Tensor
 from .buffer import Buffer
-from .hooks import Hooked
+from .hooks import CALL_HOOKS, Hooked
 from .parameter import Parameter, zero_grad
-from .state import State
+from .state import STATE_HOOKS, State
 
 
 class Module(Hooked, State):
@@ -41,7 +41,7 @@ class Module(Hooked, State):
         set_(self, "_buffers", OrderedDict())
         set_(self, "_non_persistent", set())
         set_(self, "_modules", OrderedDict())
-        for hooks in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
+        for hooks in (*CALL_HOOKS, *STATE_HOOKS):
             set_(self, hooks, OrderedDict())
 
     # ── attributes are registered by their kind ───────────────────────────────────────────────────────────────────

@@ -155,7 +155,7 @@ class Optimizer(StepHooks):
         """
         numbers = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         return {
-            "state": {numbers[p]: dict(entry) for p, entry in self.state.items() if p in numbers},
+            "state": {number: dict(self.state[p]) for p, number in numbers.items() if p in self.state},
             "param_groups": [
                 {**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[p] for p in group["params"]]}
                 for group in self.param_groups

@@ -72,4 +72,4 @@ class Rprop(Optimizer):
         step_size *= xp.where(agreement > 0, grow, xp.where(agreement < 0, shrink, 1)).astype(data.dtype)
         xp.clip(step_size, *group["step_sizes"], out=step_size)
         prev[...] = xp.where(agreement < 0, 0, g)
-        data -= xp.sign(prev) * step_size
+        data -= xp.sign(xp.nan_to_num(prev, nan=0)) * step_size  # NaN has no sign: it moves nothing

@@ -81,6 +81,24 @@ class Differentiable(Described):
         return self.node
 
     @property
+    def retains_grad(self) -> bool:
+        """Does backward keep the gradient of this tensor, which is no leaf, because of retain_grad()?
+
+        >>> y = 2 * minipar.ones(2, requires_grad=True)
+        >>> y.retain_grad()
+        >>> y.retains_grad
+        True
+        """
+        if self.node is None or not self.node.retained or self.index not in self.node.retained:
+            return False
+        return self.node.retained[self.index]() is self
+
+    @property
+    def _version(self) -> int:
+        """How often the tensor or what shares its memory was changed in place."""
+        return self.changes()
+
+    @property
     def grad(self) -> Any:
         """The accumulated gradient: a tensor of the same shape and dtype, or None.
 
@@ -102,6 +120,10 @@ class Differentiable(Described):
                     f"not {value.shape} and {value.dtype.name}"
                 )
         self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     def backward(
         self,

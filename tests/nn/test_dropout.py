@@ -192,6 +192,15 @@ def train(comm, by_hand: bool):
     return losses, [p.array.copy() for p in dp.parameters()]
 
 
+@pytest.mark.parametrize("function", EVERY, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("nothing", [{"training": False}, {"p": 0.0, "training": True}], ids=str)
+def test_in_place_on_a_leaf_is_an_error_only_where_something_is_dropped(function, nothing):
+    x = torch.ones(CHANNELWISE.get(function, (2, 3)), requires_grad=True)
+    assert (function(x, inplace=True, **nothing) == 1).all()
+    with pytest.raises(RuntimeError, match="in place"):
+        function(x, training=True, inplace=True)
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 @pytest.mark.parametrize("by_hand", [False, True])
 def test_dropout_under_data_parallel_is_dropout_in_one_process(workers, by_hand):

@@ -239,6 +239,22 @@ def test_state_dict_has_pytorchs_layout(name, steps):
     assert found[0] == found[1]
 
 
+def test_state_dict_is_in_the_order_of_the_parameters():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    optimizer = optim.Adam(net.parameters())
+    net(minipar.ones(4, 2)).sum().backward()
+    optimizer.step()
+    assert list(optimizer.state_dict()["state"]) == [0, 1, 2, 3]
+
+
+def test_rprop_takes_no_step_along_nan():
+    p = nn.Parameter(minipar.tensor([1.0, 2.0]))
+    optimizer = optim.Rprop([p], lr=0.5)
+    p.grad = minipar.tensor([float("nan"), 3.0])
+    optimizer.step()
+    assert p.tolist() == [1.0, 1.5]
+
+
 def test_state_dict_loads_pytorchs_numbers():
     torch = pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
     start = np.linspace(-1, 1, 6)

@@ -109,6 +109,7 @@ def test_a_non_leafs_hook_changes_what_flows_on() -> None:
     (y * 2 + y).backward()
     assert seen == [3.0]
     assert (y.grad.item(), x.grad.item()) == (300.0, 900.0)
+    assert (y.retains_grad, x.retains_grad, (y * 2).retains_grad) == (True, False, False)
 
 
 def test_hooks_whose_handles_nobody_keeps_all_stay() -> None:

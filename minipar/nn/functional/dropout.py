@@ -14,8 +14,11 @@ from ...tensor import Tensor
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
 
 
-def _applied(name: str, input: Tensor, inplace: bool, function: Callable[[Any], Any]) -> Tensor:
-    return in_place(input, f"{name}_", function) if inplace else function(input)
+def _applied(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool, function: Callable[[Any], Any]
+) -> Tensor:
+    changes = training and p and input.numel()  # what changes nothing is allowed on a leaf, too
+    return in_place(input, f"{name}_", function) if inplace and changes else function(input)
 
 
 def dropout(
@@ -31,7 +34,7 @@ def dropout(
     >>> sorted(set(y.tolist())), 700 < int((y > 0).sum()) < 900
     ([0.0, 1.25], True)
     """
-    return _applied("dropout", input, inplace, lambda x: ops.dropout(x, p, training, batch_dim=batch_dim))
+    return _applied("dropout", input, p, training, inplace, lambda x: ops.dropout(x, p, training, batch_dim=batch_dim))
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
@@ -40,7 +43,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     >>> F.alpha_dropout(minipar.ones(2), 0.5).tolist()  # not training
     [1.0, 1.0]
     """
-    return _applied("alpha_dropout", input, inplace, lambda x: ops.alpha_dropout(x, p, training))
+    return _applied("alpha_dropout", input, p, training, inplace, lambda x: ops.alpha_dropout(x, p, training))
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
@@ -50,7 +53,9 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     >>> bool((y == y[:, :, :1]).all())
     True
     """
-    return _applied("feature_alpha_dropout", input, inplace, lambda x: ops.feature_alpha_dropout(x, p, training))
+    return _applied(
+        "feature_alpha_dropout", input, p, training, inplace, lambda x: ops.feature_alpha_dropout(x, p, training)
+    )
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -117,4 +122,4 @@ def _channelwise(name: str, input: Tensor, p: float, training: bool, inplace: bo
             return ops.feature_dropout(x, p, training)
         return squeeze(ops.feature_dropout(unsqueeze(x, 0), p, training, batch_dim=None), 0)
 
-    return _applied(name, input, inplace, dropped)
+    return _applied(name, input, p, training, inplace, dropped)
