@@ -59,6 +59,8 @@ from .backend.dtypes import (
     set_default_dtype,
     uint8,
 )
+from .backend.limits import finfo, iinfo
+from .backend.memory import contiguous_format, preserve_format
 from .backend.random import Generator, initial_seed, manual_seed
 from .checkpoint import load, save
 from .creation import (
@@ -249,6 +251,17 @@ from .ops.unravel import unravel_index
 from .ops.variance import std, std_mean, var, var_mean
 from .random import get_rng_state, seed, set_rng_state
 from .tensor import Size, Tensor
+from .tensor.typed import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+)
 
 float = float32
 double = float64
@@ -317,10 +330,12 @@ __all__ = [
     "block_diag",
     "bmm",
     "bool",
+    "BoolTensor",
     "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
     "bucketize",
+    "ByteTensor",
     "cartesian_prod",
     "cat",
     "cdist",
@@ -329,6 +344,7 @@ __all__ = [
     "celu_",
     "chain_matmul",
     "channel_shuffle",
+    "CharTensor",
     "chunk",
     "clamp",
     "clamp_max",
@@ -338,6 +354,7 @@ __all__ = [
     "combinations",
     "concat",
     "concatenate",
+    "contiguous_format",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -373,6 +390,7 @@ __all__ = [
     "divide",
     "dot",
     "double",
+    "DoubleTensor",
     "dsplit",
     "dstack",
     "einsum",
@@ -388,6 +406,7 @@ __all__ = [
     "exp2",
     "expm1",
     "eye",
+    "finfo",
     "fix",
     "flatten",
     "flip",
@@ -398,6 +417,7 @@ __all__ = [
     "float32",
     "float64",
     "float_power",
+    "FloatTensor",
     "floor",
     "floor_divide",
     "fmax",
@@ -419,12 +439,14 @@ __all__ = [
     "greater_equal",
     "gt",
     "half",
+    "HalfTensor",
     "hardshrink",
     "heaviside",
     "histc",
     "hsplit",
     "hstack",
     "hypot",
+    "iinfo",
     "index_add",
     "index_copy",
     "index_fill",
@@ -439,6 +461,7 @@ __all__ = [
     "int32",
     "int64",
     "int8",
+    "IntTensor",
     "inverse",
     "is_anomaly_enabled",
     "is_floating_point",
@@ -482,6 +505,7 @@ __all__ = [
     "logspace",
     "logsumexp",
     "long",
+    "LongTensor",
     "lt",
     "manual_seed",
     "masked_fill",
@@ -539,6 +563,7 @@ __all__ = [
     "positive",
     "pow",
     "prelu",
+    "preserve_format",
     "prod",
     "put",
     "quantile",
@@ -583,6 +608,7 @@ __all__ = [
     "set_grad_enabled",
     "set_rng_state",
     "sgn",
+    "ShortTensor",
     "sigmoid",
     "sign",
     "signbit",

@@ -1,8 +1,8 @@
 """What every function that makes a tensor takes: where the tensor goes, and whether it wants a gradient.
 
 A factory computes an array; the decorator adds the arguments `device`, `requires_grad`, and those of PyTorch's that
-change nothing here: `layout` (None), `pin_memory` (False) and `memory_format` (None). Anything else in these raises
-NotImplementedError.
+change nothing here: `layout` (None), `pin_memory` (False) and `memory_format` (None, or one of the names in
+backend/memory.py). Anything else in these raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..backend import device as Device
 from ..backend import dtypes, on_device
+from ..backend.memory import only_row_major
 from ..tensor import Tensor, wrap
 
 
@@ -24,7 +25,8 @@ def factory(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
     @wraps(function)
     def make(*args: Any, device: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
-        for name in ("layout", "pin_memory", "memory_format"):
+        only_row_major(kwargs.pop("memory_format", None), function.__name__)
+        for name in ("layout", "pin_memory"):
             if kwargs.pop(name, None) not in (None, False):
                 raise NotImplementedError(f"{function.__name__}: {name} is not supported; leave it out")
         array = function(*args, **kwargs)

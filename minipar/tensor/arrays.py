@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import dtypes, namespace, to_numpy
+from ..ops.shape import ints
 from ..tape import Value
 
 
@@ -28,3 +29,13 @@ def as_array(data: Any, dtype: Any, like: Any = None) -> Any:
         array = array.astype(dtype, copy=False)
     dtypes.as_dtype(array.dtype)
     return array if like is None or isinstance(array, type(like)) else namespace(like).asarray(array)
+
+
+def of_data_or_size(data: tuple, dtype: Any, name: str) -> Any:
+    """What PyTorch's constructors by type make of their arguments: one holds numbers, or ints are a size."""
+    if not data or (hasattr(data[0], "__index__") and not hasattr(data[0], "dtype")):
+        return np.empty(ints(data or (0,), f"{name}: size"), dtype)
+    if len(data) > 1 or isinstance(data[0], float):
+        raise TypeError(f"{name} expects one list, array or tensor, or ints as its size, not {data!r}")
+    array = as_array(data[0], dtype)
+    return array.copy() if isinstance(data[0], np.ndarray) else array

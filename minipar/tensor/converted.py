@@ -8,11 +8,12 @@ import numpy as np
 
 from ..backend import device as Device
 from ..backend import dtypes
+from ..backend.memory import only_row_major
 from ..ops import op, shape
 from ..ops.device import Move
 from .described import Described
 
-_TYPE_NAMES = {
+TYPE_NAMES = {
     "FloatTensor": dtypes.float32,
     "DoubleTensor": dtypes.float64,
     "HalfTensor": dtypes.float16,
@@ -46,8 +47,7 @@ class Converted(Described):
         >>> minipar.tensor([1, 2]).to(minipar.float32)
         tensor([1., 2.])
         """
-        if memory_format is not None:
-            raise NotImplementedError("to: memory_format is not supported; leave it out")
+        only_row_major(memory_format, "to")
         args, flags = _without_flags(args)
         if len(flags) > 2 or len(args) > 2:
             raise TypeError(f"to: expected a dtype, a device, a device and a dtype, or a tensor, got {(*args, *flags)}")
@@ -89,10 +89,11 @@ class Converted(Described):
         ('torch.FloatTensor', dtype('int32'))
         """
         if dtype is None:
-            name = next(name for name, kind in _TYPE_NAMES.items() if kind == self.dtype)
+            name = next(name for name, kind in TYPE_NAMES.items() if kind == self.dtype)
             return f"torch.cuda.{name}" if self.is_cuda else f"torch.{name}"
-        if isinstance(dtype, str) and (name := dtype.rpartition(".")[2]) in _TYPE_NAMES:
-            dtype = _TYPE_NAMES[name]
+        if isinstance(dtype, str) and (name := dtype.rpartition(".")[2]) in TYPE_NAMES:
+            dtype = TYPE_NAMES[name]
+        dtype = getattr(dtype, "kind_of_elements", dtype)  # FloatTensor itself
         return self.to(dtype=dtype)
 
     def type_as(self, other: Any) -> Any:
@@ -182,8 +183,7 @@ class Converted(Described):
         >>> x.clone().zero_(), x
         (tensor([0., 0.]), tensor([1., 1.]))
         """
-        if memory_format is not None:
-            raise NotImplementedError("clone: memory_format is not supported; leave it out")
+        only_row_major(memory_format, "clone")
         return shape.Copy()(self)
 
     def contiguous(self, memory_format: Any = None) -> Any:

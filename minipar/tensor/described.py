@@ -8,6 +8,7 @@ import numpy as np
 
 from ..backend import device as Device
 from ..backend import device_of, dtypes
+from ..backend.memory import only_row_major
 from ..ops.shape import normal_dim
 from ..tape import Value
 from .size import Size
@@ -143,6 +144,17 @@ class Described(Value):
         """
         return self.array.itemsize
 
+    def data_ptr(self) -> int:
+        """The address of the first element (0 if there is none): equal where two tensors start in the same memory.
+
+        >>> x = minipar.ones(2, 3)
+        >>> x.view(6).data_ptr() == x.data_ptr(), x.clone().data_ptr() == x.data_ptr()
+        (True, False)
+        """
+        if not self.array.size:
+            return 0
+        return self.array.data.ptr if self.is_cuda else self.array.ctypes.data
+
     def stride(self, dim: int | None = None) -> Any:
         """Elements between neighbours along each axis, or along axis `dim`.
 
@@ -158,8 +170,7 @@ class Described(Value):
         >>> minipar.ones(2, 3).is_contiguous(), minipar.ones(2, 3).T.is_contiguous()
         (True, False)
         """
-        if memory_format is not None:
-            raise NotImplementedError("is_contiguous: memory_format is not supported; leave it out")
+        only_row_major(memory_format, "is_contiguous")
         return self.array.flags.c_contiguous
 
     # ── dtype ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from .. import tape
 from ..backend import device as Device
 from ..backend import dtypes, on_device
 from ..ops.shape import ints
-from .arrays import as_array
+from .arrays import as_array, of_data_or_size
 from .described import Described
 
 
@@ -19,6 +19,15 @@ class New(Described):
     """The part of a Tensor that makes others."""
 
     __slots__ = ()
+
+    def new(self, *data: Any) -> Any:
+        """A tensor of these numbers or, given ints, of that size and not filled: older scripts' `new_empty`.
+
+        >>> minipar.zeros(1, dtype=minipar.int64).new(2, 3).zero_()
+        tensor([[0, 0, 0],
+                [0, 0, 0]])
+        """
+        return self._new(of_data_or_size(data, self.dtype, "new"), None, False)
 
     def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
         """A leaf with a copy of `data`.

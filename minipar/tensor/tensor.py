@@ -17,11 +17,10 @@ from .. import tape
 from ..backend import dtypes
 from ..ops import arithmetic, compare, division, index, linalg, magnitude, op, power
 from ..ops.inplace import in_place, write
-from ..ops.shape import ints
 from ..ops.split import unbind
 from ..tape import Value
 from .arranged import Arranged
-from .arrays import as_array
+from .arrays import as_array, of_data_or_size
 from .converted import Converted
 from .differentiable import Differentiable
 from .inplace import InPlace
@@ -44,13 +43,7 @@ class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled
     __slots__ = ()
 
     def __init__(self, *data: Any) -> None:
-        if not data or (hasattr(data[0], "__index__") and not hasattr(data[0], "dtype")):
-            super().__init__(np.empty(ints(data or (0,), "Tensor: size"), dtypes.get_default_dtype()))
-            return
-        if len(data) > 1 or isinstance(data[0], float):
-            raise TypeError(f"Tensor expects one list, array or tensor, or ints as its size, not {data!r}")
-        array = as_array(data[0], dtypes.get_default_dtype())
-        super().__init__(array.copy() if isinstance(data[0], np.ndarray) else array)
+        super().__init__(of_data_or_size(data, dtypes.get_default_dtype(), "Tensor"))
 
     # ── as a sequence ─────────────────────────────────────────────────────────────────────────────────────────────────
 

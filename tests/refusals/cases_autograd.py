@@ -10,6 +10,7 @@ def leaf(m):
 
 
 AUTOGRAD = [
+    Refusal("autograd.Variable", "no tensor", lambda m: m.autograd.Variable([1.0]), TypeError, ("data", "not list")),
     Refusal(
         "autograd.grad", "no graph", lambda m: m.autograd.grad(m.ones(()), leaf(m)), RuntimeError, ("requires_grad",)
     ),

@@ -47,6 +47,13 @@ FUNCTIONS = [
     row("nn.init.ones_", lambda m: m.nn.init.ones_("x"), "tensor", "not str", error=TypeError),
     row("nn.init.zeros_", lambda m: m.nn.init.zeros_([1.0]), "tensor", "not list", error=TypeError),
 ]
+TYPED = [f"{kind}Tensor" for kind in ("Bool", "Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short")]
+LIMITS = [
+    row("finfo", lambda m: m.finfo(m.int64), "type", "floating-point", "not int64", "iinfo", error=TypeError),
+    row("iinfo", lambda m: m.iinfo(m.float32), "type", "integer", "not float32", "finfo", error=TypeError),
+    row("Tensor.new", lambda m: m.ones(1).new([1], [2]), "new", "one list", error=TypeError),
+    *[row(of, lambda m, of=of: getattr(m, of)([1], [2]), of, "one list", error=TypeError) for of in TYPED],
+]
 MODES = [
     row("set_grad_enabled", lambda m: m.set_grad_enabled("no"), "mode", "bool", "'no'", error=TypeError),
     row("inference_mode", lambda m: m.inference_mode("no"), "mode", "bool", "'no'", error=TypeError),
@@ -157,4 +164,4 @@ WORKERS = [
     row("viz.curve", lambda m: m.viz.curve({}), "at least one series", error=ValueError),
     row("viz.graph", lambda m: m.viz.graph(3), "Tensor", "int", error=TypeError),
 ]
-COMPLETENESS = FUNCTIONS + MODES + METHODS + LAYERS + WORKERS
+COMPLETENESS = FUNCTIONS + LIMITS + MODES + METHODS + LAYERS + WORKERS

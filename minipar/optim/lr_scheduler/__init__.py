@@ -9,6 +9,8 @@ from .one_cycle import OneCycleLR
 from .plateau import ReduceLROnPlateau
 from .scheduler import LRScheduler
 
+_LRScheduler = LRScheduler  # its name before PyTorch 2.0, which courses derive from
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",
