@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..autograd import Function
+from ..creation import zeros
 from ..tensor import Tensor
 
 Gradients = tuple[Any, ...]
@@ -38,12 +39,12 @@ class BackwardHooks:
     def __init__(self, module: Any, pre_hooks: Iterable[Callable], hooks: Iterable[Callable]) -> None:
         self.module, self.pre_hooks, self.hooks = module, list(pre_hooks), list(hooks)
         self.grad_output: Gradients | None = None  # from the gate behind until the one before is passed
-        self.inputs = 0
+        self.inputs: list[Any] = []  # shape, dtype and device of each argument that is a tensor; None for the others
         self.waits_for_input = False
 
     def around_input(self, args: tuple) -> tuple:
         """The arguments of forward, their tensors passed through a gate."""
-        self.inputs = len(args)
+        self.inputs = [(x.shape, x.dtype, x.device) if isinstance(x, Tensor) else None for x in args]
         self.waits_for_input = any(isinstance(x, Tensor) and x.requires_grad for x in args)
         return _gated(args, self._see_input) if self.waits_for_input and self.hooks else args
 
@@ -56,7 +57,7 @@ class BackwardHooks:
             grads = _replaced("full backward pre-hook", grads, hook(self.module, grads))
         self.grad_output = grads
         if not self.waits_for_input:
-            nothing = (None,) * self.inputs
+            nothing = (None,) * len(self.inputs)
             for hook in self.hooks:
                 given = hook(self.module, nothing, grads)
                 if given is not None and any(g is not None for g in _as_tuple(given)):
@@ -69,6 +70,7 @@ class BackwardHooks:
     def _see_input(self, grads: Gradients) -> Gradients:
         if self.grad_output is None:  # a gradient of the gradient comes this way without having passed the output
             return grads
+        grads = tuple([_zeros(*like) if g is None and like else g for g, like in zip(grads, self.inputs)])
         for hook in self.hooks:
             grads = _replaced("full backward hook", grads, hook(self.module, grads, self.grad_output))
         self.grad_output = None
@@ -76,13 +78,14 @@ class BackwardHooks:
 
 
 def _gated(values: tuple, see: Callable[[Gradients], Gradients]) -> tuple:
-    """The values with their tensors replaced by what a gate lets through; `see` gets one gradient for each value."""
-    places = [i for i, x in enumerate(values) if isinstance(x, Tensor)]
-    if not any(values[i].requires_grad for i in places):
+    """The values with those that require a gradient passed through a gate; `see` gets one gradient for each value."""
+    places = [i for i, x in enumerate(values) if isinstance(x, Tensor) and x.requires_grad]
+    if not places:
         return values
+    count = len(values)
 
     def see_tensors(grads: Gradients) -> Gradients:
-        full: list[Any] = [None] * len(values)
+        full: list[Any] = [None] * count
         for place, grad in zip(places, grads):
             full[place] = grad
         seen = see(tuple(full))
@@ -93,6 +96,10 @@ def _gated(values: tuple, see: Callable[[Gradients], Gradients]) -> tuple:
     for place, x in zip(places, passed):
         found[place] = x
     return tuple(found)
+
+
+def _zeros(shape: Any, dtype: Any, device: Any) -> Tensor:
+    return zeros(shape, dtype=dtype, device=device)
 
 
 def _as_tuple(given: Any) -> tuple:
