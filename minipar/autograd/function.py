@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from .. import tape
@@ -103,6 +105,50 @@ class Function:
         return fresh if isinstance(made, tuple) else fresh[0]
 
 
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """For a `backward` that is not written with tensor operations: what it returns cannot be differentiated again.
+
+    RuntimeError where the gradient is.
+
+    >>> class Double(minipar.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         return x * 2
+    ...
+    ...     @staticmethod
+    ...     @minipar.autograd.function.once_differentiable
+    ...     def backward(ctx, g):
+    ...         return minipar.tensor(g.numpy() * 2)
+    >>> x = minipar.tensor(3.0, requires_grad=True)
+    >>> minipar.autograd.grad(Double.apply(x), x)
+    (tensor(2.),)
+    """
+
+    @wraps(fn)
+    def backward(ctx: Context, *grads: Any) -> Any:
+        with tape.set_grad_mode(False):
+            pulled = fn(ctx, *grads)
+        if not (tape.mode.grad and any(isinstance(g, Tensor) and g.tracked for g in grads)):
+            return pulled
+        several = pulled if isinstance(pulled, tuple) else (pulled,)
+        ends = tuple([g if g is None else _DifferentiatedTwice.apply(g.detach().requires_grad_()) for g in several])
+        return ends if isinstance(pulled, tuple) else ends[0]
+
+    return backward
+
+
+class _DifferentiatedTwice(Function):
+    """The identity, which has no gradient: the end of what is differentiable once."""
+
+    @staticmethod
+    def forward(ctx: Context, *args: Any) -> Any:
+        return args[0].clone()
+
+    @staticmethod
+    def backward(ctx: Context, *grads: Tensor) -> Any:
+        raise RuntimeError("the backward of a Function marked with once_differentiable cannot be differentiated")
+
+
 def _check_changeable(function: type[Function], x: Tensor) -> None:
     """RuntimeError where a change in place that carries a gradient would leave the tape wrong."""
     if x.tracked and x.node is None:
@@ -177,6 +223,8 @@ class FunctionNode(Op):
         finally:
             self.ctx.saved_tensors = ()  # a restored output points to this node: a cycle
         pulled = pulled if isinstance(pulled, tuple) else (pulled,)
+        if len(pulled) > len(self.edges) and all(g is None for g in pulled[len(self.edges) :]):
+            pulled = pulled[: len(self.edges)]
         if len(pulled) != len(self.edges):
             raise RuntimeError(
                 f"{self.name()}.backward returned {len(pulled)} gradients, but forward took {len(self.edges)} arguments"

@@ -233,7 +233,8 @@ def ravel(input: Any) -> Any:
     >>> minipar.ravel(minipar.tensor([[1, 2], [3, 4]]))
     tensor([1, 2, 3, 4])
     """
-    return reshape(input.contiguous(), (-1,) if math.prod(input.shape) else (0,))
+    flat = reshape(input, (-1,) if math.prod(input.shape) else (0,))
+    return flat.contiguous() if isinstance(flat, Value) else flat
 
 
 @numpy_names
@@ -358,7 +359,7 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     from .index import GetItem
 
     ndim = len(input.shape)
-    if getattr(start, "shape", None) == () and start.dtype.kind not in "iu" or getattr(start, "shape", ()):
+    if hasattr(start, "dtype") and (start.shape or start.dtype.kind not in "iu"):
         raise RuntimeError("narrow: start must be a whole number or a 0-d tensor of one")
     dim, start, length = normal_dim(dim, ndim), index(start), index(length)
     size = input.shape[dim] if ndim else 0

@@ -114,6 +114,8 @@ class Differentiable(Described):
         if value is not None:
             if not isinstance(value, Differentiable):
                 raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("grad must be another tensor: a tensor cannot be its own gradient")
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise RuntimeError(
                     f"grad must have shape {self.shape} and dtype {self.dtype.name}, "

@@ -22,6 +22,7 @@ from ..ops import (
     hyperbolic,
     index,
     index_put,
+    linalg,
     magnitude,
     norm,
     overwrite,
@@ -69,6 +70,11 @@ class InPlace(Described):
     lerp_ = _in_place("lerp_", arithmetic.lerp)
     addcmul_ = _in_place("addcmul_", arithmetic.addcmul)
     addcdiv_ = _in_place("addcdiv_", arithmetic.addcdiv)
+    addmm_ = _in_place("addmm_", linalg.addmm)
+    addmv_ = _in_place("addmv_", linalg.addmv)
+    addr_ = _in_place("addr_", linalg.addr)
+    addbmm_ = _in_place("addbmm_", linalg.addbmm)
+    baddbmm_ = _in_place("baddbmm_", linalg.baddbmm)
 
     # ── division ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

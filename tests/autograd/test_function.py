@@ -9,6 +9,7 @@ import pytest
 
 import minipar
 from minipar.autograd import Function, grad, gradcheck, gradgradcheck
+from minipar.autograd.function import once_differentiable
 
 
 def leaf(*numbers: float) -> minipar.Tensor:
@@ -362,3 +363,54 @@ def test_a_leaf_and_a_view_cannot_be_dirty():
     with pytest.raises(RuntimeError, match=r"AddOne: .*shares its memory.*clone"):
         AddOne.apply(y)
     assert row.item() == 2.0
+
+
+def test_gradients_of_none_beyond_the_arguments_are_left_out() -> None:
+    class Doubled(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2, None, None
+
+    x = leaf(1.0, 2.0)
+    assert grad(Doubled.apply(x).sum(), x)[0].tolist() == [2.0, 2.0]
+
+
+def test_once_differentiable() -> None:
+    class Square(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x, x
+
+        @staticmethod
+        @once_differentiable
+        def backward(ctx, g, _):
+            assert not minipar.is_grad_enabled()
+            return g * 2 * ctx.saved_tensors[0]
+
+    x, weight = leaf(3.0), leaf(1.0)
+    assert grad(Square.apply(x)[0].sum(), x)[0].tolist() == [6.0]
+    (g,) = grad(Square.apply(x)[0], x, weight, create_graph=True)
+    assert g.tolist() == [6.0]
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        g.sum().backward()
+
+
+def test_a_gradient_can_be_deleted_and_is_never_the_tensor_itself() -> None:
+    x = leaf(1.0, 2.0)
+    x.sum().backward()
+    del x.grad
+    assert x.grad is None
+    with pytest.raises(RuntimeError, match="its own gradient"):
+        x.grad = x
+
+
+def test_version_counts_changes() -> None:
+    x = minipar.zeros(3)
+    view, before = x[1:], x._version
+    view.add_(1)
+    assert x._version == view._version == before + 1

@@ -39,6 +39,16 @@ PRODUCTS = [
          among(((2, 4, 3), (4, 5, 2)))),
     Case("addmm", lambda m, c, a, b: m.addmm(c, a, b, beta=0.5, alpha=3), ((3, 3), *TWO),
          among(((4,), (2, 3), (3, 4)))),
+    *[
+        Case(f"{name}_", lambda m, c, *ab, name=name: getattr(c * 1, f"{name}_")(*ab, beta=0.5, alpha=2), (made, *given))
+        for name, made, given in (
+            ("addmm", (3, 3), TWO),
+            ("addmv", (3,), ((3, 3), (3,))),
+            ("addr", (3, 3), ((3,), (3,))),
+            ("addbmm", (3, 3), BATCH),
+            ("baddbmm", (2, 3, 3), BATCH),
+        )
+    ],
     Case("addmm beta 0", lambda m, c, a, b: m.addmm(c, a, b, beta=0), ((3, 3), *TWO)),
     Case("addmv", lambda m, c, a, b: c.addmv(a, b, alpha=2), ((3,), (3, 3), (3,)), among(((1,), (2, 3), (3,)))),
     Case("addr", lambda m, c, a, b: m.addr(c, a, b, beta=2), ((3, 3), (3,), (3,)), among(((4,), (2,), (4,)))),

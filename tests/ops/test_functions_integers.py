@@ -166,5 +166,6 @@ def test_products_and_means_keep_their_dtype(dtype: str) -> None:
 
 def test_layout_of_flat_tensors() -> None:
     x = minipar.arange(10)[::2]
-    assert x.ravel().is_contiguous() and x.ravel().tolist() == [0, 2, 4, 6, 8]
+    assert x.ravel().is_contiguous()
+    assert x.ravel().tolist() == [0, 2, 4, 6, 8]
     assert x.flatten() is x
