@@ -40,8 +40,8 @@ PRODUCTS = [
     Case("addmm", lambda m, c, a, b: m.addmm(c, a, b, beta=0.5, alpha=3), ((3, 3), *TWO),
          among(((4,), (2, 3), (3, 4)))),
     *[
-        Case(f"{name}_", lambda m, c, *ab, name=name: getattr(c * 1, f"{name}_")(*ab, beta=0.5, alpha=2), (made, *given))
-        for name, made, given in (
+        Case(f"{name}_", lambda m, c, *ab, name=name: getattr(c * 1, f"{name}_")(*ab, beta=0.5, alpha=2), (to, *given))
+        for name, to, given in (
             ("addmm", (3, 3), TWO),
             ("addmv", (3,), ((3, 3), (3,))),
             ("addr", (3, 3), ((3,), (3,))),
