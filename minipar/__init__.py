@@ -47,6 +47,7 @@ from .backend import device
 from .backend.dispatch import use_kernels
 from .backend.dtypes import bool_ as bool
 from .backend.dtypes import (
+    can_cast,
     float16,
     float32,
     float64,
@@ -55,6 +56,7 @@ from .backend.dtypes import (
     int16,
     int32,
     int64,
+    promote_types,
     result_type,
     set_default_dtype,
     uint8,
@@ -67,20 +69,27 @@ from .creation import (
     arange,
     as_tensor,
     asarray,
+    bartlett_window,
     bernoulli,
+    blackman_window,
     empty,
     empty_like,
     eye,
     from_dlpack,
     from_numpy,
+    frombuffer,
     full,
     full_like,
+    hamming_window,
+    hann_window,
+    kaiser_window,
     linspace,
     logspace,
     multinomial,
     normal,
     ones,
     ones_like,
+    poisson,
     rand,
     rand_like,
     randint,
@@ -94,6 +103,20 @@ from .creation import (
     triu_indices,
     zeros,
     zeros_like,
+)
+from .functions import (
+    alpha_dropout,
+    clone,
+    detach,
+    dropout,
+    embedding,
+    feature_alpha_dropout,
+    get_device,
+    group_norm,
+    is_complex,
+    is_signed,
+    layer_norm,
+    numel,
 )
 from .nn.functional.activation import relu_
 from .nn.functional.vision import (
@@ -148,7 +171,7 @@ from .ops.compare import le as less_equal
 from .ops.compare import lt as less
 from .ops.compare import ne as not_equal
 from .ops.covariance import corrcoef, cov
-from .ops.distance import cdist
+from .ops.distance import cdist, pdist
 from .ops.division import div, floor_divide, fmod, remainder, true_divide
 from .ops.division import div as divide
 from .ops.einsum import einsum
@@ -165,7 +188,7 @@ from .ops.hyperbolic import acosh as arccosh
 from .ops.hyperbolic import asinh as arcsinh
 from .ops.hyperbolic import atanh as arctanh
 from .ops.index_put import index_add, index_copy, index_fill, index_put, masked_fill, masked_scatter
-from .ops.integrate import cumulative_trapezoid, trapezoid, vander
+from .ops.integrate import cumulative_trapezoid, gradient, trapezoid, vander
 from .ops.integrate import trapezoid as trapz
 from .ops.join import (
     atleast_1d,
@@ -205,6 +228,7 @@ from .ops.magnitude import abs_ as absolute
 from .ops.magnitude import copysign, heaviside, sign
 from .ops.magnitude import sign as sgn
 from .ops.norm import cosine_similarity, dist, norm, pairwise_distance, renorm
+from .ops.normalization import rms_norm
 from .ops.overwrite import diagonal_scatter, index_reduce, put, select_scatter, slice_scatter
 from .ops.power import float_power, ldexp, pow, reciprocal, rsqrt, sqrt, square
 from .ops.predicates import (
@@ -232,7 +256,7 @@ from .ops.search import bucketize, isin, searchsorted
 from .ops.select import nan_to_num, where
 from .ops.shape import flatten, narrow, permute, ravel, reshape, squeeze, transpose, unflatten, unsqueeze
 from .ops.softmax import log_softmax, softmax
-from .ops.solve import det, inverse, logdet, matrix_power, slogdet, trace
+from .ops.solve import cross, det, inverse, logdet, matrix_power, slogdet, trace
 from .ops.sort import argsort, kthvalue, msort, sort, topk
 from .ops.special import erf, erfc, erfinv
 from .ops.split import chunk, dsplit, hsplit, select, split, split_with_sizes, tensor_split, unbind, vsplit
@@ -287,6 +311,7 @@ __all__ = [
     "adjoint",
     "all",
     "allclose",
+    "alpha_dropout",
     "amax",
     "amin",
     "aminmax",
@@ -318,6 +343,7 @@ __all__ = [
     "avg_pool1d",
     "backend",
     "baddbmm",
+    "bartlett_window",
     "bernoulli",
     "bilinear",
     "bincount",
@@ -327,6 +353,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman_window",
     "block_diag",
     "bmm",
     "bool",
@@ -336,6 +363,7 @@ __all__ = [
     "broadcast_to",
     "bucketize",
     "ByteTensor",
+    "can_cast",
     "cartesian_prod",
     "cat",
     "cdist",
@@ -350,6 +378,7 @@ __all__ = [
     "clamp_max",
     "clamp_min",
     "clip",
+    "clone",
     "column_stack",
     "combinations",
     "concat",
@@ -368,6 +397,7 @@ __all__ = [
     "cosine_similarity",
     "count_nonzero",
     "cov",
+    "cross",
     "cuda",
     "cummax",
     "cummin",
@@ -377,6 +407,7 @@ __all__ = [
     "data",
     "deg2rad",
     "det",
+    "detach",
     "device",
     "diag",
     "diag_embed",
@@ -391,9 +422,11 @@ __all__ = [
     "dot",
     "double",
     "DoubleTensor",
+    "dropout",
     "dsplit",
     "dstack",
     "einsum",
+    "embedding",
     "empty",
     "empty_like",
     "enable_grad",
@@ -406,6 +439,7 @@ __all__ = [
     "exp2",
     "expm1",
     "eye",
+    "feature_alpha_dropout",
     "finfo",
     "fix",
     "flatten",
@@ -427,6 +461,7 @@ __all__ = [
     "frexp",
     "from_dlpack",
     "from_numpy",
+    "frombuffer",
     "full",
     "full_like",
     "gather",
@@ -434,12 +469,17 @@ __all__ = [
     "ge",
     "Generator",
     "get_default_dtype",
+    "get_device",
     "get_rng_state",
+    "gradient",
     "greater",
     "greater_equal",
+    "group_norm",
     "gt",
     "half",
     "HalfTensor",
+    "hamming_window",
+    "hann_window",
     "hardshrink",
     "heaviside",
     "histc",
@@ -464,10 +504,12 @@ __all__ = [
     "IntTensor",
     "inverse",
     "is_anomaly_enabled",
+    "is_complex",
     "is_floating_point",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "is_nonzero",
+    "is_signed",
     "is_tensor",
     "isclose",
     "isfinite",
@@ -476,8 +518,10 @@ __all__ = [
     "isnan",
     "isneginf",
     "isposinf",
+    "kaiser_window",
     "kron",
     "kthvalue",
+    "layer_norm",
     "lcm",
     "ldexp",
     "le",
@@ -549,6 +593,7 @@ __all__ = [
     "norm",
     "normal",
     "not_equal",
+    "numel",
     "ones",
     "ones_like",
     "onnx",
@@ -556,15 +601,18 @@ __all__ = [
     "outer",
     "pairwise_distance",
     "parallel",
+    "pdist",
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "poisson",
     "polygamma",
     "positive",
     "pow",
     "prelu",
     "preserve_format",
     "prod",
+    "promote_types",
     "put",
     "quantile",
     "rad2deg",
@@ -585,6 +633,7 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "result_type",
+    "rms_norm",
     "roll",
     "rot90",
     "round",
@@ -684,8 +733,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """`minipar.cuda`, `data`, `einops`, `onnx`, `parallel`, `utils` and `viz` load when they are first used."""
-    if name in ("cuda", "data", "einops", "onnx", "parallel", "utils", "viz"):
+    """`minipar.backends`, `cuda`, `data`, `einops`, `onnx`, `parallel`, `utils` and `viz` load when first used."""
+    if name in ("backends", "cuda", "data", "einops", "onnx", "parallel", "utils", "viz"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

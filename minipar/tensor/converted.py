@@ -13,7 +13,7 @@ from ..ops import op, shape
 from ..ops.device import Move
 from .described import Described
 
-TYPE_NAMES = {
+TYPE_NAMES: dict[str, np.dtype] = {
     "FloatTensor": dtypes.float32,
     "DoubleTensor": dtypes.float64,
     "HalfTensor": dtypes.float16,

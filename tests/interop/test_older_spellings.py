@@ -92,3 +92,17 @@ def test_tensors_say_where_their_memory_is(m):
     assert x[1:].data_ptr() == x.data_ptr() + x.element_size()
     assert x.clone().data_ptr() != x.data_ptr()
     assert m.ones(0).data_ptr() == 0
+
+
+def test_a_script_may_ask_for_what_is_not_here_and_set_its_switches():
+    from minipar.backends import cudnn
+
+    cudnn.benchmark, cudnn.deterministic = False, True
+    assert minipar.backends.cudnn is cudnn
+    assert not cudnn.is_available()
+    assert cudnn.version() is None
+    assert not minipar.backends.mps.is_available()
+    assert not minipar.backends.mps.is_built()
+    assert {"enabled", "benchmark", "deterministic", "allow_tf32"} <= set(vars(torch.backends.cudnn.__class__)) | set(
+        vars(torch.backends.cudnn)
+    )

@@ -51,6 +51,8 @@ TYPED = [f"{kind}Tensor" for kind in ("Bool", "Byte", "Char", "Double", "Float",
 LIMITS = [
     row("finfo", lambda m: m.finfo(m.int64), "type", "floating-point", "not int64", "iinfo", error=TypeError),
     row("iinfo", lambda m: m.iinfo(m.float32), "type", "integer", "not float32", "finfo", error=TypeError),
+    row("cuda.manual_seed", lambda m: m.cuda.manual_seed("x"), "seed", "not str", error=TypeError),
+    row("cuda.synchronize", lambda m: m.cuda.synchronize("cpu"), "device", "'cpu'", error=ValueError),
     row("Tensor.new", lambda m: m.ones(1).new([1], [2]), "new", "one list", error=TypeError),
     *[row(of, lambda m, of=of: getattr(m, of)([1], [2]), of, "one list", error=TypeError) for of in TYPED],
 ]

@@ -38,10 +38,10 @@ TAKES_NOTHING = {
     "is_inference_mode_enabled seed",
     "autograd": "detect_anomaly",
     "data": "get_worker_info",
-    "cuda": "device_count is_available",
-    "Tensor": "T bool byte char cpu cuda data_ptr detach detach_ device dim double dtype element_size float get_device grad_fn "
-    "half int is_complex is_cpu is_cuda is_floating_point is_leaf is_signed itemsize long nbytes ndim nelement numel "
-    "shape short tolist type_as where zero_",  # type_as and where: Tensor.type's and where's rows
+    "cuda": "device_count empty_cache is_available manual_seed_all",  # the last: manual_seed's row
+    "Tensor": "T bool byte char cpu cuda data_ptr detach detach_ device dim double dtype element_size float get_device "
+    "grad_fn half int is_complex is_cpu is_cuda is_floating_point is_leaf is_signed itemsize long nbytes ndim nelement "
+    "numel shape short tolist type_as where zero_",  # type_as and where: Tensor.type's and where's rows
 }
 
 
