@@ -11,6 +11,7 @@ multiprocessing load when they are first needed.
 
 import sys as _sys
 from importlib.util import spec_from_file_location as _spec_from_file_location
+from math import e, inf, nan, pi
 from os import path as _path
 
 
@@ -31,6 +32,7 @@ if not _path.isdir(_path.join(_path.dirname(__file__), "kernels")):
     _sys.meta_path.append(_SourceKernels)
 
 __version__ = "0.1.0"
+newaxis = None  # x[minipar.newaxis]: PyTorch's, and NumPy's, name for a new axis
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
 from . import autograd, backend, linalg, nn, optim, random, special
@@ -425,6 +427,7 @@ __all__ = [
     "dropout",
     "dsplit",
     "dstack",
+    "e",
     "einsum",
     "embedding",
     "empty",
@@ -493,6 +496,7 @@ __all__ = [
     "index_put",
     "index_reduce",
     "index_select",
+    "inf",
     "inference_mode",
     "initial_seed",
     "inner",
@@ -577,6 +581,7 @@ __all__ = [
     "multiply",
     "mv",
     "mvlgamma",
+    "nan",
     "nan_to_num",
     "nanmean",
     "nanmedian",
@@ -586,6 +591,7 @@ __all__ = [
     "ne",
     "neg",
     "negative",
+    "newaxis",
     "nextafter",
     "nn",
     "no_grad",
@@ -603,6 +609,7 @@ __all__ = [
     "parallel",
     "pdist",
     "permute",
+    "pi",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson",

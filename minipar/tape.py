@@ -182,12 +182,38 @@ class Node:
     def name(self) -> str:
         return type(self).__name__
 
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """For each input the node that made it, or its AccumulateGrad (None without a gradient), and which output."""
+        return tuple([_next(edge) for edge in self.edges])
+
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         """The gradients of the inputs, one an edge (None where no gradient is needed), from that of the output."""
         raise NotImplementedError
 
     def release(self) -> None:
         """Free what was saved for the backward pass."""
+
+
+class AccumulateGrad:
+    """The end of a path through `next_functions`: the leaf whose `.grad` the gradient is added to."""
+
+    __slots__ = ("variable",)
+
+    next_functions = ()
+
+    def __init__(self, variable: Value) -> None:
+        self.variable = variable
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+
+def _next(edge: Edge | None) -> tuple[Any, int]:
+    if edge is None:
+        return None, 0
+    target, index = edge
+    return (AccumulateGrad(target) if isinstance(target, Value) else target), index
 
 
 def _reachable(starts: Iterable[Node | Value]) -> tuple[list[Node], dict[Value, int]]:

@@ -106,3 +106,23 @@ def test_a_script_may_ask_for_what_is_not_here_and_set_its_switches():
     assert {"enabled", "benchmark", "deterministic", "allow_tf32"} <= set(vars(torch.backends.cudnn.__class__)) | set(
         vars(torch.backends.cudnn)
     )
+
+
+def test_the_graph_can_be_walked_from_a_loss(m):
+    w, constant = m.ones(2, requires_grad=True), m.ones(2)
+    node = (w * constant).sum().grad_fn
+    ((product, first),) = node.next_functions
+    (of_w, _), (of_constant, _) = product.next_functions
+    assert "Sum" in node.name()
+    assert "Mul" in product.name()
+    assert first == 0
+    assert of_constant is None
+    assert of_w.variable is w
+    assert of_w.next_functions == ()
+    assert "AccumulateGrad" in of_w.name()
+
+
+def test_constants_have_their_names(m):
+    assert (m.pi, m.e, m.inf) == (np.pi, np.e, np.inf)
+    assert m.nan != m.nan
+    assert m.ones(2)[:, m.newaxis].shape == (2, 1)
