@@ -86,6 +86,28 @@ def _promote(a: np.dtype, b: np.dtype) -> np.dtype:
     return np.promote_types(a, b)
 
 
+def promote_types(type1: Any, type2: Any) -> np.dtype:
+    """The smallest dtype that holds both: the wider of one category, the float of a float and an integer.
+
+    TypeError for dtypes that tensors do not have.
+
+    >>> minipar.promote_types(minipar.int64, minipar.float16), minipar.promote_types(minipar.uint8, minipar.int8)
+    (dtype('float16'), dtype('int16'))
+    """
+    return _promote(as_dtype(type1), as_dtype(type2))
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """May a result of dtype `from_` be put into a tensor of dtype `to`? Not floats into integers, nor any into bools.
+
+    TypeError for dtypes that tensors do not have.
+
+    >>> minipar.can_cast(minipar.float64, minipar.float32), minipar.can_cast(minipar.float32, minipar.int64)
+    (True, False)
+    """
+    return _CATEGORY[as_dtype(from_).kind] <= _CATEGORY[as_dtype(to).kind]
+
+
 def scalar_dtype(x: Any) -> np.dtype:
     """The dtype that a Python number has among tensors."""
     if isinstance(x, bool):

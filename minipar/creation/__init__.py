@@ -14,12 +14,13 @@ from .constants import (
     zeros,
     zeros_like,
 )
-from .data import as_tensor, asarray, from_dlpack, from_numpy, tensor
+from .data import as_tensor, asarray, from_dlpack, from_numpy, frombuffer, tensor
 from .ranges import arange, linspace, logspace
 from .sampling import (
     bernoulli,
     multinomial,
     normal,
+    poisson,
     rand,
     rand_like,
     randint,
@@ -28,25 +29,33 @@ from .sampling import (
     randn_like,
     randperm,
 )
+from .tapers import bartlett_window, blackman_window, hamming_window, hann_window, kaiser_window
 
 __all__ = [
     "arange",
     "as_tensor",
     "asarray",
+    "bartlett_window",
     "bernoulli",
+    "blackman_window",
     "empty",
     "empty_like",
     "eye",
     "from_dlpack",
     "from_numpy",
+    "frombuffer",
     "full",
     "full_like",
+    "hamming_window",
+    "hann_window",
+    "kaiser_window",
     "linspace",
     "logspace",
     "multinomial",
     "normal",
     "ones",
     "ones_like",
+    "poisson",
     "rand",
     "rand_like",
     "randint",

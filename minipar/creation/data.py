@@ -82,6 +82,30 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return wrap(np.asarray(ndarray))
 
 
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A tensor (count,) over the memory of a buffer (a bytearray, …) from byte `offset` on; count = −1: to its end.
+
+    ValueError for an empty buffer, and for bytes that are not there or do not make whole elements.
+
+    >>> minipar.frombuffer(bytearray([1, 2, 3]), dtype=minipar.uint8, offset=1)
+    tensor([2, 3], dtype=uint8)
+    """
+    kind = dtypes.as_dtype(dtype)
+    length = memoryview(buffer).nbytes
+    if not length or not count:
+        raise ValueError(f"frombuffer: buffer ({length} bytes) and count ({count}) must not be empty")
+    if not 0 <= offset < length:
+        raise ValueError(f"frombuffer: offset must be one of the {length} bytes of buffer, not {offset}")
+    left = length - offset
+    if left % kind.itemsize if count < 0 else left < count * kind.itemsize:
+        wanted = "whole elements" if count < 0 else f"{count} elements"
+        raise ValueError(
+            f"frombuffer: the {left} bytes of buffer after offset {offset} do not make {wanted} {kind.name}"
+        )
+    made = wrap(np.frombuffer(buffer, kind, count, offset))
+    return made.requires_grad_() if requires_grad else made
+
+
 def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor over the memory of any object with `__dlpack__`.
 

@@ -5,12 +5,15 @@ All but `normal`, `bernoulli` and `multinomial` of tensors take `dtype`, `device
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..backend import dtypes, namespace, on_device, random
+from ..backend import device as Device
+from ..backend import dtypes, on_device, random
+from ..ops.accepts import accepts
 from ..tensor import Tensor, wrap
 from .factory import factory, float_default, like, number, shape_of, sized
 
@@ -146,43 +149,45 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -
     >>> minipar.bernoulli(minipar.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """
-    return input.detach().clone().bernoulli_(input if p is None else p, generator=generator)
+    return input.bernoulli(p, generator=generator)
 
 
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
-    """`num_samples` indices of each row of weights (…, categories), drawn in proportion to the weights. int64.
-
-    With replacement by the inverse of the cumulative sum; without, those with the smallest exponential numbers divided
-    by their weight (Efraimidis & Spirakis, "Weighted random sampling with a reservoir", 2006). RuntimeError for
-    weights that are negative, not finite or sum to 0, and for more samples than categories without replacement.
+    """`num_samples` indices of each row of weights (…, categories): see `Tensor.multinomial`.
 
     >>> minipar.multinomial(minipar.tensor([0.0, 1.0, 0.0]), 2, replacement=True)
     tensor([1, 1])
     """
-    if len(input.shape) not in (1, 2) or input.dtype.kind != "f":
-        raise RuntimeError(
-            f"multinomial: input must have one axis or two and a floating-point dtype, not shape {input.shape}, "
-            f"{input.dtype.name}"
-        )
-    categories = input.shape[-1]
-    if num_samples <= 0 or (not replacement and num_samples > categories):
-        raise RuntimeError(
-            f"multinomial: num_samples must be positive, and at most the {categories} categories without replacement, "
-            f"not {num_samples}"
-        )
-    xp = namespace(input.array)
-    weights = input.array.astype("float64")
-    if not (xp.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(-1) > 0).all()):
-        raise RuntimeError("multinomial: the weights in input must be finite, 0 or more, and not all 0 in any row")
-    count = num_samples if replacement else categories
-    drawn = _source(generator).uniform((*input.shape[:-1], count), np.dtype(np.float64))
-    uniform = xp.asarray(on_device(drawn, input.device))
-    if replacement:
-        sums = xp.cumsum(weights, -1)
-        targets = uniform * sums[..., -1:]
-        found = (sums[..., None, :] <= targets[..., None]).sum(-1)
-        return wrap(xp.minimum(found, categories - 1).astype("int64"))
-    with dtypes.quiet():
-        race = -xp.log1p(-uniform) / weights
-    race[weights == 0] = np.inf
-    return wrap(xp.argsort(race, -1)[..., :num_samples].astype("int64"))
+    return input.multinomial(num_samples, replacement, generator=generator)
+
+
+_MOST = 500.0  # a rate whose probability of 0, e⁻ʳ, is far from underflow
+
+
+def poisson(input: Tensor, generator: Any = None) -> Tensor:
+    """Counts of events at the rates that `input` holds, in its dtype: k with probability rᵏ e⁻ʳ / k!.
+
+    By inversion: the first k up to which the probabilities sum to more than a uniform number. Large rates are parted,
+    as the sum of Poisson numbers is one of the summed rate. RuntimeError for negative rates; floating point only.
+
+    >>> minipar.poisson(minipar.zeros(2))
+    tensor([0., 0.])
+    """
+    accepts("poisson", "f", input)
+    rates = on_device(input.array, Device("cpu")).astype(np.float64)
+    if not ((rates >= 0) & np.isfinite(rates)).all():
+        raise RuntimeError("poisson: the rates in input must be 0 or more, and finite")
+    parts = max(1, math.ceil(rates.max(initial=0.0) / _MOST))
+    drawn = [_counted(rates / parts, _source(generator)) for _ in range(parts)]
+    return wrap(on_device(np.sum(drawn, 0).astype(input.dtype), input.device))
+
+
+def _counted(rates: np.ndarray, source: random.Generator) -> np.ndarray:
+    uniform = source.uniform(rates.shape, np.dtype(np.float64))
+    count, probability = np.zeros(rates.shape), np.exp(-rates)
+    below = probability.copy()
+    while (beyond := (uniform >= below) & (probability > 0)).any():
+        count += beyond
+        probability = np.where(beyond, probability * rates / np.maximum(count, 1), probability)
+        below = np.where(beyond, below + probability, below)
+    return count

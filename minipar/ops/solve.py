@@ -16,6 +16,7 @@ from .op import Op, array_of, check_dtypes, unbroadcast
 from .reduce import sum
 from .repeat import roll
 from .shape import normal_dim, reshape, squeeze, transpose, unsqueeze
+from .spelling import numpy_names
 from .triangle import diagonal, tril
 
 
@@ -265,7 +266,7 @@ def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     return sum(x * y, dim)
 
 
-def cross(input: Any, other: Any, dim: int = -1) -> Any:
+def linalg_cross(input: Any, other: Any, dim: int = -1) -> Any:
     """The cross product of vectors of three numbers along one axis; the other axes are broadcast.
 
     RuntimeError unless that axis has 3 entries in both.
@@ -280,6 +281,22 @@ def cross(input: Any, other: Any, dim: int = -1) -> Any:
             f"and {tuple(other.shape)}"
         )
     return roll(input, -1, at[0]) * roll(other, 1, at[1]) - roll(input, 1, at[0]) * roll(other, -1, at[1])
+
+
+@numpy_names
+def cross(input: Any, other: Any, dim: int | None = None) -> Any:
+    """The cross product of vectors of three numbers along `dim`, by default the first axis of three entries.
+
+    The other axes are broadcast. RuntimeError where no axis has 3 entries, or not that one in both.
+
+    >>> minipar.cross(minipar.tensor([1.0, 0.0, 0.0]), minipar.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
+    if dim is None:
+        if 3 not in input.shape:
+            raise RuntimeError(f"cross: input must have an axis of 3 entries, got shape {tuple(input.shape)}")
+        dim = tuple(input.shape).index(3)
+    return linalg_cross(input, other, dim)
 
 
 def matrix_power(input: Any, n: int) -> Any:

@@ -303,6 +303,7 @@ class Methods(Described):
     baddbmm = linalg.baddbmm
     kron = linalg.kron
     matrix_power = solve.matrix_power
+    cross = solve.cross
     inverse = solve.inverse
     det = solve.det
     slogdet = solve.slogdet

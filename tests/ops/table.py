@@ -17,6 +17,7 @@ from tests.ops.cases_normalization import NORMALIZATION
 from tests.ops.cases_overwrite import SCATTERED, UNDIFFERENTIABLE_STRAGGLERS
 from tests.ops.cases_parts import PARTS, UNDIFFERENTIABLE_PARTS
 from tests.ops.cases_places import PLACES
+from tests.ops.cases_plain import PLAIN
 from tests.ops.cases_pointwise import POINTWISE
 from tests.ops.cases_pool import POOLING
 from tests.ops.cases_recurrent import RECURRENT
@@ -30,6 +31,7 @@ TABLE += RECURRENT
 TABLE += PARTS + PLACES
 TABLE += REDUCE
 TABLE += STRAGGLERS + SCATTERED
+TABLE += PLAIN
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [

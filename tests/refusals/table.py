@@ -17,6 +17,7 @@ from tests.refusals.cases_linalg import LINALG
 from tests.refusals.cases_loss import LOSSES
 from tests.refusals.cases_module import MODULES
 from tests.refusals.cases_normalization import NORMALIZATION
+from tests.refusals.cases_plain import PLAIN
 from tests.refusals.cases_recurrent import RECURRENT
 from tests.refusals.cases_reduce import REDUCE
 from tests.refusals.cases_stragglers import STRAGGLERS
@@ -39,6 +40,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *RECURRENT,
         *REDUCE,
         *STRAGGLERS,
+        *PLAIN,
         *COMPLETENESS,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,
