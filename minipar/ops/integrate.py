@@ -63,10 +63,10 @@ def _strips(name: str, y: Any, x: Any, dx: float | None, dim: int) -> Any:
 def gradient(input: Any, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> tuple[Any, ...]:
     """Estimates of the derivatives along each axis of `dim` (all by default), one tensor for each: central differences.
 
-    `spacing` says how far apart the samples lie: one number (1), or a list with a number, or the coordinates as a tensor of
-    one axis, for each axis. At both ends stand one-sided differences of order `edge_order`, 1 or 2. RuntimeError for
-    an axis of fewer than edge_order + 1 samples. B. Fornberg, "Generation of finite difference formulas on arbitrarily
-    spaced grids", 1988.
+    `spacing` says how far apart the samples lie: one number (1), or a list with a number, or the coordinates as a
+    tensor of one axis, for each axis. At both ends stand one-sided differences of order `edge_order`, 1 or 2.
+    RuntimeError for an axis of fewer than edge_order + 1 samples. B. Fornberg, "Generation of finite difference
+    formulas on arbitrarily spaced grids", 1988.
 
     >>> minipar.gradient(minipar.tensor([0.0, 1.0, 4.0, 9.0]))
     (tensor([1., 2., 4., 5.]),)
