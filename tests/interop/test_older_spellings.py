@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
 
 import numpy as np
@@ -126,3 +127,11 @@ def test_constants_have_their_names(m):
     assert (m.pi, m.e, m.inf) == (np.pi, np.e, np.inf)
     assert m.nan != m.nan
     assert m.ones(2)[:, m.newaxis].shape == (2, 1)
+
+
+@pytest.mark.parametrize("file", ["dataset", "dataloader", "sampler"])
+def test_data_can_be_imported_from_pytorchs_files(file):
+    ours, theirs = (importlib.import_module(f"{name}.utils.data.{file}") for name in ("minipar", "torch"))
+    for name in ours.__all__:
+        assert getattr(ours, name) is getattr(minipar.data, name)
+        assert hasattr(theirs, name)
