@@ -103,7 +103,7 @@ class Parameter(Tensor):
         return copied
 
     def __reduce__(self) -> Any:
-        return _rebuild, (type(self), wrap(self.array), self.tracked)
+        return _rebuild, (type(self), wrap(self.array), self.tracked), self.__dict__ or None
 
 
 def _rebuild(kind: type[Parameter], data: Tensor, requires_grad: bool) -> Parameter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -118,16 +119,17 @@ class Interop(Described):
         copied = type(self).__new__(type(self))
         Value.__init__(copied, self.array.copy(), self.tracked)
         copied._grad = None if self._grad is None else tape.new_value(self._grad.array.copy())
+        copied.__dict__.update(deepcopy(self.__dict__, memo))
         return copied
 
     def __reduce__(self) -> Any:
         if self.node is not None:
             raise RuntimeError("only leaf tensors can be pickled (sent to a worker); use x.detach()")
-        return _rebuild, (type(self), to_numpy(self.array), self.tracked, str(self.device))
+        return _rebuild, (type(self), to_numpy(self.array), self.tracked, str(self.device)), self.__dict__ or None
 
     def __repr__(self) -> str:
         values = np.array2string(to_numpy(self.array), separator=", ", prefix="tensor(", precision=4, threshold=1000)
-        notes = ""
+        notes = f", size={self.shape}" if not self.array.size and self.ndim > 1 else ""
         if self.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) or not self.array.size:
             notes += f", dtype={self.dtype.name}"
         if self.device.type != "cpu":

@@ -40,7 +40,7 @@ class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled
     (tensor([1., 2.]), (2, 3))
     """
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # what a user notes on a tensor: x.g = …; made when first written
 
     def __init__(self, *data: Any) -> None:
         super().__init__(of_data_or_size(data, dtypes.get_default_dtype(), "Tensor"))

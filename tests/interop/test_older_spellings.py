@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import pickle
 from types import ModuleType
 
 import numpy as np
@@ -135,3 +137,16 @@ def test_data_can_be_imported_from_pytorchs_files(file):
     for name in ours.__all__:
         assert getattr(ours, name) is getattr(minipar.data, name)
         assert hasattr(theirs, name)
+
+
+def test_a_tensor_takes_notes(m):
+    x, p = m.ones(2), m.nn.Parameter(m.ones(2))
+    x.g = m.zeros(2)
+    p.no_decay = True
+    copied = copy.deepcopy(x)
+    copied.g += 1
+    assert x.g.tolist() == [0, 0]
+    assert copied.g.tolist() == [1, 1]
+    assert pickle.loads(pickle.dumps(x)).g.tolist() == [0, 0]
+    assert pickle.loads(pickle.dumps(p)).no_decay
+    assert [q.no_decay for q in m.nn.ParameterList([p])] == [True]
