@@ -38,11 +38,13 @@ def t(input: Any) -> Any:
 
 
 def adjoint(input: Any) -> Any:
-    """The last two axes swapped: the conjugate transpose, of real numbers. RuntimeError for fewer than two axes.
+    """The last two axes swapped: the conjugate transpose, of real numbers. RuntimeError for a single axis.
 
     >>> minipar.adjoint(minipar.zeros(5, 2, 3)).shape
     (5, 3, 2)
     """
+    if not len(input.shape):
+        return input
     if len(input.shape) < 2:
         raise RuntimeError(f"adjoint: input must be a matrix or a batch of them, not of shape {tuple(input.shape)}")
     return transpose(input, -2, -1)

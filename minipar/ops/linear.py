@@ -9,7 +9,7 @@ from typing import Any
 from ..backend.dispatch import kernel
 from .linalg import matmul
 from .op import Fat, check_dtypes
-from .shape import transpose
+from .shape import squeeze, transpose, unsqueeze
 
 
 class Linear(Fat):
@@ -45,13 +45,15 @@ def _rows(x: Any) -> Any:
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input (…, in) times weight (out, in) transposed, plus bias (out,) → (…, out).
 
-    RuntimeError where shapes or dtypes do not fit.
+    A weight (in,), without a bias, gives (…). RuntimeError where shapes or dtypes do not fit.
 
     >>> F.linear(minipar.ones(2, 3), minipar.ones(1, 3), minipar.tensor([0.5]))
     tensor([[3.5],
             [3.5]])
     """
     shape, matrix = tuple(input.shape), tuple(weight.shape)
+    if len(matrix) == 1 and bias is None:
+        return squeeze(linear(input, unsqueeze(weight, 0)), -1)
     if len(matrix) != 2:
         raise RuntimeError(f"linear: weight must have shape (out, in), not {matrix}")
     if not shape or shape[-1] != matrix[1]:

@@ -159,7 +159,7 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, how: st
 def _shares(name: str, x: Any, q: Any, how: str) -> Any:
     """q with one axis, after checking the arguments."""
     if how not in INTERPOLATIONS:
-        raise ValueError(f"{name}: interpolation must be one of {', '.join(INTERPOLATIONS)}, not {how!r}")
+        raise RuntimeError(f"{name}: interpolation must be one of {', '.join(INTERPOLATIONS)}, not {how!r}")
     if x.dtype.name not in ("float32", "float64"):
         raise RuntimeError(f"{name}: input must be float32 or float64, not {x.dtype.name}")
     if isinstance(q, tape.Value) and (q.array.dtype != x.dtype or q.array.ndim > 1):

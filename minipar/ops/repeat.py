@@ -142,8 +142,9 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
     axes: list[Any] = [dims] if hasattr(dims, "__index__") else list(dims)
     if len(axes) != len(many):
         raise RuntimeError(f"roll: shifts and dims must be as many, got {shifts} and {dims}")
-    places = [normal_dim(d, len(input.shape), "dims") for d in axes]
-    return Roll(many, tuple(places))(input) if len(input.shape) else Roll(0, None)(input)
+    if not len(input.shape):
+        raise IndexError("roll: a 0-d tensor has no dim to be rolled along")
+    return Roll(many, tuple([normal_dim(d, len(input.shape), "dims") for d in axes]))(input)
 
 
 def flip(input: Any, dims: int | Sequence[int]) -> Any:

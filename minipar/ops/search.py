@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import tape
 from ..backend import dtypes, namespace
 from .op import array_of, promoted
@@ -23,7 +25,7 @@ def searchsorted(
     with `right` (`side="right"`).
 
     input is a number or (…, m) with the same leading axes, or of any shape beside a 1-d sequence. `sorter` holds the
-    indices that sort the sequence. int64 (or int32). RuntimeError where shapes, dtypes or `side` and `right` disagree.
+    indices that sort the sequence. int64 (or int32). RuntimeError where shapes or `side` and `right` disagree.
 
     >>> minipar.searchsorted(minipar.tensor([1.0, 3.0, 5.0]), minipar.tensor([3.0, 6.0]))
     tensor([1, 3])
@@ -36,12 +38,10 @@ def searchsorted(
     xp = namespace(sequence)
     if not sequence.ndim:
         raise RuntimeError("searchsorted: sorted_sequence must have an axis, got a 0-d tensor")
-    values = input.array if is_tensor(input) else xp.asarray(input, sequence.dtype)
-    if is_tensor(input) and values.dtype != sequence.dtype:
-        raise RuntimeError(
-            f"searchsorted: sorted_sequence is {sequence.dtype.name} and input {values.dtype.name}; "
-            "convert one with .to()"
-        )
+    values = input.array if is_tensor(input) else xp.asarray(input)
+    if values.dtype != sequence.dtype:  # compared as NumPy promotes them
+        common = np.promote_types(values.dtype, sequence.dtype)
+        values, sequence = values.astype(common), sequence.astype(common)
     if sequence.ndim > 1 and sequence.shape[:-1] != values.shape[:-1]:
         raise RuntimeError(
             "searchsorted: the leading axes must agree beside a sorted_sequence of several axes, got "

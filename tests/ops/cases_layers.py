@@ -10,6 +10,8 @@ LINEAR = [
          among(((3,), (2, 3), (2,)), ((4, 2, 3), (5, 3), (5,)), ((0, 3), (2, 3), (2,)), ((2, 1), (1, 1), (1,)))),
     Case("linear without bias", lambda m, x, w: m.nn.functional.linear(x, w), ((3, 3), (3, 3)),
          among(((3,), (2, 3)), ((2, 4, 3), (1, 3)), ((2, 0), (3, 0)))),
+    Case("linear of one output", lambda m, x, w: m.nn.functional.linear(x, w), ((3, 3), (3,)),
+         among(((3,), (3,)), ((4, 2, 3), (3,)), ((0, 2), (2,)))),
     Case("linear frozen weight", lambda m, x: m.nn.functional.linear(x, m.ones(3, 3, dtype=x.dtype)), ((3, 3),)),
     Case("linear frozen input", lambda m, w: m.nn.functional.linear(m.ones(3, 3, dtype=w.dtype), w), ((3, 3),)),
 ]  # fmt: skip

@@ -157,6 +157,7 @@ UNDIFFERENTIABLE_REDUCE = [
     ("histc", lambda m, a, b: m.histc(a.detach(), 4, -1, 2)),
     ("histc range", lambda m, a, b: b.histc(bins=3)),
     ("searchsorted", lambda m, a, b: m.searchsorted(m.tensor([-1.0, 0.0, 0.0, 2.0]), a.detach())),
+    ("searchsorted other dtypes", lambda m, a, b: m.searchsorted(m.tensor([-1, 0, 2]), a.detach())),
     ("searchsorted rows", lambda m, a, b: m.searchsorted(b.sort(-1).values, a.detach())),
     ("searchsorted rows right", lambda m, a, b: m.searchsorted(b.sort(-1).values, a.detach(), side="right")),
     ("searchsorted sorter", lambda m, a, b: m.searchsorted(b, a.detach(), right=True, sorter=b.argsort(-1))),

@@ -169,3 +169,4 @@ def test_layout_of_flat_tensors() -> None:
     assert x.ravel().is_contiguous()
     assert x.ravel().tolist() == [0, 2, 4, 6, 8]
     assert x.flatten() is x
+    assert minipar.tensor(2.0).mT.shape == ()

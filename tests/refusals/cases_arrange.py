@@ -103,6 +103,7 @@ PARTS = [
         RuntimeError,
         "repeats must be a number or 2",
     ),
+    refused("roll", "0-d", lambda m, x: m.roll(x[0, 0], 1, 0), IndexError, "0-d"),
     refused("roll", "count", lambda m, x: m.roll(x, (1, 2), 0), RuntimeError, "shifts and dims must be as many"),
     refused("flip", "twice", lambda m, x: m.flip(x, (0, 0)), RuntimeError, "dims must name each axis once"),
     refused("fliplr", "rank", lambda m, x: m.fliplr(x[0]), RuntimeError, "at least two axes", r"\(3,\)"),

@@ -37,7 +37,7 @@ FUNCTIONS = [
     *[row(of, lambda m, of=of: getattr(m, of)("x"), "array, not str", error=TypeError) for of in OF_NO_ARRAY],
     row("relu", lambda m: m.relu(m.tensor([True])), "relu", "numbers, not bool"),
     row("nn.functional.linear", lambda m: m.nn.functional.linear(m.ones(2, 3), m.ones(2, 4)), r"\(2, 4\)", r"\(2, 3\)"),
-    row("nn.functional.linear", lambda m: m.nn.functional.linear(m.ones(3), m.ones(3)), "weight", r"\(out, in\)"),
+    row("nn.functional.linear", lambda m: m.nn.functional.linear(m.ones(3), m.ones(3, 3, 3)), "weight", r"\(out, in\)"),
     row("nn.functional.softsign", lambda m: m.nn.functional.softsign("x"), "softsign", "not str", error=TypeError),
     row("nn.functional.tanhshrink", lambda m: m.nn.functional.tanhshrink("x"), "tensor, got str", error=TypeError),
     row("result_type", lambda m: m.result_type("x"), "tensor", "not str", error=TypeError),
