@@ -6,7 +6,7 @@ How it is called, with the hooks around that, is in `hooks.py`; how its state is
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..backend import device as Device
@@ -101,33 +101,28 @@ class Module(Hooked, State):
         removed = [place.pop(name) for place in places if place is not but and name in place]
         return bool(removed)
 
-    def _check_name(self, name: str) -> None:
+    def _check_name(self, name: str, registry: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise KeyError(f"a name must be a non-empty string without dots, not {name!r}")
-        if (
-            hasattr(self, name)
-            and name not in self._parameters
-            and name not in self._buffers
-            and name not in self._modules
-        ):
+        if hasattr(self, name) and name not in registry:
             raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        self._check_name(name)
+        self._check_name(name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter expects an nn.Parameter or None, not {type(param).__name__}")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """A tensor that is no parameter but belongs to the module's state (unless not `persistent`)."""
-        self._check_name(name)
+        self._check_name(name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"register_buffer expects a Tensor or None, not {type(tensor).__name__}")
         self._buffers[name] = tensor
         (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        self._check_name(name)
+        self._check_name(name, self._modules)
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"add_module expects a Module or None, not {type(module).__name__}")
         self._modules[name] = module

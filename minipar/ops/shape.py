@@ -234,7 +234,7 @@ def ravel(input: Any) -> Any:
     tensor([1, 2, 3, 4])
     """
     flat = reshape(input, (-1,) if math.prod(input.shape) else (0,))
-    return flat.contiguous() if isinstance(flat, Value) else flat
+    return flat.contiguous() if hasattr(flat, "contiguous") else flat
 
 
 @numpy_names
@@ -348,7 +348,7 @@ def expand(input: Any, size: Sequence[int]) -> Any:
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def narrow(input: Any, dim: int, start: int, length: int) -> Any:
+def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """`length` entries of axis `dim` from `start` (negative: from the end), a view.
 
     `start` may be a 0-d tensor of an integer. IndexError where it is outside the axis, RuntimeError where its end is.

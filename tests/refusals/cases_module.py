@@ -10,6 +10,16 @@ def net(m):
 
 
 MODULES = [
+    *[
+        Refusal(
+            f"nn.Module.{name}",
+            "the name of what is registered elsewhere",
+            lambda m, name=name, given=given: getattr(m.nn.Linear(2, 2), name)("weight", given(m)),
+            KeyError,
+            ("already has an attribute", "weight"),
+        )
+        for name, given in (("register_buffer", lambda m: m.ones(2)), ("add_module", lambda m: m.nn.ReLU()))
+    ],
     Refusal(
         "nn.functional.bilinear",
         "another number of features",
