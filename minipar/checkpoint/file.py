@@ -13,26 +13,35 @@ from typing import Any
 
 import numpy as np
 
-from .backend import device, dtypes, to_numpy
-from .tensor import Tensor, wrap
+from ..backend import device, dtypes, to_numpy
+from ..tensor import Tensor, wrap
+from . import structure
 
 
-def save(obj: Mapping[str, Tensor], f: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
+def save(obj: Any, f: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
     """Write a state dict (name → tensor or NumPy array) to the file `f`, and, if given, a few strings about it.
 
+    `obj` may also be a tensor, or dicts, lists and tuples of tensors, numbers, strings and None: the model's state, the
+    optimizer's and the epoch in one file. A flat dict of tensors is a plain safetensors file that any program reads.
+
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
-    file as it was. TypeError for what is no dict of tensors, ValueError for the name "__metadata__", OSError where the
+    file as it was. TypeError for anything else in `obj`, ValueError for the name "__metadata__", OSError where the
     folder cannot be written to.
 
     >>> import os, tempfile
-    >>> file = os.path.join(tempfile.mkdtemp(), "model.safetensors")
-    >>> minipar.save(nn.Linear(2, 1).state_dict(), file)
-    >>> sorted(minipar.load(file))
-    ['bias', 'weight']
+    >>> file = os.path.join(tempfile.mkdtemp(), "run.safetensors")
+    >>> model = nn.Linear(2, 1)
+    >>> minipar.save({"model": model.state_dict(), "epoch": 3}, file)
+    >>> run = minipar.load(file)
+    >>> sorted(run["model"]), run["epoch"]
+    (['bias', 'weight'], 3)
     """
     from safetensors.numpy import save as encode
 
-    write_whole(f, encode(_arrays(obj), metadata=None if metadata is None else _strings(metadata)))
+    notes = {} if metadata is None else _strings(metadata)
+    if not structure.is_flat(obj):
+        obj, notes[structure.KEY] = structure.flattened(obj)
+    write_whole(f, encode(_arrays(obj), metadata=notes or None))
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
@@ -58,8 +67,8 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         raise
 
 
-def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool = True) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file: into host memory, or onto the device `map_location`.
+def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
+    """Read what `save` (or any program that writes safetensors) wrote: into host memory, or onto `map_location`.
 
     FileNotFoundError without the file; ValueError if it is something else, or holds a dtype that minipar lacks
     (bfloat16); NotImplementedError for weights_only=False, and for a `map_location` that is a function or a dict.
@@ -92,21 +101,24 @@ def load(f: str | os.PathLike, map_location: Any = None, *, weights_only: bool =
         if array.dtype not in dtypes.SUPPORTED:
             raise _dtype_error(f, array.dtype.name)
     tensors = {name: wrap(array.copy()) for name, array in arrays.items()}
-    return tensors if place is None else {name: t.to(place) for name, t in tensors.items()}
+    if place is not None:
+        tensors = {name: t.to(place) for name, t in tensors.items()}
+    nested = _metadata(content).get(structure.KEY)
+    return tensors if nested is None else structure.assembled(nested, tensors)
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The strings in the header of a safetensors file: its length in eight bytes, then JSON."""
+    import json
+
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]).get("__metadata__") or {}
 
 
 def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The state as arrays in one piece: safetensors misreads any other layout, and byte order."""
-    if not isinstance(state, Mapping):
-        kind = type(state).__name__
-        instead = "model.state_dict()" if hasattr(state, "state_dict") else 'a dict such as {"x": x}'
-        raise TypeError(f"save expects a dict of name → tensor, not a {kind}: give it {instead}")
     arrays = {}
     for name, value in state.items():
-        if isinstance(value, Mapping):
-            raise TypeError(f"save expects a flat dict of name → tensor; {name!r} is a dict: save each in its own file")
-        if not isinstance(name, str) or not isinstance(value, (Tensor, np.ndarray)):
-            raise TypeError(f"save expects a dict of name → tensor; {name!r} is a {type(value).__name__}")
         if name == "__metadata__":
             raise ValueError("a tensor cannot be saved as '__metadata__': safetensors keeps that name for its own use")
         array = to_numpy(value.array if isinstance(value, Tensor) else value)
