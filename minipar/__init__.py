@@ -173,6 +173,7 @@ from .ops.compare import le as less_equal
 from .ops.compare import lt as less
 from .ops.compare import ne as not_equal
 from .ops.covariance import corrcoef, cov
+from .ops.decompose import legacy_svd as svd
 from .ops.distance import cdist, pdist
 from .ops.division import div, floor_divide, fmod, remainder, true_divide
 from .ops.division import div as divide
@@ -207,6 +208,7 @@ from .ops.join import (
     stack,
     vstack,
 )
+from .ops.least_squares import pinverse
 from .ops.linalg import (
     addbmm,
     addmm,
@@ -609,6 +611,7 @@ __all__ = [
     "parallel",
     "pdist",
     "permute",
+    "pinverse",
     "pi",
     "pixel_shuffle",
     "pixel_unshuffle",
@@ -688,6 +691,7 @@ __all__ = [
     "sub",
     "subtract",
     "sum",
+    "svd",
     "swapaxes",
     "swapdims",
     "t",

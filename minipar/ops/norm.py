@@ -8,7 +8,9 @@ from typing import Any
 
 from ..backend import dtypes
 from .arithmetic import add
+from .axes import moveaxis
 from .broadcast import broadcast_tensors
+from .decompose import svdvals
 from .division import div
 from .extremes import clamp_min
 from .extremum import amax, amin
@@ -17,7 +19,7 @@ from .op import cast, promoted
 from .power import pow
 from .reduce import Dims, converted, count_of, needs_float, reduced_dims, sum
 from .select import nothing, where
-from .shape import normal_dim, normal_dims
+from .shape import normal_dim, normal_dims, unsqueeze
 from .spelling import numpy_names
 from .variance import Root
 
@@ -69,8 +71,8 @@ def matrix_norm(
 ) -> Any:
     """The norm of each matrix in the axes `dim`: `linalg.matrix_norm`.
 
-    "fro" is √Σ a², 1 and −1 the largest and smallest column sum of |a|, ∞ and −∞ of the row sums. The orders that need
-    singular values (2, −2, "nuc") raise NotImplementedError.
+    "fro" is √Σ a², 1 and −1 the largest and smallest column sum of |a|, ∞ and −∞ of the row sums, 2 and −2 the largest
+    and smallest singular value, "nuc" the sum of them all.
 
     >>> minipar.linalg.matrix_norm(minipar.tensor([[1.0, -2.0], [3.0, 4.0]]), 1)
     tensor(6.)
@@ -87,9 +89,14 @@ def matrix_norm(
     if ord == "fro":
         return vector_norm(input, 2, (row, column), keepdim)
     if ord in ("nuc", 2, -2):
-        raise NotImplementedError(f"matrix_norm: ord={ord!r} needs singular values, which are not supported")
+        s = svdvals(moveaxis(input, (row, column), (-2, -1)))
+        empty = ord == 2 and not s.shape[-1]
+        y = sum(s, -1) if ord == "nuc" or empty else amax(s, -1) if ord == 2 else amin(s, -1)
+        for axis in sorted((row, column)) if keepdim else ():
+            y = unsqueeze(y, axis)
+        return y
     if ord not in (1, -1, math.inf, -math.inf):
-        raise RuntimeError(f"matrix_norm: ord must be 'fro', 1, -1, inf or -inf, not {ord!r}")
+        raise RuntimeError(f"matrix_norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
     added, kept = (row, column) if ord in (1, -1) else (column, row)
     if float(ord) > 0 and not input.shape[kept]:
         return sum(input, (row, column), keepdim)
@@ -128,7 +135,7 @@ def norm(
 ) -> Any:
     """(Σ |x|ᵖ)^(1/p) over `dim`, all elements as one vector; "fro" is p = 2. See `linalg.vector_norm` for the orders.
 
-    NotImplementedError for p = "nuc" and for `out`; RuntimeError for integers.
+    p = "nuc" is the sum of a matrix's singular values. NotImplementedError for `out`; RuntimeError for integers.
 
     >>> minipar.norm(minipar.tensor([3.0, -4.0]))
     tensor(5.)
@@ -138,9 +145,9 @@ def norm(
     if out is not None:
         raise NotImplementedError("norm: out is not supported; assign the result")
     if p == "nuc":
-        raise NotImplementedError("norm: p='nuc' needs singular values, which are not supported")
+        return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[arg-type]
     if isinstance(p, str) and p != "fro":
-        raise RuntimeError(f"norm: p must be a number or 'fro', not {p!r}")
+        raise RuntimeError(f"norm: p must be a number, 'fro' or 'nuc', not {p!r}")
     order = 2 if p is None or isinstance(p, str) else p
     return vector_norm(input, order, dim, keepdim, dtype=dtype)
 

@@ -20,6 +20,10 @@ from .spelling import numpy_names
 from .triangle import diagonal, tril
 
 
+class LinAlgError(RuntimeError):
+    """A matrix is singular, not positive definite, or an algorithm did not converge."""
+
+
 class Inverse(Op):
     """Y = A⁻¹; ∂A = −Yᵀ G Yᵀ"""
 
@@ -160,7 +164,7 @@ def _solvable(name: str, op: Op, *operands: Any) -> Any:
     try:
         return op(*operands)
     except namespace(array_of(operands[0])).linalg.LinAlgError:
-        raise RuntimeError(f"{name}: a matrix is singular; shape {tuple(operands[0].shape)}") from None
+        raise LinAlgError(f"{name}: a matrix is singular; shape {tuple(operands[0].shape)}") from None
 
 
 def det(input: Any) -> Any:
@@ -242,7 +246,7 @@ def cholesky(input: Any, *, upper: bool = False) -> Any:
     try:
         factor = Cholesky()(input)
     except namespace(array_of(input)).linalg.LinAlgError:
-        raise RuntimeError(f"cholesky: a matrix is not positive definite; shape {tuple(input.shape)}") from None
+        raise LinAlgError(f"cholesky: a matrix is not positive definite; shape {tuple(input.shape)}") from None
     return transpose(factor, -1, -2) if upper else factor
 
 

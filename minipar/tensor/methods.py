@@ -10,6 +10,7 @@ from ..ops import (
     arithmetic,
     compare,
     covariance,
+    decompose,
     division,
     exponential,
     extremes,
@@ -18,6 +19,7 @@ from ..ops import (
     gamma,
     histogram,
     hyperbolic,
+    least_squares,
     linalg,
     magnitude,
     norm,
@@ -304,6 +306,8 @@ class Methods(Described):
     kron = linalg.kron
     matrix_power = solve.matrix_power
     cross = solve.cross
+    svd = decompose.legacy_svd
+    pinverse = least_squares.pinverse
     inverse = solve.inverse
     det = solve.det
     slogdet = solve.slogdet

@@ -132,7 +132,7 @@ class Sampled(Described):
         >>> minipar.tensor([0.0, 1.0]).bernoulli()
         tensor([0., 1.])
         """
-        return self.detach().clone().bernoulli_(self if p is None else p, generator=generator)
+        return tape.new_value(self.array.copy()).bernoulli_(self if p is None else p, generator=generator)
 
     def multinomial(self, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Any:
         """`num_samples` indices of each row of weights (…, categories), drawn in proportion to the weights. int64.

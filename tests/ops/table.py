@@ -9,6 +9,7 @@ from tests.ops.cases_activation import ACTIVATIONS
 from tests.ops.cases_arrange import ARRANGE
 from tests.ops.cases_attention import ATTENTION
 from tests.ops.cases_conv import CONVOLUTION
+from tests.ops.cases_decompose import DECOMPOSITIONS, RANKS
 from tests.ops.cases_functions import FUNCTIONS, QUESTIONS
 from tests.ops.cases_layers import LAYERS
 from tests.ops.cases_linalg import LINALG
@@ -31,7 +32,7 @@ TABLE += RECURRENT
 TABLE += PARTS + PLACES
 TABLE += REDUCE
 TABLE += STRAGGLERS + SCATTERED
-TABLE += PLAIN
+TABLE += PLAIN + DECOMPOSITIONS
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [
@@ -48,6 +49,7 @@ UNDIFFERENTIABLE = [
     *UNDIFFERENTIABLE_PARTS,
     *UNDIFFERENTIABLE_REDUCE,
     *UNDIFFERENTIABLE_STRAGGLERS,
+    *RANKS,
 ]  # fmt: skip
 
 

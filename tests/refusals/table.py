@@ -10,6 +10,7 @@ from tests.refusals.cases_autograd import AUTOGRAD
 from tests.refusals.cases_completeness import COMPLETENESS
 from tests.refusals.cases_conv import CONVOLUTIONS
 from tests.refusals.cases_creation import CREATION
+from tests.refusals.cases_decompose import DECOMPOSITIONS
 from tests.refusals.cases_dropout import DROPOUT
 from tests.refusals.cases_elementwise import ELEMENTWISE
 from tests.refusals.cases_interop import INTEROP
@@ -41,6 +42,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *REDUCE,
         *STRAGGLERS,
         *PLAIN,
+        *DECOMPOSITIONS,
         *COMPLETENESS,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,
