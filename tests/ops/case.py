@@ -57,6 +57,7 @@ class Case:
     values: Callable[[np.random.Generator, Shape, int], np.ndarray] | tuple[Callable, ...] = real
     theirs: Callable[..., Any] | None = None
     derivative: bool = True  # False where the gradient is a convention, not what differences show
+    second: bool = True  # False where PyTorch's second derivative is wrong, or much less exact than ours
 
     def __str__(self) -> str:
         return self.name

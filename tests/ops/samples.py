@@ -28,6 +28,8 @@ CALLED_OTHERWISE: dict[str, Callable[..., Any]] = {
         for name in ("bool", "byte", "double", "float", "half", "int", "long", "short")
     },
     "zero_": lambda x: x.clone().zero_(),
+    "polygamma": lambda x, n: minipar.polygamma(n, x),
+    "special.polygamma": lambda x, n: minipar.special.polygamma(n, x),
     "T": lambda x: x.T,
     "mT": lambda x: x.mT,
     "H": lambda x: x.H,
