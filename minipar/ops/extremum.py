@@ -82,7 +82,7 @@ class Arg(Op):
         return namespace(x).expand_dims(found, dim) if self.keepdim and x.ndim else found
 
 
-class Extremum(NamedTuple):
+class Located(NamedTuple):
     """What max(dim), min(dim), sort, topk, median(dim), cummax, … return."""
 
     values: Any
@@ -160,7 +160,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     tensor in its place (`other`), the larger of the two, element by element. IndexError for an empty axis.
 
     >>> minipar.max(minipar.tensor([[1, 5], [7, 3]]), dim=0)
-    Extremum(values=tensor([7, 5]), indices=tensor([1, 0]))
+    Located(values=tensor([7, 5]), indices=tensor([1, 0]))
     >>> minipar.tensor([1, 5]).max(minipar.tensor([3, 2]))
     tensor([3, 5])
     """
@@ -172,7 +172,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     """The minimum, with the rules of `max`.
 
     >>> minipar.min(minipar.tensor([[1, 5], [7, 3]]), dim=1)
-    Extremum(values=tensor([1, 3]), indices=tensor([0, 1]))
+    Located(values=tensor([1, 3]), indices=tensor([0, 1]))
     """
     return _best("min", minimum, input, other if dim is None else dim, keepdim)
 
@@ -192,18 +192,18 @@ def arg(which: str, x: Any, dim: int | None = None, keepdim: bool = False) -> An
     return Arg(which, dim, keepdim)(x)
 
 
-def extremum(which: str, x: Any, dim: int, keepdim: bool = False) -> Extremum:
+def extremum(which: str, x: Any, dim: int, keepdim: bool = False) -> Located:
     """(values, indices) of the "argmax" or "argmin" along one axis: the gradient goes to that one element."""
     dim = normal_dim(dim, len(x.shape))
     return picked(x, Arg(which, dim, True)(x), dim, keepdim)
 
 
-def picked(x: Any, at: Any, dim: int, keepdim: bool) -> Extremum:
+def picked(x: Any, at: Any, dim: int, keepdim: bool) -> Located:
     """(values, indices) at the indices `at`, of size 1 along `dim`; that axis is dropped unless `keepdim`."""
     if not len(x.shape):
-        return Extremum(Copy()(x), at)
+        return Located(Copy()(x), at)
     values = take_along(x, at, dim)
     if keepdim:
-        return Extremum(values, at)
+        return Located(values, at)
     rest: Sequence[int] = [n for i, n in enumerate(x.shape) if i != dim]
-    return Extremum(reshape(values, rest), reshape(at, rest))
+    return Located(reshape(values, rest), reshape(at, rest))

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
-from .extremum import Best, Extremum, picked
+from .extremum import Best, Located, picked
 from .gather import masked_select
 from .index import take_along
 from .op import Op, array_of
@@ -68,7 +68,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     >>> minipar.median(minipar.tensor([4.0, 1.0, 3.0, 2.0]))
     tensor(2.)
     >>> minipar.median(minipar.tensor([[4, 1, 3]]), dim=1)
-    Extremum(values=tensor([3]), indices=tensor([2]))
+    Located(values=tensor([3]), indices=tensor([2]))
     """
     if dim is None:
         return Best("median")(input) if math.prod(input.shape) else _nothing("median", input)
@@ -96,16 +96,16 @@ def _nothing(name: str, x: Any) -> Any:
 
 
 @numpy_names
-def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Extremum:
+def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Located:
     """(values, indices) of the commonest value along `dim`: the smallest of equally common ones, its last place.
 
     >>> minipar.mode(minipar.tensor([3, 1, 1, 3, 2]))
-    Extremum(values=tensor(1), indices=tensor(2))
+    Located(values=tensor(1), indices=tensor(2))
     """
     return _chosen("mode", ArgMode, input, dim, keepdim)
 
 
-def _chosen(name: str, op: Any, x: Any, dim: int, keepdim: bool) -> Extremum:
+def _chosen(name: str, op: Any, x: Any, dim: int, keepdim: bool) -> Located:
     dim = normal_dim(dim, len(x.shape))
     empty_error(name, x, dim)
     return picked(x, op(dim)(x), dim, keepdim)

@@ -15,7 +15,7 @@ from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
 from .compare import ne
 from .exponential import exp, log
-from .extremum import Extremum, picked
+from .extremum import Located, picked
 from .index import take_along
 from .join import cat
 from .magnitude import abs_
@@ -202,29 +202,29 @@ def logcumsumexp(input: Any, dim: int) -> Any:
     return _scanned(LogCumSumExp, input, dim)
 
 
-def _extreme(x: Any, dim: int, better: Callable[[Any, Any], Any]) -> Extremum:
+def _extreme(x: Any, dim: int, better: Callable[[Any, Any], Any]) -> Located:
     at = _scanned(lambda axis: CumArg(axis, better), x, dim)
     if not len(x.shape):
         return picked(x, at, 0, True)
-    return Extremum(take_along(x, at, normal_dim(dim, len(x.shape))), at)
+    return Located(take_along(x, at, normal_dim(dim, len(x.shape))), at)
 
 
 @numpy_names
-def cummax(input: Any, dim: int) -> Extremum:
+def cummax(input: Any, dim: int) -> Located:
     """(values, indices) of the largest so far along `dim`: the last of equal ones, NaN once there was one.
 
     >>> minipar.cummax(minipar.tensor([1.0, 3.0, 2.0]), 0)
-    Extremum(values=tensor([1., 3., 3.]), indices=tensor([0, 1, 1]))
+    Located(values=tensor([1., 3., 3.]), indices=tensor([0, 1, 1]))
     """
     return _extreme(input, dim, lambda new, old: new >= old)
 
 
 @numpy_names
-def cummin(input: Any, dim: int) -> Extremum:
+def cummin(input: Any, dim: int) -> Located:
     """(values, indices) of the smallest so far along `dim`, with the rules of `cummax`.
 
     >>> minipar.cummin(minipar.tensor([3.0, 1.0, 2.0]), 0)
-    Extremum(values=tensor([3., 1., 1.]), indices=tensor([0, 1, 1]))
+    Located(values=tensor([3., 1., 1.]), indices=tensor([0, 1, 1]))
     """
     return _extreme(input, dim, lambda new, old: new <= old)
 

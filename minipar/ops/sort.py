@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
-from .extremum import Extremum, picked
+from .extremum import Located, picked
 from .index import take_along
 from .op import Op
 from .reduce import empty_error
@@ -37,15 +37,15 @@ def order(x: Any, dim: int, descending: bool = False) -> Any:
 
 
 @numpy_names
-def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Extremum:
+def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Located:
     """(values, indices) in order along `dim`; NaN counts as the largest. The order is stable with either `stable`.
 
     >>> minipar.sort(minipar.tensor([3.0, 1.0, 2.0]), descending=True)
-    Extremum(values=tensor([3., 2., 1.]), indices=tensor([0, 2, 1]))
+    Located(values=tensor([3., 2., 1.]), indices=tensor([0, 2, 1]))
     """
     dim = normal_dim(dim, len(input.shape))
     at = order(input, dim, descending)
-    return Extremum(take_along(input, at, dim), at) if len(input.shape) else picked(input, at, dim, True)
+    return Located(take_along(input, at, dim), at) if len(input.shape) else picked(input, at, dim, True)
 
 
 @numpy_names
@@ -69,13 +69,13 @@ def msort(input: Any) -> Any:
 
 
 @numpy_names
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Extremum:
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Located:
     """(values, indices) of the k largest (or smallest) along `dim`, in order with either `sorted`.
 
     RuntimeError unless 0 <= k <= the size of the axis.
 
     >>> minipar.topk(minipar.tensor([3.0, 1.0, 2.0]), 2)
-    Extremum(values=tensor([3., 2.]), indices=tensor([0, 2]))
+    Located(values=tensor([3., 2.]), indices=tensor([0, 2]))
     """
     dim = normal_dim(dim, len(input.shape))
     size = input.shape[dim] if len(input.shape) else 1
@@ -83,19 +83,19 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
         raise RuntimeError(f"topk: k must be in [0, {size}], the size of dim {dim}, not {k}")
     if not len(input.shape):
         values, at = topk(reshape(input, (1,)), k)
-        return Extremum(reshape(values, ()), reshape(at, ())) if k else Extremum(values, at)
+        return Located(reshape(values, ()), reshape(at, ())) if k else Located(values, at)
     at = narrow(order(input, dim, largest), dim, 0, k)
-    return Extremum(take_along(input, at, dim), at)
+    return Located(take_along(input, at, dim), at)
 
 
 @numpy_names
-def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Extremum:
+def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Located:
     """(values, indices) of the k-th smallest along `dim`, counted from 1.
 
     RuntimeError unless 1 <= k <= the size of the axis, IndexError where that is 0.
 
     >>> minipar.kthvalue(minipar.tensor([3.0, 1.0, 2.0]), 2)
-    Extremum(values=tensor(2.), indices=tensor(2))
+    Located(values=tensor(2.), indices=tensor(2))
     """
     dim = normal_dim(dim, len(input.shape))
     empty_error("kthvalue", input, dim)
