@@ -21,6 +21,7 @@ from tests.refusals.cases_normalization import NORMALIZATION
 from tests.refusals.cases_plain import PLAIN
 from tests.refusals.cases_recurrent import RECURRENT
 from tests.refusals.cases_reduce import REDUCE
+from tests.refusals.cases_reparametrized import REPARAMETRIZED
 from tests.refusals.cases_stragglers import STRAGGLERS
 from tests.refusals.refusal import Refusal
 
@@ -43,6 +44,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *STRAGGLERS,
         *PLAIN,
         *DECOMPOSITIONS,
+        *REPARAMETRIZED,
         *COMPLETENESS,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,

@@ -8,6 +8,8 @@ from tests.nn.layers.cases_conv import CONVOLUTIONS
 from tests.nn.layers.cases_loss import LOSSES
 from tests.nn.layers.cases_normalization import NORMALIZATION
 from tests.nn.layers.cases_recurrent import LAYERS as RECURRENT
+from tests.nn.layers.cases_reparametrized import REPARAMETRIZED
 from tests.nn.layers.layer import Layer
 
 TABLE: list[Layer] = [*ATTENTION, *NORMALIZATION, *CONVOLUTIONS, *ACTIVATIONS, *LOSSES, *RECURRENT]
+TABLE += REPARAMETRIZED
