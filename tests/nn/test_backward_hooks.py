@@ -2,10 +2,12 @@
 
 import weakref
 
-import torch
+import pytest
 
 import minipar
 from minipar import nn
+
+torch = pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
 
 
 def seen(T):

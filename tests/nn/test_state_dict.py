@@ -1,11 +1,11 @@
 """What is asked for, renamed and forgiven around a state dict: hooks and extra state, beside PyTorch."""
 
 import pytest
-import torch
 
 import minipar
 from minipar import nn
 
+torch = pytest.importorskip("torch", reason="pip install -e '.[oracle]'")
 BOTH = (minipar, torch)
 
 
