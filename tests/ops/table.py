@@ -11,6 +11,7 @@ from tests.ops.cases_attention import ATTENTION
 from tests.ops.cases_conv import CONVOLUTION
 from tests.ops.cases_decompose import DECOMPOSITIONS, RANKS
 from tests.ops.cases_functions import FUNCTIONS, QUESTIONS
+from tests.ops.cases_grid_sample import GRID_SAMPLES
 from tests.ops.cases_layers import LAYERS
 from tests.ops.cases_linalg import LINALG
 from tests.ops.cases_loss import LOSSES
@@ -32,7 +33,7 @@ TABLE += RECURRENT
 TABLE += PARTS + PLACES
 TABLE += REDUCE
 TABLE += STRAGGLERS + SCATTERED
-TABLE += PLAIN + DECOMPOSITIONS
+TABLE += PLAIN + DECOMPOSITIONS + GRID_SAMPLES
 
 # Operations without a gradient: (name, function on minipar and on torch alike), of two inputs.
 UNDIFFERENTIABLE = [

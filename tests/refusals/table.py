@@ -13,6 +13,7 @@ from tests.refusals.cases_creation import CREATION
 from tests.refusals.cases_decompose import DECOMPOSITIONS
 from tests.refusals.cases_dropout import DROPOUT
 from tests.refusals.cases_elementwise import ELEMENTWISE
+from tests.refusals.cases_grid_sample import GRID_SAMPLES
 from tests.refusals.cases_interop import INTEROP
 from tests.refusals.cases_linalg import LINALG
 from tests.refusals.cases_loss import LOSSES
@@ -45,6 +46,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *PLAIN,
         *DECOMPOSITIONS,
         *REPARAMETRIZED,
+        *GRID_SAMPLES,
         *COMPLETENESS,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,

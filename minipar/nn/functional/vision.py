@@ -14,6 +14,7 @@ from ...ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, lp_pool1d, lp_po
 from ...ops.conv import conv1d, conv2d, conv3d
 from ...ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ...ops.fold import fold, unfold
+from ...ops.grid_sample import affine_grid, grid_sample
 from ...ops.interpolate import interpolate
 from ...ops.pool import max_pool1d, max_pool2d, max_pool3d
 from ...ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
@@ -26,6 +27,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -37,6 +39,7 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "fold",
+    "grid_sample",
     "interpolate",
     "lp_pool1d",
     "lp_pool2d",
