@@ -101,7 +101,7 @@ from .pooling import (
     MaxUnpool3d,
 )
 from .positional import LearnedPositionalEncoding, RotaryPositionalEncoding, SinusoidalPositionalEncoding
-from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell
 from .transformer import (
     Transformer,
     TransformerDecoder,
@@ -230,6 +230,7 @@ __all__ = [
     "PoissonNLLLoss",
     "RMSNorm",
     "RNN",
+    "RNNBase",
     "RNNCell",
     "RReLU",
     "ReLU",

@@ -135,7 +135,8 @@ def _neighbours(x: Any) -> list[tuple[Any, Any]]:
 def _picked(image: Any, row: Any, column: Any) -> Any:
     """The pixels (N, H', W', C) of image (N, H, W, C); 0 beyond it."""
     xp = namespace(row)
-    inside, places = True, []
+    inside: Any = True
+    places = []
     for at, n in ((row, image.shape[1]), (column, image.shape[2])):
         here = (at >= 0) & (at <= n - 1)
         inside = here & inside

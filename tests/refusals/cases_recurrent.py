@@ -12,6 +12,7 @@ def pack(m, lengths, **options):
 
 
 RECURRENT = [
+    Refusal("nn.RNNBase", "mode", lambda m: m.nn.RNNBase("RNN", 3, 2), ValueError, ("mode must be", "LSTM", "'RNN'")),
     row
     for kind in ("RNN", "LSTM", "GRU")
     for row in (

@@ -20,10 +20,18 @@ from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
 
 
-class RNNBase(Module):
-    """Base of the recurrent layers. Subclasses give their number of `gates` and `states`, and a `direction`'s walk."""
+GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 
-    gates = 1
+
+class RNNBase(Module):
+    """Base of the recurrent layers: their parameters. Subclasses give their number of `states`, and `direction`'s walk.
+
+    `mode` is "LSTM", "GRU", "RNN_TANH" or "RNN_RELU" (ValueError for another); the rest as of those layers.
+
+    >>> isinstance(nn.GRU(2, 3), nn.RNNBase), nn.RNNBase("LSTM", 2, 3).weight_ih_l0.shape
+    (True, (12, 2))
+    """
+
     states = 1
 
     def __init__(
@@ -41,6 +49,8 @@ class RNNBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        if mode not in GATES:
+            raise ValueError(f"RNNBase: mode must be one of {', '.join(GATES)}, not {mode!r}")
         _check_sizes(input_size, hidden_size, num_layers, dropout, proj_size)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
@@ -50,7 +60,7 @@ class RNNBase(Module):
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
         directions, width = (2 if bidirectional else 1), proj_size or hidden_size
-        rows = self.gates * hidden_size
+        rows = GATES[mode] * hidden_size
         self._all_weights: list[list[str]] = []
         for layer in range(num_layers):
             for suffix in ("", "_reverse")[:directions]:

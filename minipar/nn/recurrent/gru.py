@@ -24,8 +24,6 @@ class GRU(RNNBase):
     ((2, 5, 4), (1, 2, 4))
     """
 
-    gates = 3
-
     def __init__(
         self,
         input_size: int,

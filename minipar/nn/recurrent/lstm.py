@@ -25,7 +25,6 @@ class LSTM(RNNBase):
     ((5, 2, 4), (2, 2, 4), (2, 2, 4))
     """
 
-    gates = 4
     states = 2
 
     def __init__(
