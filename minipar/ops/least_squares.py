@@ -62,7 +62,8 @@ def _cutoff(s: Any, atol: Tolerance, rtol: Tolerance) -> Any:
     """max(atol, rtol · the largest), for each matrix."""
     xp = namespace(s)
     each = [t[..., None] if getattr(t, "ndim", 0) else t for t in (atol, rtol)]
-    return xp.maximum(each[0], each[1] * s.max(-1, keepdims=True, initial=0))
+    largest = s.max(-1, keepdims=True) if s.shape[-1] else s.sum(-1, keepdims=True)  # CuPy's max has no initial=
+    return xp.maximum(each[0], each[1] * largest)
 
 
 def _tolerances(x: Any, atol: Tolerance, rtol: Tolerance) -> tuple[Any, Any]:

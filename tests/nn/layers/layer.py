@@ -83,5 +83,5 @@ def everything(T: Any, layer: Any, case: Layer, arrays: Arrays) -> dict[str, np.
                 second = T.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
             else:  # straight functions: one library may record a second derivative of nothing but zeros, the other none
                 second = [T.zeros_like(x) for x in leaves.values()]
-            found |= {f"second gradient of {name}": g.detach().numpy() for name, g in zip(leaves, second)}
+            found |= {f"second gradient of {name}": g.numpy(force=True) for name, g in zip(leaves, second)}
     return found | {f"buffer {name}": b.numpy() for name, b in layer.named_buffers()}
