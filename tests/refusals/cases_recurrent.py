@@ -12,7 +12,6 @@ def pack(m, lengths, **options):
 
 
 RECURRENT = [
-    Refusal("nn.RNNBase", "mode", lambda m: m.nn.RNNBase("RNN", 3, 2), ValueError, ("mode must be", "LSTM", "'RNN'")),
     row
     for kind in ("RNN", "LSTM", "GRU")
     for row in (
@@ -36,6 +35,9 @@ RECURRENT = [
                 RuntimeError, ("input", "3", r"\(4,\)")),
     )
 ]  # fmt: skip
+RECURRENT += [
+    Refusal("nn.RNNBase", "mode", lambda m: m.nn.RNNBase("RNN", 3, 2), ValueError, ("mode must be", "LSTM", "'RNN'")),
+]
 RECURRENT += [
     Refusal("nn.RNN", "nonlinearity", lambda m: m.nn.RNN(3, 2, nonlinearity="sin"), ValueError,
             ("nonlinearity", "'tanh' or 'relu'", "'sin'")),
