@@ -137,8 +137,12 @@ INTEROP = [
         ("equal lengths", r"\[1, 2\]"),
     ),
     Refusal("data.load", "name", lambda m: m.data.load("mnist"), ValueError, ("name='mnist'", "fashion_mnist")),
-    Refusal("save", "a module", lambda m: m.save(m.nn.Linear(1, 1), "x"), TypeError, ("obj is a Linear", "its state_dict")),
-    Refusal("save", "a set", lambda m: m.save({"a": {1, 2}}, "x"), TypeError, ("a is a set", "dicts, lists and tuples")),
+    Refusal(
+        "save", "a module", lambda m: m.save(m.nn.Linear(1, 1), "x"), TypeError, ("obj is a Linear", "its state_dict")
+    ),
+    Refusal(
+        "save", "a set", lambda m: m.save({"a": {1, 2}}, "x"), TypeError, ("a is a set", "dicts, lists and tuples")
+    ),
     Refusal("load", "pickles", lambda m: m.load("x", weights_only=False), NotImplementedError, ("weights_only=False",)),
     Refusal(
         "onnx.export",
