@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .. import tape
 from ..backend import namespace
 from ..tape import Value
@@ -32,7 +34,7 @@ def check_range(
 ) -> None:
     """`error` if an index on the CPU lies outside [least, size) (on a GPU it is not looked at: that would wait)."""
     array = array_of(index)
-    if namespace(array).__name__ != "numpy" or not array.size:
+    if namespace(array) is not np or not array.size:
         return
     low, high = int(array.min()), int(array.max())
     if low < least or high >= size:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import namespace
 from ..tape import Value
-from .op import Op, array_of, unbroadcast
+from .op import Op, array_of, unbroadcast, zero_of
 from .shape import View, reshape
 
 
@@ -152,7 +152,7 @@ class SetItem(Indexed):
         return y
 
     def vjp(self, g, *_):
-        dx = SetItem(self.index)(g, _zero(g)) if self.needs[0] else None
+        dx = SetItem(self.index)(g, zero_of(g)) if self.needs[0] else None
         if not self.needs[1]:
             return dx, None
         picked = getitem(g, self.index)
@@ -160,11 +160,6 @@ class SetItem(Indexed):
         if extra > 0:
             picked = reshape(picked, (1,) * extra + tuple(picked.shape))
         return dx, unbroadcast(picked, self.value_shape)
-
-
-def _zero(like: Any) -> Any:
-    array = array_of(like)
-    return namespace(array).zeros((), array.dtype)
 
 
 def add_at(y: Any, index: Any, x: Any) -> None:

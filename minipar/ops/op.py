@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tape
-from ..backend import dtypes
+from ..backend import dtypes, namespace
 from ..tape import Value
 
 RELEASED: Any = ("released",)
@@ -307,6 +307,12 @@ class Cast(Op):
 def array_of(x: Any) -> Any:
     """The array of a value; an array as it is."""
     return x.array if isinstance(x, Value) else x
+
+
+def zero_of(like: Any) -> Any:
+    """0 as an array of no axes, of the dtype and on the device of `like`."""
+    array = array_of(like)
+    return namespace(array).zeros((), array.dtype)
 
 
 def cast(x: Any, dtype: Any) -> Any:

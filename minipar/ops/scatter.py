@@ -17,7 +17,7 @@ from ..tape import Value
 from .division import div
 from .gather import check_along, check_integers, check_tensor, one_axis
 from .index import PutItem, SetItem, along, getitem, take_along
-from .op import Op, array_of, cast
+from .op import Op, array_of, cast, zero_of
 from .select import where
 from .shape import expand, reshape
 from .spelling import numpy_names
@@ -93,7 +93,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
 
 def _summed(x: Any, dim: int, index: Any, part: Any, include_self: bool, mean: bool) -> Any:
     where_to = along(index, dim)
-    base = x if include_self else SetItem(where_to)(x, _zero(x))
+    base = x if include_self else SetItem(where_to)(x, zero_of(x))
     total = base + PutItem(where_to, tuple(x.shape))(part)
     if not mean:
         return total
@@ -143,7 +143,7 @@ class ScatterCombine(Op):
         else:
             dx, dsrc = self._of_extreme(g, x, index, src, y)
         if not self.include_self:
-            dx = SetItem(along(index, self.dim))(dx, _zero(dx))
+            dx = SetItem(along(index, self.dim))(dx, zero_of(dx))
         return dx, None, dsrc
 
     def _of_extreme(self, g, x, index, src, y):
@@ -196,8 +196,3 @@ def _everywhere(input: Any, index: Any, value: Any) -> Any:
     if not isinstance(value, Value):
         value = tape.new_value(scalar_like(value, array_of(input), input.dtype))
     return expand(cast(value, input.dtype), index.shape)
-
-
-def _zero(like: Any) -> Any:
-    array = array_of(like)
-    return namespace(array).zeros((), array.dtype)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..backend import namespace
 from ..backend.dtypes import scalar_like
-from .op import Op, array_of
+from .op import Op, array_of, zero_of
 from .select import where
 from .shape import View, normal_dim, ravel
 
@@ -46,7 +48,7 @@ class PutDiagonal(Op):
 
 def _diagonal(array: Any, offset: int, dim1: int, dim2: int) -> Any:
     found = array.diagonal(offset, dim1, dim2)
-    if namespace(array).__name__ == "numpy" and array.flags.writeable:
+    if namespace(array) is np and array.flags.writeable:
         found.flags.writeable = True  # NumPy gives a diagonal that cannot be written
     return found
 
@@ -59,11 +61,6 @@ def _planes(name: str, x: Any, diagonal: int) -> Any:
     return namespace(array_of(x)).tri(x.shape[-2], x.shape[-1], diagonal - (name == "triu"), dtype=bool)
 
 
-def _zero(like: Any) -> Any:
-    array = array_of(like)
-    return namespace(array).zeros((), array.dtype)
-
-
 def tril(input: Any, diagonal: int = 0) -> Any:
     """The lower triangle: zero above the diagonal (of the last two axes) number `diagonal`, 0 being the main one.
 
@@ -71,7 +68,7 @@ def tril(input: Any, diagonal: int = 0) -> Any:
     tensor([[1., 0.],
             [1., 1.]])
     """
-    return where(_planes("tril", input, diagonal), input, _zero(input))
+    return where(_planes("tril", input, diagonal), input, zero_of(input))
 
 
 def triu(input: Any, diagonal: int = 0) -> Any:
@@ -81,7 +78,7 @@ def triu(input: Any, diagonal: int = 0) -> Any:
     tensor([[0., 1.],
             [0., 0.]])
     """
-    return where(_planes("triu", input, diagonal), _zero(input), input)
+    return where(_planes("triu", input, diagonal), zero_of(input), input)
 
 
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
