@@ -14,8 +14,6 @@ from ..backend import namespace, random
 from .op import Op, array_of, check_dtypes
 from .shape import normal_dim
 
-Drawn = Callable[[Any], Any]
-
 SELU_FLOOR = -1.7580993408473766  # −α·λ of SELU: what it tends to at −∞ (Klambauer et al. 2017)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..tape import Value
-from .op import Op
+from .op import Op, unbroadcast
 from .spelling import numpy_names
 
 
@@ -82,8 +82,6 @@ class Expand(View):
         return namespace(x).broadcast_to(x, self.shape)
 
     def vjp(self, g):
-        from .op import unbroadcast
-
         return unbroadcast(g, self.source)
 
 
