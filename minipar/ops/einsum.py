@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .linalg import matmul
+from .op import promoted
 from .reduce import sum
 from .shape import permute, reshape
 from .triangle import diagonal
@@ -142,6 +143,8 @@ def _product(x: Any, of_x: list[Any], y: Any, of_y: list[Any], later: set) -> tu
     """The product of two operands, summed over what is not needed later; and the labels of its axes."""
     x, of_x = _summed(x, of_x, later | set(of_y))
     y, of_y = _summed(y, of_y, later | set(of_x))
+    if x.dtype.kind in "iu" and y.dtype.kind in "iu":  # small ones, once summed, are int64
+        x, y = promoted((x, y))
     batch = [n for n in of_x if n in of_y and n in later]
     contracted = [n for n in of_x if n in of_y and n not in later]
     left = [n for n in of_x if n not in of_y]

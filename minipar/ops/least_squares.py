@@ -13,7 +13,7 @@ from .extremum import amax, amin
 from .join import stack
 from .linalg import matmul
 from .norm import matrix_norm
-from .op import Op, array_of, check_dtypes
+from .op import Op, array_of, cast, check_dtypes
 from .power import pow
 from .select import where
 from .shape import permute, reshape, squeeze, transpose, unsqueeze
@@ -229,7 +229,9 @@ def tensorinv(input: Any, ind: int = 2) -> Any:
 
 
 def linalg_vander(x: Any, *, N: int | None = None) -> Any:
-    """The powers 1, x, x² … of the numbers x (…, n): (…, n, N), N = n by default. RuntimeError for N < 2.
+    """The powers 1, x, x² … of the numbers x (…, n): (…, n, N), N = n by default; integers give int64.
+
+    RuntimeError for N < 2.
 
     >>> minipar.linalg.vander(minipar.tensor([2, 3]), N=3)
     tensor([[1, 2, 4],
@@ -239,4 +241,5 @@ def linalg_vander(x: Any, *, N: int | None = None) -> Any:
     columns = x.shape[-1] if N is None else N
     if columns <= 1:
         raise RuntimeError(f"vander: N must be 2 or more, not {columns}")
+    x = x if x.dtype.kind == "f" else cast(x, dtypes.int64)
     return stack([pow(x, k) for k in range(columns)], -1)

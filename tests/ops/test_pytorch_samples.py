@@ -39,7 +39,10 @@ TOLERANCE = {
 NOT_COMPARED = {
     "normal.in_place": "PyTorch's table calls Tensor.normal_ by the name of the function",
     "as_strided.partial_views": "PyTorch's input is a part of a larger memory; the copy that we get has its own",
-    "sum_to_size torch.bool": "PyTorch makes int64 of a 0-d bool, though nothing is added up",
+    **dict.fromkeys(
+        ["sum_to_size torch.bool", "sum_to_size torch.uint8"],
+        "PyTorch makes int64 of a 0-d tensor, though nothing is added up",
+    ),
     "cov": "float32 weights beside float64 numbers: PyTorch rounds elsewhere",
     "sgn": "PyTorch's gradient is a ZeroTensor",
     **dict.fromkeys(["svd", "linalg.svd", "linalg.eigh"], "the signs of the vectors are arbitrary"),

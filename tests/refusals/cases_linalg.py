@@ -63,6 +63,13 @@ LINALG = [
     Refusal(
         "einsum", "sizes", lambda m: m.einsum("ij,jk", m.ones(2, 3), m.ones(4, 2)), RuntimeError, ("'j'", "3 and 4")
     ),
+    Refusal(
+        "einsum",
+        "two dtypes",
+        lambda m: m.einsum("i,i->", m.ones(2), m.ones(2).double()),
+        RuntimeError,
+        ("one dtype", "float32", "float64"),
+    ),
     Refusal("einsum", "diagonal", lambda m: m.einsum("ii", m.ones(2, 3)), RuntimeError, ("'i'", "2 and 3")),
     Refusal(
         "einsum", "unknown output", lambda m: m.einsum("ij->ik", m.ones(2, 3)), RuntimeError, ("output index 'k'",)
