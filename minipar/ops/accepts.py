@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _WORDS = {"b": "bool", "i": "integer", "f": "floating-point"}
+_CONVERT = {"b": "bool()", "i": "long()", "f": "float()"}
 
 
 def needs_tensors(name: str, **given: Any) -> None:
@@ -12,6 +13,12 @@ def needs_tensors(name: str, **given: Any) -> None:
     for argument, x in given.items():
         if not hasattr(x, "dtype"):
             raise TypeError(f"{name}: {argument} must be a tensor, not {type(x).__name__}")
+
+
+def needs_float(name: str, x: Any) -> None:
+    """RuntimeError unless x is floating point."""
+    if x.dtype.kind != "f":
+        raise RuntimeError(f"{name} needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
 
 
 def accepts(name: str, kinds: str, *arrays: Any) -> None:
@@ -23,6 +30,3 @@ def accepts(name: str, kinds: str, *arrays: Any) -> None:
             raise NotImplementedError(
                 f"{name} is defined for {words} tensors, not {x.dtype.name}; convert it first: x.{_CONVERT[kinds[-1]]}"
             )
-
-
-_CONVERT = {"b": "bool()", "i": "long()", "f": "float()"}

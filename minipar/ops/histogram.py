@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import dtypes, namespace
-from .reduce import needs_float
+from .accepts import needs_float
 
 
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import dtypes
+from .accepts import needs_float
 from .arithmetic import add
 from .axes import moveaxis
 from .broadcast import broadcast_tensors
@@ -17,7 +18,7 @@ from .extremum import amax, amin
 from .magnitude import abs_
 from .op import cast, promoted
 from .power import pow
-from .reduce import Dims, converted, count_of, needs_float, reduced_dims, sum
+from .reduce import Dims, converted, count_of, reduced_dims, sum
 from .select import nothing, where
 from .shape import normal_dim, normal_dims, unsqueeze
 from .spelling import numpy_names

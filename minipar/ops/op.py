@@ -29,6 +29,7 @@ import numpy as np
 from .. import tape
 from ..backend import dtypes, namespace
 from ..tape import Value
+from .accepts import needs_float
 
 RELEASED: Any = ("released",)
 
@@ -349,8 +350,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def check_dtypes(name: str, x: Any, *others: Any) -> None:
     """RuntimeError unless x is floating point and the others (None is skipped) have its dtype."""
-    if x.dtype.kind != "f":
-        raise RuntimeError(f"{name} needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
+    needs_float(name, x)
     for other in others:
         if other is not None and other.dtype != x.dtype:
             raise RuntimeError(

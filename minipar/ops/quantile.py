@@ -8,11 +8,12 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from .accepts import needs_float
 from .extremum import Best, Located, picked
 from .gather import masked_select
 from .index import take_along
 from .op import Op, array_of
-from .reduce import empty_error, needs_float, sum
+from .reduce import empty_error, sum
 from .scan import last_best
 from .shape import normal_dim, permute, reshape
 from .sort import order

@@ -11,10 +11,11 @@ from typing import Any
 
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
+from .accepts import needs_float
 from .division import div
 from .op import Op, cast
 from .select import where
-from .shape import expand, normal_dim, reshape
+from .shape import expand, normal_dim, normal_dims, reshape
 from .spelling import numpy_names
 
 Dims = int | Sequence[int] | None
@@ -22,18 +23,10 @@ Dims = int | Sequence[int] | None
 
 def reduced_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
     """The reduced axes as sorted numbers from 0 (none named: all); RuntimeError if one is named twice."""
-    if dim is None or (not isinstance(dim, int) and not len(dim)):
+    if dim is None or (not hasattr(dim, "__index__") and not len(dim)):
         return tuple(range(ndim))
-    dims = [normal_dim(d, ndim) for d in ([dim] if isinstance(dim, int) else dim)]
-    if len(set(dims)) < len(dims):
-        raise RuntimeError(f"dim names an axis twice: {dim}")
+    dims = normal_dims(dim, ndim, "dim")
     return tuple(sorted(dims)) if ndim else ()
-
-
-def needs_float(name: str, x: Any) -> None:
-    """RuntimeError unless x is floating point."""
-    if x.dtype.kind != "f":
-        raise RuntimeError(f"{name} needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
 
 
 def converted(x: Any, dtype: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
+from .accepts import needs_float
 from .compare import ne
 from .exponential import exp, log
 from .extremum import Located, picked
@@ -20,7 +21,7 @@ from .index import take_along
 from .join import cat
 from .magnitude import abs_
 from .op import Op
-from .reduce import converted, needs_float
+from .reduce import converted
 from .select import where
 from .shape import narrow, normal_dim, reshape
 from .spelling import numpy_names

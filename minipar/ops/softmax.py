@@ -7,9 +7,10 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dtypes import quiet
+from .accepts import needs_float
 from .exponential import exp
 from .op import Op
-from .reduce import converted, needs_float, sum
+from .reduce import converted, sum
 from .shape import normal_dim
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dtypes import quiet
+from .accepts import needs_float
 from .division import div
 from .op import Elementwise
-from .reduce import Dims, count_of, mean, needs_float, reduced_dims, sum
+from .reduce import Dims, count_of, mean, reduced_dims, sum
 from .select import where
 from .shape import reshape
 from .spelling import numpy_names
