@@ -201,6 +201,11 @@ def default_generator() -> Generator:
     return _default.generator
 
 
+def chosen(generator: Generator | None) -> Generator:
+    """The generator given or, without one, this thread's."""
+    return default_generator() if generator is None else generator
+
+
 def set_default_generator(generator: Generator) -> None:
     """Make `generator` this thread's."""
     _default.generator = generator

@@ -18,10 +18,6 @@ from ..tensor import Tensor, wrap
 from .factory import factory, float_default, like, number, shape_of, sized
 
 
-def _source(generator: Any) -> random.Generator:
-    return random.default_generator() if generator is None else generator
-
-
 @factory
 @sized
 def rand(size: Sequence[int], *, dtype: Any = None, generator: Any = None) -> Any:
@@ -31,7 +27,7 @@ def rand(size: Sequence[int], *, dtype: Any = None, generator: Any = None) -> An
     >>> bool((x >= 0).all()), bool((x < 1).all())
     (True, True)
     """
-    return _source(generator).uniform(size, float_default(dtype))
+    return random.chosen(generator).uniform(size, float_default(dtype))
 
 
 @factory
@@ -42,7 +38,7 @@ def randn(size: Sequence[int], *, dtype: Any = None, generator: Any = None) -> A
     >>> minipar.randn(2, 3).shape
     (2, 3)
     """
-    return _source(generator).normal(size, float_default(dtype))
+    return random.chosen(generator).normal(size, float_default(dtype))
 
 
 @factory
@@ -64,7 +60,7 @@ def randint(
     low, high = int(number(0 if low is None else low, "randint: low")), int(number(high, "randint: high"))
     if high <= low:
         raise RuntimeError(f"randint: high must be above low, got low={low}, high={high}")
-    drawn = _source(generator).integers(low, high, shape_of(size))
+    drawn = random.chosen(generator).integers(low, high, shape_of(size))
     return drawn.astype(dtypes.int64 if dtype is None else dtypes.as_dtype(dtype), copy=False)
 
 
@@ -76,7 +72,7 @@ def randperm(n: int, *, dtype: Any = dtypes.int64, generator: Any = None) -> Any
     [0, 1, 2, 3]
     """
     (length,) = shape_of((n,))
-    return _source(generator).permutation(length).astype(dtypes.as_dtype(dtype), copy=False)
+    return random.chosen(generator).permutation(length).astype(dtypes.as_dtype(dtype), copy=False)
 
 
 def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, **options: Any) -> Tensor:
@@ -178,7 +174,7 @@ def poisson(input: Tensor, generator: Any = None) -> Tensor:
     if not ((rates >= 0) & np.isfinite(rates)).all():
         raise RuntimeError("poisson: the rates in input must be 0 or more, and finite")
     parts = max(1, math.ceil(rates.max(initial=0.0) / _MOST))
-    drawn = [_counted(rates / parts, _source(generator)) for _ in range(parts)]
+    drawn = [_counted(rates / parts, random.chosen(generator)) for _ in range(parts)]
     return wrap(on_device(np.sum(drawn, 0).astype(input.dtype), input.device))
 
 

@@ -211,7 +211,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
     counts = _shares(lengths, size) if math.isclose(sum(lengths), 1) else list(lengths)
     if sum(counts) != size or not all(isinstance(n, int) for n in counts):
         raise ValueError(f"lengths must be ints that add up to {size} samples, or fractions of 1, not {list(lengths)}")
-    order = (generator or random.default_generator()).permutation(size).tolist()
+    order = random.chosen(generator).permutation(size).tolist()
     return [Subset(dataset, order[end - n : end]) for n, end in zip(counts, accumulate(counts))]
 
 

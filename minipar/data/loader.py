@@ -113,7 +113,7 @@ class DataLoader:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __iter__(self) -> Iterator[Any]:
-        source = self.generator or random.default_generator()
+        source = random.chosen(self.generator)
         seed = int(source.integers(0, 2**63 - 1, ()))
         streams = random.Generator().manual_seed(seed)
         pin = self.pin_memory and can_pin()

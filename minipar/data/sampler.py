@@ -79,7 +79,7 @@ class RandomSampler(Sampler):
         return self.num_samples
 
     def __iter__(self) -> Iterator[int]:
-        source = self.generator or random.default_generator()
+        source = random.chosen(self.generator)
         size, wanted = len(self.data_source), self.num_samples
         if self.replacement:
             return iter(source.integers(0, size, (wanted,)).tolist())
@@ -101,7 +101,7 @@ class SubsetRandomSampler(Sampler):
         return len(self.indices)
 
     def __iter__(self) -> Iterator[int]:
-        source = self.generator or random.default_generator()
+        source = random.chosen(self.generator)
         return iter([self.indices[i] for i in source.permutation(len(self.indices)).tolist()])
 
 

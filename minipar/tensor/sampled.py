@@ -32,7 +32,7 @@ class Sampled(Described):
         """
         if not low <= to:
             raise RuntimeError(f"uniform_: from must not be above to, got from={low}, to={to}")
-        drawn = _source(generator).uniform(self.shape, self._real("uniform_"))
+        drawn = random.chosen(generator).uniform(self.shape, self._real("uniform_"))
         return self._filled("uniform_", drawn * drawn.dtype.type(to - low) + drawn.dtype.type(low))
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
@@ -43,7 +43,7 @@ class Sampled(Described):
         """
         if not std >= 0:
             raise RuntimeError(f"normal_: std must be 0 or more, not {std}")
-        drawn = _source(generator).normal(self.shape, self._real("normal_"))
+        drawn = random.chosen(generator).normal(self.shape, self._real("normal_"))
         return self._filled("normal_", drawn * drawn.dtype.type(std) + drawn.dtype.type(mean))
 
     def exponential_(self, lambd: float = 1.0, *, generator: Any = None) -> Any:
@@ -54,7 +54,7 @@ class Sampled(Described):
         """
         if not lambd > 0:
             raise RuntimeError(f"exponential_: lambd must be positive, not {lambd}")
-        drawn = _source(generator).uniform(self.shape, self._real("exponential_"))
+        drawn = random.chosen(generator).uniform(self.shape, self._real("exponential_"))
         return self._filled("exponential_", -np.log1p(-drawn) / drawn.dtype.type(lambd))
 
     def bernoulli_(self, p: Any = 0.5, *, generator: Any = None) -> Any:
@@ -68,7 +68,7 @@ class Sampled(Described):
             raise RuntimeError(f"bernoulli_: p must hold floating-point numbers, not {chance.dtype.name}")
         if not ((chance >= 0) & (chance <= 1)).all():
             raise RuntimeError("bernoulli_: p must hold probabilities, numbers of [0, 1]")
-        drawn = on_device(_source(generator).uniform(self.shape, dtypes.float64), self.device)
+        drawn = on_device(random.chosen(generator).uniform(self.shape, dtypes.float64), self.device)
         return self._filled("bernoulli_", drawn < (chance if chance.ndim else float(chance)))
 
     def random_(self, low: int = 0, to: int | None = None, *, generator: Any = None) -> Any:
@@ -81,7 +81,7 @@ class Sampled(Described):
             low, to = (0, low) if low else (0, _countable(self.dtype))
         if not low < to:
             raise RuntimeError(f"random_: from must be below to, got from={low}, to={to}")
-        return self._filled("random_", _source(generator).integers(low, to, self.shape))
+        return self._filled("random_", random.chosen(generator).integers(low, to, self.shape))
 
     def geometric_(self, p: float, *, generator: Any = None) -> Any:
         """The number of trials up to the first success, each of probability `p`: 1, 2, …, of any dtype but bool.
@@ -93,7 +93,7 @@ class Sampled(Described):
         """
         if not 0 < p < 1:
             raise RuntimeError(f"geometric_: p must lie between 0 and 1, not be {p}")
-        drawn = _source(generator).uniform(self.shape, dtypes.float64)
+        drawn = random.chosen(generator).uniform(self.shape, dtypes.float64)
         return self._filled("geometric_", np.floor(np.log1p(-drawn) / math.log1p(-p)) + 1)
 
     def log_normal_(self, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
@@ -106,7 +106,7 @@ class Sampled(Described):
             raise RuntimeError(f"log_normal_: std must be positive, not {std}")
         self._real("log_normal_")
         with dtypes.quiet():
-            drawn = np.exp(mean + std * _source(generator).normal(self.shape, dtypes.float64))
+            drawn = np.exp(mean + std * random.chosen(generator).normal(self.shape, dtypes.float64))
             return self._filled("log_normal_", drawn)
 
     def cauchy_(self, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
@@ -118,7 +118,7 @@ class Sampled(Described):
         if not sigma > 0:
             raise RuntimeError(f"cauchy_: sigma must be positive, not {sigma}")
         self._real("cauchy_")
-        drawn = _source(generator).uniform(self.shape, dtypes.float64)
+        drawn = random.chosen(generator).uniform(self.shape, dtypes.float64)
         with dtypes.quiet():
             return self._filled("cauchy_", median + sigma * np.tan(np.pi * (drawn - 0.5)))
 
@@ -160,7 +160,7 @@ class Sampled(Described):
         if not (xp.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(-1) > 0).all()):
             raise RuntimeError("multinomial: the weights in input must be finite, 0 or more, and not all 0 in any row")
         count = num_samples if replacement else categories
-        uniform = on_device(_source(generator).uniform((*self.shape[:-1], count), dtypes.float64), self.device)
+        uniform = on_device(random.chosen(generator).uniform((*self.shape[:-1], count), dtypes.float64), self.device)
         if replacement:
             sums = xp.cumsum(weights, -1)
             targets = uniform * sums[..., -1:]
@@ -179,10 +179,6 @@ class Sampled(Described):
     def _filled(self, name: str, drawn: Any) -> Any:
         array = on_device(np.asarray(drawn) if isinstance(drawn, np.generic) else drawn, self.device)
         return in_place(self, name, lambda x: SetItem(...)(x, array.astype(self.dtype, copy=False)))
-
-
-def _source(generator: Any) -> random.Generator:
-    return random.default_generator() if generator is None else generator
 
 
 def _countable(dtype: np.dtype) -> int:

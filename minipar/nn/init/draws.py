@@ -10,7 +10,7 @@ import numpy as np
 
 from ...backend import device_of, on_device
 from ...backend.dtypes import is_floating
-from ...backend.random import Generator, default_generator
+from ...backend.random import Generator, chosen
 from ...tape import set_grad_mode
 from ...tensor import Tensor, wrap
 
@@ -32,7 +32,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     """
     if a > b:
         raise RuntimeError(f"uniform_ draws from [a, b), but a={a} > b={b}")
-    draw = (generator or default_generator()).uniform(tensor.shape, tensor.dtype)
+    draw = chosen(generator).uniform(tensor.shape, tensor.dtype)
     return fill(tensor, (draw * (b - a) + a).astype(tensor.dtype))
 
 
@@ -44,7 +44,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     """
     if not std >= 0:
         raise RuntimeError(f"normal_ needs a std of at least 0, not {std}")
-    draw = (generator or default_generator()).normal(tensor.shape, tensor.dtype)
+    draw = chosen(generator).normal(tensor.shape, tensor.dtype)
     return fill(tensor, (draw * std + mean).astype(tensor.dtype))
 
 
@@ -76,7 +76,7 @@ def trunc_normal_(
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
-    draw = generator or default_generator()
+    draw = chosen(generator)
     share_inside = _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std)
     propose = _normal_proposals if share_inside > 0.3 else _uniform_proposals
     low, high = tensor.dtype.type(a), tensor.dtype.type(b)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.random import Generator, default_generator
+from ...backend.random import Generator, chosen
 from ...ops.accepts import needs_tensors
 from ...tape import set_grad_mode
 from ...tensor import Tensor
@@ -89,7 +89,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     if tensor.numel() == 0:
         return tensor
     rows = tensor.shape[0]
-    drawn = (generator or default_generator()).normal((rows, tensor.numel() // rows), np.dtype(np.float64))
+    drawn = chosen(generator).normal((rows, tensor.numel() // rows), np.dtype(np.float64))
     wide = drawn.shape[0] < drawn.shape[1]
     q, r = np.linalg.qr(drawn.T if wide else drawn)
     q *= np.sign(np.diagonal(r))
@@ -106,7 +106,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     tensor([2, 2, 2])
     """
     _check_dimensions("sparse_", tensor, (2,))
-    draw = generator or default_generator()
+    draw = chosen(generator)
     normal_(tensor, 0, std, draw)
     weight = np.array(tensor.detach().cpu().numpy())
     order = np.argsort(draw.uniform(tensor.shape, np.dtype(np.float64)), axis=0)
