@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .extremes import clamp, minimum
-from .extremum import amax
 from .loss import check_arguments, reduced
-from .power import sqrt
-from .reduce import sum
+from .norm import pairwise_distance
 
 
 def triplet_margin_loss(
@@ -35,7 +33,8 @@ def triplet_margin_loss(
     0.5
     """
     check_arguments("triplet_margin_loss", reduction, size_average, reduce)
-    return _triplet("triplet_margin_loss", anchor, positive, negative, _norm(p, eps), margin, swap, reduction)
+    distance = partial(pairwise_distance, p=p, eps=eps)
+    return _triplet("triplet_margin_loss", anchor, positive, negative, distance, margin, swap, reduction)
 
 
 def triplet_margin_with_distance_loss(
@@ -58,19 +57,7 @@ def triplet_margin_with_distance_loss(
     """
     name = "triplet_margin_with_distance_loss"
     check_arguments(name, reduction)
-    return _triplet(name, anchor, positive, negative, distance_function or _norm(2, 1e-6), margin, swap, reduction)
-
-
-def _norm(p: float, eps: float) -> Callable[[Any, Any], Any]:
-    """The p-norm of a − b + eps over the last axis."""
-
-    def distance(a: Any, b: Any) -> Any:
-        gaps = abs(a - b + eps)
-        if p == math.inf:
-            return amax(gaps, -1)
-        return sqrt(sum(gaps * gaps, -1)) if p == 2 else sum(gaps**p, -1) ** (1 / p)
-
-    return distance
+    return _triplet(name, anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction)
 
 
 def _triplet(
