@@ -12,6 +12,7 @@ from ..backend import namespace
 from ..tape import Value
 from .index import getitem, take_along
 from .op import array_of
+from .select import where
 from .shape import expand, normal_dim, ravel, reshape
 from .spelling import numpy_names
 
@@ -185,10 +186,10 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     >>> minipar.nonzero(minipar.tensor([0, 5, 6]), as_tuple=True)
     (tensor([1, 2]),)
     """
+    if as_tuple:
+        return where(input)
     array = array_of(input)
     xp = namespace(array)
-    if as_tuple:
-        return tuple([tape.new_value(places) for places in xp.nonzero(xp.atleast_1d(array))])
     if not array.ndim:
         return tape.new_value(xp.zeros((int(array != 0), 0), "int64"))
     return tape.new_value(xp.stack(xp.nonzero(array), 1))
