@@ -4,11 +4,10 @@ Each tap of the window is one strided slice of the images for all windows at onc
 (N, C·kh·kw, OH·OW). ``kernel``, ``stride``, ``padding``, ``dilation`` are (h, w). ValueError where no window fits.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from .namespace import accumulator_dtype, array_namespace
-from .shapes import conv_output_size, tap_slices
+from .shapes import conv_output_size, tap_rectangles
 
 Array = Any
 Pair = tuple[int, int]
@@ -20,7 +19,7 @@ def unfold2d(x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
     n, channels, *size = x.shape
     output = _windows(size, kernel, stride, padding, dilation)
     columns = array_namespace(x).zeros((n, channels, *kernel, *output), x.dtype)
-    for (i, j), where, source in _taps(size, output, kernel, stride, padding, dilation):
+    for (i, j), where, source in tap_rectangles(size, output, kernel, stride, padding, dilation):
         columns[:, :, i, j, *where] = x[:, :, *source]
     return columns.reshape(n, channels * kernel[0] * kernel[1], output[0] * output[1])
 
@@ -31,7 +30,7 @@ def fold2d(columns: Array, x_shape: Shape4, kernel: Pair, stride: Pair, padding:
     output = _windows(size, kernel, stride, padding, dilation)
     columns = columns.reshape(n, channels, *kernel, *output)
     x = array_namespace(columns).zeros(x_shape, accumulator_dtype(columns.dtype))
-    for (i, j), where, source in _taps(size, output, kernel, stride, padding, dilation):
+    for (i, j), where, source in tap_rectangles(size, output, kernel, stride, padding, dilation):
         x[:, :, *source] += columns[:, :, i, j, *where]
     return x.astype(columns.dtype, copy=False)
 
@@ -39,14 +38,3 @@ def fold2d(columns: Array, x_shape: Shape4, kernel: Pair, stride: Pair, padding:
 def _windows(size: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
     rows, columns = (conv_output_size(*axis) for axis in zip(size, kernel, stride, padding, dilation))
     return rows, columns
-
-
-def _taps(
-    size: Any, output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Iterator[tuple[Pair, tuple[slice, slice], tuple[slice, slice]]]:
-    """For each tap: (its place in the window, the windows where it is inside the image, those pixels)."""
-    for i in range(kernel[0]):
-        rows, source_rows = tap_slices(i, size[0], output[0], stride[0], padding[0], dilation[0])
-        for j in range(kernel[1]):
-            columns, source_columns = tap_slices(j, size[1], output[1], stride[1], padding[1], dilation[1])
-            yield (i, j), (rows, columns), (source_rows, source_columns)

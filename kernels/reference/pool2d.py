@@ -7,18 +7,16 @@ Shapes: x (N, C, H, W), y and g (N, C, OH, OW). ``kernel``, ``stride``, ``paddin
 Raises ValueError, naming the sizes, where no window fits.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .namespace import accumulator_dtype, array_namespace
-from .shapes import pool_output_size, tap_slices
+from .shapes import pool_output_size, tap_rectangles
 
 Array = Any
 Pair = tuple[int, int]
 Shape4 = tuple[int, int, int, int]
-Rectangle = tuple[slice, slice]
 
 
 def pool2d_output_size(
@@ -48,7 +46,7 @@ def max_pool2d_forward(
     winners = xp.empty(y.shape, xp.int64)
     winners[...] = xp.asarray(first_row[:, None] * width + first_column)
     indices = xp.arange(height * width).reshape(height, width)
-    for where, source in _taps(x.shape[2:], output, kernel, stride, padding, dilation):
+    for _, where, source in tap_rectangles(x.shape[2:], output, kernel, stride, padding, dilation):
         candidate, best = x[:, :, *source], y[:, :, *where]
         better = (candidate > best) | (candidate != candidate)
         xp.copyto(best, candidate, where=better)
@@ -79,7 +77,7 @@ def avg_pool2d_forward(
     xp = array_namespace(x)
     output = pool2d_output_size(x.shape, kernel, stride, padding, (1, 1), ceil_mode)
     total = xp.zeros((*x.shape[:2], *output), accumulator_dtype(x.dtype))
-    for where, source in _taps(x.shape[2:], output, kernel, stride, padding, (1, 1)):
+    for _, where, source in tap_rectangles(x.shape[2:], output, kernel, stride, padding, (1, 1)):
         total[:, :, *where] += x[:, :, *source]
     divisor = _divisor(x.shape[2:], output, kernel, stride, padding, count_include_pad, divisor_override)
     total /= xp.asarray(divisor, dtype=total.dtype)
@@ -102,7 +100,7 @@ def avg_pool2d_backward(
     dx = xp.zeros(x_shape, accumulator_dtype(g.dtype))
     divisor = _divisor(x_shape[2:], output, kernel, stride, padding, count_include_pad, divisor_override)
     share = g / xp.asarray(divisor, dtype=dx.dtype)
-    for where, source in _taps(x_shape[2:], output, kernel, stride, padding, (1, 1)):
+    for _, where, source in tap_rectangles(x_shape[2:], output, kernel, stride, padding, (1, 1)):
         dx[:, :, *source] += share[:, :, *where]
     return dx.astype(g.dtype, copy=False)
 
@@ -146,14 +144,3 @@ def _window_counts(
     margin = padding if count_include_pad else 0
     start = np.arange(output) * stride - padding
     return np.minimum(start + kernel, size + margin) - np.maximum(start, -margin)
-
-
-def _taps(
-    size: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Iterator[tuple[Rectangle, Rectangle]]:
-    """For each tap in row-major order: (the windows whose tap is inside the input, those inputs)."""
-    for i in range(kernel[0]):
-        rows, source_rows = tap_slices(i, size[0], output[0], stride[0], padding[0], dilation[0])
-        for j in range(kernel[1]):
-            columns, source_columns = tap_slices(j, size[1], output[1], stride[1], padding[1], dilation[1])
-            yield (rows, columns), (source_rows, source_columns)

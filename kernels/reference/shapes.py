@@ -1,4 +1,9 @@
-"""Sizes of sliding windows along one axis: PyTorch's rules, and errors that name the sizes."""
+"""Sliding windows: how many there are along an axis (PyTorch's rules, errors that name the sizes), and their taps."""
+
+from collections.abc import Iterator, Sequence
+
+Pair = tuple[int, int]
+Rectangle = tuple[slice, slice]
 
 
 def window_span(kernel: int, dilation: int) -> int:
@@ -53,6 +58,17 @@ def tap_slices(tap: int, size: int, output: int, stride: int, padding: int, dila
     if last < first:
         return slice(0, 0), slice(0, 0)
     return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)
+
+
+def tap_rectangles(
+    size: Sequence[int], output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Iterator[tuple[Pair, Rectangle, Rectangle]]:
+    """For each tap in row-major order: (its place, the windows in which it is inside the input, those inputs)."""
+    for i in range(kernel[0]):
+        rows, source_rows = tap_slices(i, size[0], output[0], stride[0], padding[0], dilation[0])
+        for j in range(kernel[1]):
+            columns, source_columns = tap_slices(j, size[1], output[1], stride[1], padding[1], dilation[1])
+            yield (i, j), (rows, columns), (source_rows, source_columns)
 
 
 def _check_window(kernel: int, stride: int, padding: int, dilation: int) -> None:
