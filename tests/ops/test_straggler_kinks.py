@@ -51,6 +51,16 @@ def test_gradients_of_distances_at_zero_and_at_ties(p: float) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, math.inf])
+def test_a_triplet_whose_positive_is_its_anchor(p: float) -> None:
+    found = []
+    for m in (minipar, torch):
+        anchor, negative = m.tensor([[1.0, 2.0]], requires_grad=True), m.tensor([[1.5, 2.0]])
+        loss = m.nn.functional.triplet_margin_loss(anchor, anchor.detach(), negative, p=p, eps=0.0)
+        found.append([loss.item(), m.autograd.grad(loss, anchor)[0].tolist()])
+    assert found[0] == found[1]
+
+
 def test_as_strided_looks_at_the_memory() -> None:
     x = minipar.arange(6.0)
     part = x[2:]
