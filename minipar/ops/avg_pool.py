@@ -138,7 +138,7 @@ def lp_pool2d(input: Any, norm_type: float, kernel_size: Sizes, stride: Any = No
     """(Σ xᵖ)^(1/p), p = norm_type, of each window of images (N, C, H, W) or (C, H, W).
 
     A window that hangs over the edge (`ceil_mode`) counts as a whole one of its elements' mean. A negative sum (an odd
-    p of negative numbers) gives 0. Errors as in `avg_pool2d`.
+    p of negative numbers) has no root: NaN, but for p = 1. Errors as in `avg_pool2d`.
 
     >>> F.lp_pool2d(minipar.tensor([[[1.0, 1.0], [1.0, 1.0]]]), 2, 2)
     tensor([[[2.]]])
@@ -160,6 +160,7 @@ def _lp_pool(
 ) -> Any:
     window = sizes(kernel_size, dims, "kernel_size", 1)
     means = mean(x**norm_type, window, stride, 0, ceil_mode)
+    # sign · relu(|x|) is x, but it passes no gradient at 0, where the root's is infinite (as in PyTorch).
     return (sign(means) * relu(abs_(means)) * math.prod(window)) ** (1.0 / norm_type)
 
 
