@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..backend import dtypes, namespace
 from .join import cat
 from .linalg import matmul
-from .op import Op, check_dtypes
+from .op import Op, array_of, check_dtypes
 from .shape import narrow, transpose, unsqueeze
 from .solve import LinAlgError, Solve, check_square, identity_like
 from .triangle import diag_embed, diagonal, tril
@@ -170,7 +170,7 @@ def check_matrices(name: str, x: Any, argument: str) -> None:
 def _converging(name: str, op: Op, x: Any) -> Any:
     try:
         return op(x)
-    except namespace(getattr(x, "array", x)).linalg.LinAlgError:
+    except namespace(array_of(x)).linalg.LinAlgError:
         raise LinAlgError(f"{name}: no convergence, as where an element is infinite or NaN") from None
 
 

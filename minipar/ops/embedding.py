@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..backend import namespace
 from .index import GetItem, PutItem
 from .op import array_of
@@ -99,8 +97,3 @@ def renormalize(weight: Any, numbers: Any, max_norm: float, norm_type: float) ->
     array[used[large]] *= (max_norm / (norms[large] + 1e-7)).astype(array.dtype)[:, None]
     if array is not weight:
         weight.bump("embedding with max_norm")
-
-
-def bag_of_each(bounds: list[int], bags: int) -> np.ndarray:
-    """For each number the bag that it lies in, from the bags' first places and the end."""
-    return np.repeat(np.arange(bags), np.diff(bounds))

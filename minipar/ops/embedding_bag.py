@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import tape
 from ..backend import device as Device
 from ..backend import device_of, on_device
-from .embedding import bag_of_each, check_numbers, embedding, normal_padding, renormalize
+from .embedding import check_numbers, embedding, normal_padding, renormalize
 from .extremum import max
 from .index import PutItem, getitem
 from .op import array_of
@@ -52,7 +53,7 @@ def embedding_bag(
     device = device_of(numbers)
     bounds = _bounds(input, offsets, include_last_offset)
     bags = len(bounds) - 1
-    bag = bag_of_each(bounds, bags)
+    bag = np.repeat(np.arange(bags), np.diff(bounds))  # of each number, the bag that it lies in
     flat = reshape(input, (numbers.size,))[: bounds[-1]]
     factors = None if per_sample_weights is None else reshape(per_sample_weights, (numbers.size,))[: bounds[-1]]
     if padding_idx is not None:
@@ -81,8 +82,6 @@ def _largest(rows: Any, counts: np.ndarray, device: Any) -> Any:
 
 
 def _tensor(array: np.ndarray, device: Any) -> Any:
-    from .. import tape
-
     return tape.new_value(on_device(array, device))
 
 

@@ -175,16 +175,14 @@ def block_diag(*tensors: Any) -> Any:
     """
     from .pad import constant_pad
 
-    blocks = [atleast_2d(t) for t in promoted(tensors or _no_matrices())]
+    if not tensors:
+        raise ValueError("block_diag needs at least one tensor")
+    blocks = [atleast_2d(t) for t in promoted(tensors)]
     for i, block in enumerate(blocks):
         if len(block.shape) != 2:
             raise RuntimeError(f"block_diag: tensor {i} must have two axes or fewer, not shape {tuple(block.shape)}")
     widths = [block.shape[1] for block in blocks]
     return cat([constant_pad(block, (sum(widths[:i]), sum(widths[i + 1 :]))) for i, block in enumerate(blocks)])
-
-
-def _no_matrices() -> tuple:
-    raise ValueError("block_diag needs at least one tensor")
 
 
 def _some(name: str, tensors: Any) -> list[Any]:
