@@ -17,7 +17,7 @@ from .op import Op, array_of, cast, check_dtypes
 from .power import pow
 from .select import where
 from .shape import permute, reshape, squeeze, transpose, unsqueeze
-from .solve import check_square, identity_like, inv
+from .solve import check_square, identity_like, inv, solved
 from .solve import solve as square_solve
 from .triangle import tril, triu
 
@@ -190,7 +190,7 @@ def solve_triangular(input: Any, B: Any, *, upper: bool, left: bool = True, unit
     a = triangle(input, (1 if upper else -1) if unitriangular else 0)
     if unitriangular:
         a = a + identity_like(input)
-    return square_solve(a, B) if left else square_solve(a, B, left=False)
+    return solved("solve_triangular", a, B, left)  # not `solve`, to which B could be one vector for each matrix
 
 
 def tensorsolve(input: Any, other: Any, dims: Sequence[int] | None = None) -> Any:

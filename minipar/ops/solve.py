@@ -154,10 +154,14 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     rows = b.shape[-2 if left or vectors else -1]
     if rows != A.shape[-1]:
         raise RuntimeError(f"solve: B of shape {tuple(B.shape)} does not fit A of shape {tuple(A.shape)}")
-    if left or vectors:
-        x = _solvable("solve", Solve(), A, b)
-        return squeeze(x, -1) if vectors else x
-    return transpose(_solvable("solve", Solve(), transpose(A, -1, -2), transpose(b, -1, -2)), -1, -2)
+    return squeeze(solved("solve", A, b), -1) if vectors else solved("solve", A, b, left)
+
+
+def solved(name: str, a: Any, b: Any, left: bool = True) -> Any:
+    """X with A X = B, or X A = B, both of two axes or more."""
+    if left:
+        return _solvable(name, Solve(), a, b)
+    return transpose(_solvable(name, Solve(), transpose(a, -1, -2), transpose(b, -1, -2)), -1, -2)
 
 
 def _solvable(name: str, op: Op, *operands: Any) -> Any:

@@ -11,7 +11,7 @@ from ..backend import namespace
 from .index import GetItem, PutItem
 from .join import cat, stack
 from .op import array_of
-from .shape import View, ints, narrow, normal_dim
+from .shape import View, ints, narrow, normal_dim, reshape
 from .spelling import numpy_names
 
 
@@ -263,7 +263,5 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     if step <= 0:
         raise RuntimeError(f"unfold: step must be greater than 0, not {step}")
     if not len(input.shape):
-        from .shape import reshape
-
         return reshape(input, (1,)) if size else narrow(reshape(input, (1,)), 0, 0, 0)
     return Windows(dim, size, step)(input)

@@ -61,6 +61,15 @@ def test_a_triplet_whose_positive_is_its_anchor(p: float) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_a_triangular_system_of_three_matrices_and_one_right_side_is_none_of_vectors(left: bool) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 3, 3)) + 4 * np.eye(3), rng.normal(size=(3, 3))
+    found = minipar.linalg.solve_triangular(minipar.tensor(a), minipar.tensor(b), upper=True, left=left)
+    expected = torch.linalg.solve_triangular(torch.tensor(a), torch.tensor(b), upper=True, left=left)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+
+
 def test_as_strided_looks_at_the_memory() -> None:
     x = minipar.arange(6.0)
     part = x[2:]
