@@ -99,15 +99,18 @@ ARGUMENTS: list[Callable[[Any], tuple]] = [  # tried in this order; every form m
     lambda m: ((2, 3), (3, 1)),
     lambda m: (minipar.sin,),
     lambda m: (m.tensor([4, 1]), m.tensor([2.0, 3.0])),
+    lambda m: (m.ones(1, 2, 2), m.ones(1, 2, 3)),
+    lambda m: (m.ones(2, 3), m.ones(3)),
 ]
 STARTS = [lambda m: m.tensor([[0.5, 0.25, 0.75], [0.1, 0.9, 0.3]]), lambda m: m.tensor([[5, 2, 3], [1, 9, 0]])]
 STARTS += [lambda m: m.tensor([[1.5, 2.0, 1.25], [3.0, 1.0, 2.0]])]
+OTHER_STARTS = {"addmv_": [lambda m: m.ones(2)], "baddbmm_": [lambda m: m.ones(1, 2, 3)]}  # not of two axes
 
 
 @pytest.mark.parametrize("name", IN_PLACE)
 def test_in_place(name: str, cupy: ModuleType) -> None:
     ran = 0
-    for start in STARTS:
+    for start in OTHER_STARTS.get(name, STARTS):
         for given in ARGUMENTS:
             cpu = Placed("cpu")
             if name in NUMBERS_ONLY and any(isinstance(x, minipar.Tensor) for x in given(cpu)):
