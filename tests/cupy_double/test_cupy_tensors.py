@@ -95,6 +95,7 @@ ARGUMENTS: list[Callable[[Any], tuple]] = [  # tried in this order; every form m
     lambda m: ((m.tensor([1, 1]),), m.ones(2, 3)),
     lambda m: (0, 1),
     lambda m: (1,),
+    lambda m: (0.5,),
     lambda m: (2, 0, 1.0),
     lambda m: ((2, 3), (3, 1)),
     lambda m: (minipar.sin,),
