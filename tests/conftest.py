@@ -6,8 +6,13 @@ import os
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import InMemoryExampleDatabase
 
-settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)
+# With Hypothesis's own choice for CI, no database, a test of a thousand parameters runs out of stack: each looks for
+# the database through the settings of all that ran before it.
+settings.register_profile(
+    "ci", deadline=None, max_examples=30, derandomize=True, print_blob=True, database=InMemoryExampleDatabase()
+)
 settings.register_profile("dev", deadline=None, max_examples=30)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
