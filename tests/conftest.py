@@ -6,15 +6,26 @@ import os
 
 import pytest
 from hypothesis import settings
-from hypothesis.database import InMemoryExampleDatabase
 
-# With Hypothesis's own choice for CI, no database, a test of a thousand parameters runs out of stack: each looks for
-# the database through the settings of all that ran before it.
-settings.register_profile(
-    "ci", deadline=None, max_examples=30, derandomize=True, print_blob=True, database=InMemoryExampleDatabase()
-)
+settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)
 settings.register_profile("dev", deadline=None, max_examples=30)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+_own_settings: dict[object, settings] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Each parameter of a test starts from the settings that the test was written with.
+
+    Hypothesis's plugin wraps them once more for every parameter; after a thousand it runs out of stack (6.170, without
+    a database, as in CI).
+    """
+    test = getattr(item, "obj", None)
+    function = getattr(test, "__func__", test)
+    if hasattr(function, "_hypothesis_internal_use_settings"):
+        own = _own_settings.setdefault(function, function._hypothesis_internal_use_settings)
+        function._hypothesis_internal_use_settings = own
 
 
 @pytest.hookimpl(trylast=True)
