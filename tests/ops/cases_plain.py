@@ -25,7 +25,7 @@ PLAIN = [
          theirs=lambda m, a, b: m.cross(a, b, dim=tuple(a.shape).index(3))),  # else it warns
     Case("cross method", lambda m, a, b: a.cross(b, dim=-1), ((3, 3), (3, 3))),
     Case("layer_norm function", lambda m, x, w: m.layer_norm(x, (3,), w), ((3, 3), (3,))),
-    Case("group_norm function", lambda m, x, w: m.group_norm(x, 2, w), ((3, 4), (4,))),
+    Case("group_norm function", lambda m, x, w: m.group_norm(x, 2, w), ((3, 4, 3), (4,))),
     Case("embedding function", lambda m, w: m.embedding(w, m.tensor([2, 0, 2]), 0), ((3, 3),), derivative=False),
     Case("embedding function, no padding", lambda m, w: m.embedding(w, m.tensor([2, 0, 2])), ((3, 3),)),
     slope("all", (2,), (3, 2), (2, 3, 4)),
