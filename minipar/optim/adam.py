@@ -32,6 +32,7 @@ class Adam(Optimizer):
 
     unsupported = ("foreach", "capturable", "differentiable", "fused")
     not_negative = ("lr", "eps", "weight_decay")
+    decays = ("betas",)
 
     def __init__(
         self,
@@ -66,10 +67,6 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict[str, Any]) -> None:
-        super()._check(options)
-        check_betas(options["betas"])
-
     def _state(self, group: dict[str, Any]) -> dict[str, float]:
         state: dict[str, float] = {STEP: 0, "exp_avg": 0, "exp_avg_sq": 0}
         return {**state, "max_exp_avg_sq": 0} if group["amsgrad"] else state
@@ -91,12 +88,3 @@ class Adam(Optimizer):
             group["decoupled_weight_decay"],
             *max_exp_avg_sq,
         )
-
-
-def check_betas(betas: tuple[float, float]) -> None:
-    """ValueError unless they are two numbers of [0, 1)."""
-    if len(betas) != 2:
-        raise ValueError(f"Invalid betas: {betas} (betas must be two numbers)")
-    for index, beta in enumerate(betas):
-        if not 0 <= beta < 1:
-            raise ValueError(f"Invalid beta parameter at index {index}: {beta} (betas must be in [0, 1))")

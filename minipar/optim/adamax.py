@@ -7,7 +7,6 @@ from typing import Any
 
 from ..backend import namespace
 from ..tensor import Tensor
-from .adam import check_betas
 from .descent import average, descent
 from .flat_state import STEP
 from .optimizer import Optimizer
@@ -31,6 +30,7 @@ class Adamax(Optimizer):
 
     unsupported = ("foreach", "capturable", "differentiable")
     not_negative = ("lr", "eps", "weight_decay")
+    decays = ("betas",)
 
     def __init__(
         self,
@@ -56,10 +56,6 @@ class Adamax(Optimizer):
             "capturable": capturable,
         }
         super().__init__(params, defaults)
-
-    def _check(self, options: dict[str, Any]) -> None:
-        super()._check(options)
-        check_betas(options["betas"])
 
     def _state(self, group: dict[str, Any]) -> dict[str, float]:
         return {STEP: 0, "exp_avg": 0, "exp_inf": 0}

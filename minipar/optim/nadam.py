@@ -7,7 +7,6 @@ from typing import Any
 
 from ..backend import namespace
 from ..tensor import Tensor
-from .adam import check_betas
 from .descent import average, decoupled_descent
 from .flat_state import STEP
 from .optimizer import Optimizer
@@ -32,6 +31,7 @@ class NAdam(Optimizer):
 
     unsupported = ("foreach", "capturable", "differentiable")
     not_negative = ("lr", "eps", "weight_decay", "momentum_decay")
+    decays = ("betas",)
 
     def __init__(
         self,
@@ -61,10 +61,6 @@ class NAdam(Optimizer):
             "differentiable": differentiable,
         }
         super().__init__(params, defaults)
-
-    def _check(self, options: dict[str, Any]) -> None:
-        super()._check(options)
-        check_betas(options["betas"])
 
     def _state(self, group: dict[str, Any]) -> dict[str, float]:
         return {STEP: 0, "mu_product": 1, "exp_avg": 0, "exp_avg_sq": 0}

@@ -36,6 +36,7 @@ class Optimizer(StepHooks):
 
     unsupported: tuple[str, ...] = ()  # options of PyTorch's that are there, but can only be off
     not_negative: tuple[str, ...] = ()  # options that are numbers of at least 0
+    decays: tuple[str, ...] = ()  # options that are two numbers of [0, 1)
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -66,6 +67,8 @@ class Optimizer(StepHooks):
                 raise ValueError(
                     f"Invalid {_SPOKEN.get(name, name + ' value')}: {options[name]} ({name} must be at least 0)"
                 )
+        for name in self.decays:
+            _check_decays(name, options[name])
 
     def _state(self, group: dict[str, Any]) -> dict[str, float]:
         """The names of the state that a step of this group needs, with the number that each is filled with at first."""
@@ -253,3 +256,12 @@ def _copied(name: str, value: Any, p: Tensor) -> Any:
         return value
     array = value.array.copy() if isinstance(value, Tensor) else np.asarray(value).copy()
     return wrap(array).cpu() if name in NUMBERS else wrap(array).to(device=p.device, dtype=p.dtype)
+
+
+def _check_decays(name: str, pair: tuple[float, float]) -> None:
+    if len(pair) != 2:
+        raise ValueError(f"Invalid {name}: {pair} ({name} must be two numbers)")
+    for index, number in enumerate(pair):
+        if not 0 <= number < 1:
+            kind = name.removesuffix("s")
+            raise ValueError(f"Invalid {kind} parameter at index {index}: {number} ({name} must be in [0, 1))")
