@@ -3,11 +3,14 @@
 The decorated text is plain Python over arrays and runs as such (``kernel.function``); Numba is imported by the first
 call. A kernel is compiled only for the signatures it declares, each when first wanted, so no odd argument can make the
 user wait for an unplanned compilation.
+
+A kernel of several files (a register tile, the functions that use it) imports Numba at the head of those files, which
+are imported by the first call that needs them; only what is called from Python is decorated with `compiled`.
 """
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +21,16 @@ from . import cache
 _building = threading.RLock()
 
 
-def compiled(signatures: Sequence[str]) -> Callable[[Callable[..., Any]], "Kernel"]:
-    """Decorator: compile for ``signatures`` (Numba's notation)."""
-    return lambda function: Kernel(function, signatures)
+def compiled(
+    signatures: Sequence[str], *, parallel: bool = False, fastmath: Iterable[str] = ()
+) -> Callable[[Callable[..., Any]], "Kernel"]:
+    """Decorator: compile for ``signatures`` (Numba's notation).
+
+    ``parallel``: the function splits its work itself, by ``prange`` over a number of threads that it is given (see
+    ``threads``). ``fastmath``: the liberties that LLVM may take, by their names; "nnan" and "ninf" are never among
+    them, for a NaN must reach the user.
+    """
+    return lambda function: Kernel(function, signatures, parallel, frozenset(fastmath))
 
 
 def check_real(name: str, array: np.ndarray) -> None:
@@ -37,8 +47,11 @@ def carray(array: np.ndarray) -> np.ndarray:
 class Kernel:
     """A function with its declared signatures; calling it runs machine code."""
 
-    def __init__(self, function: Callable[..., Any], signatures: Sequence[str]):
+    def __init__(
+        self, function: Callable[..., Any], signatures: Sequence[str], parallel: bool, fastmath: frozenset[str]
+    ):
         self.function = function
+        self.options = {"nopython": True, "error_model": "numpy", "parallel": parallel, "fastmath": set(fastmath)}
         self.signatures = tuple(signatures)
         # The module too: two kernels of one name must not share a cache entry.
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
@@ -69,6 +82,7 @@ def _make_dispatcher(kernel: Kernel) -> Any:
     from numba.core.registry import CPUDispatcher
     from numba.core.serialize import dumps
     from numba.core.sigutils import normalize_signature
+    from numba.core.types import Array
 
     class KernelCache(NullCache):
         def load_overload(self, sig, target_context):
@@ -88,14 +102,22 @@ def _make_dispatcher(kernel: Kernel) -> Any:
 
         def compile(self, sig):
             types, _ = normalize_signature(sig)
-            if types not in declared:
+            signature = declared.get(types) or next((text for t, text in declared.items() if fits(types, t)), None)
+            if signature is None:
                 wanted = " or ".join(kernel.signatures)
                 raise TypeError(f"{kernel.name} takes {wanted}, got ({', '.join(map(str, types))})")
             # Numba's lock first: threads that compile different kernels must take the two locks in one order.
             with global_compiler_lock, cache.locked(kernel.name):
-                return super().compile(declared[types])
+                return super().compile(signature)
+
+    def fits(given, formal):
+        """Arrays alone are converted, and only to another layout: any array is one of any strides."""
+        return len(given) == len(formal) and all(
+            g == f or (isinstance(f, Array) and f.layout == "A" and g.can_convert_to(None, f) is not None)
+            for g, f in zip(given, formal)
+        )
 
     declared = {normalize_signature(signature)[0]: signature for signature in kernel.signatures}
-    dispatcher = KernelDispatcher(kernel.function, targetoptions={"nopython": True, "error_model": "numpy"})
+    dispatcher = KernelDispatcher(kernel.function, targetoptions=kernel.options)
     dispatcher._cache = KernelCache()
     return dispatcher
