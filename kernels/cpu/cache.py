@@ -2,10 +2,10 @@
 
 Why not Numba's ``cache=True``: it watches only the file that defines a function, so an edit in an imported module
 leaves stale machine code; its folder can be moved only by an environment variable, for the user's own functions too;
-and several processes that start together all compile. Here the folder's name is a hash of every source file of this
-package, of the Python, Numba, llvmlite and NumPy versions and of the CPU's features, so a file in it is never stale and
-needs no index. A file appears whole (written beside, then renamed), and a lock a kernel lets one process compile while
-the others wait for its file. Without a writable folder everything works, uncached.
+and several processes that start together all compile. Here a file's name holds a hash of all that the kernel depends
+on (see ``fingerprint``), so a file is never stale and needs no index. A file appears whole (written beside, then
+renamed), and a lock a kernel lets one process compile while the others wait for its file. Without a writable folder
+everything works, uncached.
 """
 
 import contextlib
@@ -13,12 +13,13 @@ import fcntl
 import hashlib
 import os
 import pickle
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from .fingerprint import fingerprint
 
 
 def cache_root() -> Path:
@@ -31,9 +32,9 @@ def cache_root() -> Path:
 
 @cache
 def kernel_folder() -> Path | None:
-    """The folder for the kernels as they are now, on this CPU; None if it cannot be written. Asked once a process."""
+    """The folder of the compiled kernels; None if it cannot be written. Asked once a process."""
     try:
-        folder = cache_root() / "cpu" / _environment_key()
+        folder = cache_root() / "cpu"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
@@ -54,46 +55,45 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def load(name: str, signature: str) -> Any | None:
+def load(name: str, function: Callable[..., Any], signature: str) -> Any | None:
     """What ``save`` stored, or None. A damaged file counts as none: it is compiled anew and replaced."""
-    folder = kernel_folder()
-    if folder is None:
+    path = _path(name, function, signature)
+    if path is None:
         return None
     try:
-        return pickle.loads(_path(folder, name, signature).read_bytes())
+        return pickle.loads(path.read_bytes())
     except Exception:  # unpickling damaged bytes may raise anything
         return None
 
 
-def save(name: str, signature: str, payload: bytes) -> None:
+def holds(name: str, function: Callable[..., Any], signature: str) -> bool:
+    """Would ``load`` find a file?"""
+    path = _path(name, function, signature)
+    return path is not None and path.exists()
+
+
+def save(name: str, function: Callable[..., Any], signature: str, payload: bytes) -> None:
     """Store a pickle for ``load``, whole or not at all. A full or vanished disk costs the cache entry only."""
-    folder = kernel_folder()
-    if folder is None:
+    path = _path(name, function, signature)
+    if path is None:
         return
     with contextlib.suppress(OSError):
-        handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
+        handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
         try:
             with open(handle, "wb") as file:
                 file.write(payload)
-            Path(part).replace(_path(folder, name, signature))
+            Path(part).replace(path)
         except OSError:
             Path(part).unlink()
 
 
-def _path(folder: Path, name: str, signature: str) -> Path:
-    return folder / f"{name}-{hashlib.sha256(signature.encode()).hexdigest()[:16]}.kernel"
-
-
-def _environment_key() -> str:
-    import llvmlite
-    import numba
-    import numpy
-    from numba.core.registry import cpu_target
-
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    versions = (sys.version, numba.__version__, llvmlite.__version__, numpy.__version__)
-    processor = cpu_target.target_context.codegen().magic_tuple()
-    digest.update(repr((versions, processor)).encode())
-    return digest.hexdigest()[:24]
+def _path(name: str, function: Callable[..., Any], signature: str) -> Path | None:
+    """None where there is no folder, or no source to know the kernel by (a function typed at the prompt)."""
+    folder = kernel_folder()
+    if folder is None:
+        return None
+    try:
+        key = f"{fingerprint(function)} {signature}"
+    except OSError:
+        return None
+    return folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.kernel"

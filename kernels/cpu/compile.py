@@ -1,24 +1,32 @@
 """``@compiled``: a Python function of loops becomes machine code at its first call, or is loaded from the cache.
 
-The decorated text is plain Python over arrays and runs as such (``kernel.function``); Numba is imported by the first
-call. A kernel is compiled only for the signatures it declares, each when first wanted, so no odd argument can make the
-user wait for an unplanned compilation.
+The decorated text is plain Python over arrays and runs as such (``kernel.py_func``). A kernel is compiled only for the
+signatures it declares, each when first wanted, so no odd argument can make the user wait for an unplanned compilation.
+What ``compiled`` returns is Numba's dispatcher with that rule and our cache, so that a call is Numba's own, in C.
 
-A kernel of several files (a register tile, the functions that use it) imports Numba at the head of those files, which
-are imported by the first call that needs them; only what is called from Python is decorated with `compiled`.
+Importing this module, and with it a module of kernels, loads Numba: `minipar.backend.dispatch` does so when a kernel is
+first wanted. Only what is called from Python is decorated with `compiled`; what those functions call is plain
+``numba.njit(error_model="numpy")``.
 """
 
 import sys
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+from numba.core.serialize import dumps
+from numba.core.sigutils import normalize_signature
+from numba.core.typeconv import Conversion
+from numba.core.typeconv.rules import default_type_manager
+from numba.core.types import Array
 
 from . import cache
 
-_building = threading.RLock()
+_FREE = (Conversion.exact, Conversion.promote, Conversion.safe)  # conversions of a scalar that lose nothing
 
 
 def compiled(
@@ -35,7 +43,7 @@ def compiled(
 
 def check_real(name: str, array: np.ndarray) -> None:
     """TypeError unless ``array`` is float32 or float64, the dtypes that kernels are compiled for."""
-    if array.dtype not in (np.float32, np.float64):
+    if array.dtype.char not in "fd":
         raise TypeError(f"{name} must be float32 or float64 for the compiled kernel, got {array.dtype}")
 
 
@@ -44,80 +52,79 @@ def carray(array: np.ndarray) -> np.ndarray:
     return array if array.flags.carray else np.array(array, order="C")
 
 
-class Kernel:
-    """A function with its declared signatures; calling it runs machine code."""
+class Kernel(CPUDispatcher):
+    """A function with its declared signatures; calling it runs machine code.
+
+    A call raises TypeError if the arguments' types are none of the signatures. Arrays may have any layout where the
+    signature says ``float32[:,:]``; numbers are converted where that loses nothing (an int for a float64).
+    """
+
+    registry: ClassVar[list["Kernel"]] = []  # all that have been imported, for `minipar doctor --warm`
+    _cache: Any
 
     def __init__(
         self, function: Callable[..., Any], signatures: Sequence[str], parallel: bool, fastmath: frozenset[str]
     ):
-        self.function = function
-        self.options = {"nopython": True, "error_model": "numpy", "parallel": parallel, "fastmath": set(fastmath)}
-        self.signatures = tuple(signatures)
+        options = {"nopython": True, "error_model": "numpy", "parallel": parallel, "fastmath": set(fastmath)}
+        super().__init__(function, targetoptions=options)
         # The module too: two kernels of one name must not share a cache entry.
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-        self.__doc__ = function.__doc__
+        self.declared = {normalize_signature(signature)[0]: signature for signature in signatures}
+        self._cache = _KernelCache(self)
+        Kernel.registry.append(self)
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Raises TypeError if the arguments' types are none of the declared signatures."""
-        return self._dispatcher(*arguments)
+    def compile(self, sig: Any) -> Any:
+        """Compile, or load, the declared signature that takes these types."""
+        given, _ = normalize_signature(sig)
+        fitting = (text for formal, text in self.declared.items() if _fit(given, formal))
+        signature = self.declared.get(given) or next(fitting, None)
+        if signature is None:
+            wanted = " or ".join(self.declared.values())
+            raise TypeError(f"{self.name} takes {wanted}, got ({', '.join(map(str, given))})")
+        # Numba's lock first: threads that compile different kernels must take the two locks in one order.
+        with global_compiler_lock, cache.locked(self.name):
+            entry = super().compile(signature)
+        # Under the caller's own types too: else each call of an array of another layout is resolved anew (80 us).
+        if given not in self.overloads:  # entered twice, types are ambiguous, and slower still
+            self._insert([each._code for each in given], entry, False)
+        return entry
 
     def compile_all(self) -> None:
         """Compile, or load, every declared signature now."""
-        for signature in self.signatures:
-            self._dispatcher.compile(signature)
+        for signature in self.declared.values():
+            self.compile(signature)
 
-    @cached_property
-    def _dispatcher(self) -> Any:
-        with _building:
-            if "_dispatcher" not in self.__dict__:
-                self.__dict__["_dispatcher"] = _make_dispatcher(self)
-            return self.__dict__["_dispatcher"]
+    def is_cached(self) -> bool:
+        """Is every declared signature in the cache's folder?"""
+        return all(cache.holds(self.name, self.py_func, signature) for signature in self.declared.values())
 
 
-def _make_dispatcher(kernel: Kernel) -> Any:
-    """Numba's dispatcher with three changes: declared signatures only, one compiler at a time, and our cache."""
-    from numba.core.caching import NullCache
-    from numba.core.compiler import CompileResult
-    from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.registry import CPUDispatcher
-    from numba.core.serialize import dumps
-    from numba.core.sigutils import normalize_signature
-    from numba.core.types import Array
+class _KernelCache(NullCache):
+    """Numba asks it before it compiles, and hands it the result."""
 
-    class KernelCache(NullCache):
-        def load_overload(self, sig, target_context):
-            target_context.refresh()
-            stored = cache.load(kernel.name, str(sig))
-            if stored is not None:
-                return CompileResult._rebuild(target_context, *stored)
-            # Numba compiles next, and the lock is ours: nobody has done it before.
-            print(f"minipar: compiling {kernel.name} once…", file=sys.stderr, flush=True)
-            return None
+    def __init__(self, kernel: Kernel):
+        self.name, self.function = kernel.name, kernel.py_func
 
-        def save_overload(self, sig, cres):
-            cache.save(kernel.name, str(sig), dumps(cres._reduce()))
+    def load_overload(self, sig: str, target_context: Any) -> CompileResult | None:
+        target_context.refresh()
+        stored = cache.load(self.name, self.function, sig)
+        if stored is not None:
+            return CompileResult._rebuild(target_context, *stored)
+        # Numba compiles next, and the lock is ours: nobody has done it before.
+        kept = "once on this machine" if cache.kernel_folder() else "anew in each process (see `minipar doctor`)"
+        print(f"minipar: compiling {self.name}, {kept}…", file=sys.stderr, flush=True)
+        return None
 
-    class KernelDispatcher(CPUDispatcher):
-        _cache: Any
+    def save_overload(self, sig: str, cres: CompileResult) -> None:
+        cache.save(self.name, self.function, sig, dumps(cres._reduce()))
 
-        def compile(self, sig):
-            types, _ = normalize_signature(sig)
-            signature = declared.get(types) or next((text for t, text in declared.items() if fits(types, t)), None)
-            if signature is None:
-                wanted = " or ".join(kernel.signatures)
-                raise TypeError(f"{kernel.name} takes {wanted}, got ({', '.join(map(str, types))})")
-            # Numba's lock first: threads that compile different kernels must take the two locks in one order.
-            with global_compiler_lock, cache.locked(kernel.name):
-                return super().compile(signature)
 
-    def fits(given, formal):
-        """Arrays alone are converted, and only to another layout: any array is one of any strides."""
-        return len(given) == len(formal) and all(
-            g == f or (isinstance(f, Array) and f.layout == "A" and g.can_convert_to(None, f) is not None)
-            for g, f in zip(given, formal)
-        )
+def _fit(given: tuple, formal: tuple) -> bool:
+    return len(given) == len(formal) and all(g == f or _converts(g, f) for g, f in zip(given, formal))
 
-    declared = {normalize_signature(signature)[0]: signature for signature in kernel.signatures}
-    dispatcher = KernelDispatcher(kernel.function, targetoptions=kernel.options)
-    dispatcher._cache = KernelCache()
-    return dispatcher
+
+def _converts(given: Any, formal: Any) -> bool:
+    """An array to one of any strides, or to one that is only read; a number to a wider kind."""
+    if isinstance(formal, Array):
+        return isinstance(given, Array) and given.can_convert_to(None, formal) is not None
+    return default_type_manager.check_compatible(given, formal) in _FREE

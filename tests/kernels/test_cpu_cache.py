@@ -10,14 +10,12 @@ import minipar.kernels
 
 ROOT = Path(minipar.kernels.__file__).parent
 USE = """
-import sys
-from minipar.kernels.cpu import max_pool2d
-assert "numba" not in sys.modules, "importing the kernels must not import numba"
 import numpy as np
+from minipar.kernels.cpu import max_pool2d
 y, winners = max_pool2d.max_pool2d_forward(np.eye(4)[None, None], (2, 2), (2, 2), (0, 0), (1, 1), False)
 assert y.ravel().tolist() == [1, 0, 0, 1] and winners.ravel().tolist() == [0, 2, 8, 10]
 """
-COMPILING = "minipar: compiling max_pool2d.max_pool2d_forward_planes once…"
+COMPILING = "minipar: compiling max_pool2d.max_pool2d_forward_planes, once on this machine…"
 
 
 def start(folder, source=USE, pythonpath=None) -> subprocess.Popen:
@@ -47,7 +45,8 @@ def test_a_warm_cache_compiles_nothing(tmp_path):
 
 def test_an_unusable_folder_means_no_cache_not_no_kernel(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    assert finish(start(tmp_path / "file")) == [COMPILING]
+    (line,) = finish(start(tmp_path / "file"))
+    assert line.endswith("max_pool2d_forward_planes, anew in each process (see `minipar doctor`)…")
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
@@ -60,16 +59,17 @@ def test_a_damaged_entry_is_compiled_anew(tmp_path):
     assert finish(start(tmp_path)) == []
 
 
-def test_an_edit_in_any_kernel_source_is_a_new_key(tmp_path):
+def test_an_edit_in_a_source_that_the_kernel_can_reach_is_a_new_key(tmp_path):
     library = tmp_path / "library"
     shutil.copytree(Path(minipar.__file__).parent, library / "minipar", ignore=shutil.ignore_patterns("kernels"))
     shutil.copytree(ROOT, library / "minipar" / "kernels")
-    cache = tmp_path / "cache"
+    cache, sources = tmp_path / "cache", library / "minipar" / "kernels" / "cpu"
     assert finish(start(cache, pythonpath=library)) == [COMPILING]
-    with open(library / "minipar" / "kernels" / "cpu" / "optimizer_steps.py", "a") as source:
-        source.write("# another kernel's file\n")
-    assert finish(start(cache, pythonpath=library)) == [COMPILING]
-    assert finish(start(cache, pythonpath=library)) == []
+    for source, lines in (("max_pool2d", [COMPILING]), ("compile", [COMPILING]), ("optimizer_steps", [])):
+        with open(sources / f"{source}.py", "a") as file:
+            file.write("# edited\n")
+        assert finish(start(cache, pythonpath=library)) == lines, source
+        assert finish(start(cache, pythonpath=library)) == [], source
 
 
 def test_the_users_cache_folder_is_the_default(tmp_path, monkeypatch):
@@ -85,7 +85,7 @@ def test_the_users_cache_folder_is_the_default(tmp_path, monkeypatch):
 
 def test_compile_all_compiles_every_signature(tmp_path):
     source = "from minipar.kernels.cpu.optimizer_steps import _adam; _adam.compile_all()"
-    assert finish(start(tmp_path, source)) == ["minipar: compiling optimizer_steps._adam once…"] * 2
+    assert finish(start(tmp_path, source)) == ["minipar: compiling optimizer_steps._adam, once on this machine…"] * 2
     assert len(list(tmp_path.rglob("optimizer_steps._adam-*.kernel"))) == 2
 
 
@@ -95,5 +95,53 @@ def test_the_text_of_a_kernel_runs_as_plain_python():
     from minipar.kernels.cpu.max_pool2d import max_pool2d_backward_planes
 
     dx = np.zeros((1, 4))
-    assert max_pool2d_backward_planes.function(np.ones((1, 3)), np.array([[1, 1, 9]]), dx) == 1
+    assert max_pool2d_backward_planes.py_func(np.ones((1, 3)), np.array([[1, 1, 9]]), dx) == 1
     assert dx.tolist() == [[0, 2, 0, 0]]
+
+
+FACTORY = """
+import numpy as np
+from minipar.kernels.cpu.compile import compiled
+
+def adder(number):
+    @compiled(["void(float64[:])"])
+    def add(x):
+        x[0] += number
+
+    return add
+
+x = np.zeros(1)
+adder(1.0)(x), adder(2.0)(x)
+assert x[0] == 3
+"""
+
+
+def test_two_kernels_of_one_text_are_told_apart_by_what_they_close_over(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(FACTORY)
+    use = f"import runpy; runpy.run_path({str(script)!r})"
+    assert len(finish(start(tmp_path / "cache", use))) == 2
+    assert finish(start(tmp_path / "cache", use)) == []
+
+
+def test_arguments_that_fit_are_resolved_once_and_others_refused():
+    import numpy as np
+    import pytest
+
+    from minipar.kernels.cpu.compile import Kernel, compiled
+
+    @compiled(["float64(float64[:,:], float64)"])
+    def scaled(x, factor):
+        return x[0, 0] * factor
+
+    resolved = []
+    compile_for_args = Kernel._compile_for_args
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernel, "_compile_for_args", lambda k, *a: resolved.append(a) or compile_for_args(k, *a))
+        x = np.full((3, 2), 5.0)
+        for _ in range(3):
+            assert scaled(x, 2.0) == scaled(x.T, 2.0) == scaled(x[::-1], 2) == scaled(np.asfortranarray(x), 2) == 10
+    assert len(resolved) == 3  # C, F and any layout, each once
+    for wrong in ((x.astype(np.float32), 2.0), (x[0], 2.0), (x, 2j), (x, None), (x,)):
+        with pytest.raises(TypeError):
+            scaled(*wrong)
