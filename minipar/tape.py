@@ -17,6 +17,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,19 @@ class _Mode(threading.local):
     inference = False  # is that off because of inference_mode?
     watch: Callable | None = None  # a hook for the floors above: called with (node, inputs, outputs) of each record
     guard: Any = None  # another: its begin(roots) and pull(node, grad, create_graph) stand around the walk back
+    lends = False  # during the walk back: may a gradient be computed right where the leaf will keep it?
 
 
 mode = _Mode()
+
+
+class _LeafHooks:
+    """Has anybody ever asked to be told of a leaf's gradient? If nobody has, all leaves are finished at the end."""
+
+    exist = False
+
+
+leaf_hooks = _LeafHooks()
 
 
 class set_grad_mode:
@@ -59,14 +70,16 @@ class Version:
     def __init__(self, count: int = 0) -> None:
         self.count = count
         self.changed_by = ""
-        self.sharers: list[weakref.ref[Value]] = []  # a value and its views; empty while there is no view
+        self.sharers: Sequence[weakref.ref[Value]] = ()  # a value and its views; empty while there is no view
         self._prune_at = 8
 
     def add_sharer(self, value: Value) -> None:
-        if len(self.sharers) >= self._prune_at:
-            self.sharers = [sharer for sharer in self.sharers if sharer() is not None]
-            self._prune_at = 2 * len(self.sharers) + 8
-        self.sharers.append(weakref.ref(value))
+        sharers = list(self.sharers) if not self.sharers else self.sharers
+        if len(sharers) >= self._prune_at:
+            sharers = [sharer for sharer in sharers if sharer() is not None]
+            self._prune_at = 2 * len(sharers) + 8
+        sharers.append(weakref.ref(value))  # type: ignore[union-attr]
+        self.sharers = sharers
 
     def beside(self, value: Value) -> list[Value]:
         """Whatever else is still alive and looks at this memory as part of the graph."""
@@ -131,6 +144,10 @@ class Value:
         version.count += 1
         version.changed_by = changed_by
 
+    def room(self) -> Array | None:
+        """The array in which a first gradient of this leaf may be computed at once, or None if there is no such."""
+        return None
+
     def accumulate(self, grad: Array | Value) -> None:
         """Add a finished gradient to this leaf's `.grad`: a Value under create_graph, else an array."""
         # A first gradient is copied: it may be a broadcast view, or shared with another input of the same node.
@@ -151,12 +168,31 @@ class Value:
 
 
 new_value: Callable[[Array], Any] = Value
+_value_type: type[Value] = Value
+_create = object.__new__
 
 
-def use_value_type(constructor: Callable[[Array], Any]) -> None:
+def use_value_type(kind: type[Value], constructor: Callable[[Array], Any]) -> None:
     """The hook of the floor above: how gradients (and an operation's results) are wrapped."""
-    global new_value
-    new_value = constructor
+    global new_value, _value_type
+    new_value, _value_type = constructor, kind
+
+
+def result_of(node: Node, array: Array, index: int = 0) -> Any:
+    """A node's output as a value; tracked if it is floating point."""
+    value = _create(_value_type)
+    if isinstance(array, np.generic):
+        array = np.asarray(array)
+    value.array = array
+    if array.dtype.kind == "f":
+        value.tracked = True
+        value.node = node
+    else:
+        value.tracked = False
+        value.node = None
+    value.index = index
+    value.version = value._grad = value._hooks = value._after_hooks = None
+    return value
 
 
 _next_order = itertools.count().__next__
@@ -171,13 +207,18 @@ class Node:
     __slots__ = ("edges", "order", "hooks", "retained", "__weakref__")
 
     outputs = 1  # a node with more takes and gives tuples
+    silent = False  # does its pull never warn of infinities and NaN? (kernels never do, NumPy does)
 
-    def record(self, edges: tuple[Edge | None, ...]) -> None:
+    edges: Sequence[Edge | None]
+    order: int
+    hooks: dict[int, dict[int, Callable]] | None  # output index -> hooks
+    retained: dict[int, weakref.ref] | None  # output index -> the value whose .grad is kept
+
+    def record(self, edges: Sequence[Edge | None]) -> None:
         """Put this node on the tape. A node is always younger than the nodes it points to: `order` sorts the graph."""
         self.edges = edges
         self.order = _next_order()
-        self.hooks: dict[int, dict[int, Callable]] | None = None  # output index -> hooks
-        self.retained: dict[int, weakref.ref] | None = None  # output index -> the value whose .grad is kept
+        self.hooks = self.retained = None
 
     def name(self) -> str:
         return type(self).__name__
@@ -193,6 +234,10 @@ class Node:
 
     def release(self) -> None:
         """Free what was saved for the backward pass."""
+
+    def room(self) -> Array | None:
+        """No leaf: see `Value.room`."""
+        return None
 
 
 class AccumulateGrad:
@@ -216,28 +261,16 @@ def _next(edge: Edge | None) -> tuple[Any, int]:
     return (AccumulateGrad(target) if isinstance(target, Value) else target), index
 
 
-def _reachable(starts: Iterable[Node | Value]) -> tuple[list[Node], dict[Value, int]]:
-    """Every node that the starts lead to, newest first, and how many edges lead into each leaf."""
+def _reachable(starts: Iterable[Node | Value]) -> list[Node]:
+    """Every node that the starts lead to, newest first."""
     seen: set[Node] = set()
-    uses: dict[Value, int] = {}
-    stack: list[Node] = []
-    for start in starts:
-        if isinstance(start, Value):
-            uses[start] = uses.get(start, 0) + 1
-        elif start not in seen:
-            seen.add(start)
-            stack.append(start)
+    stack = list(starts)
     while stack:
-        for edge in stack.pop().edges:
-            if edge is None:
-                continue
-            target = edge[0]
-            if isinstance(target, Value):
-                uses[target] = uses.get(target, 0) + 1
-            elif target not in seen:
-                seen.add(target)
-                stack.append(target)
-    return sorted(seen, key=lambda node: -node.order), uses
+        target = stack.pop()
+        if not isinstance(target, Value) and target not in seen:
+            seen.add(target)
+            stack += [edge[0] for edge in target.edges if edge is not None]
+    return sorted(seen, key=lambda node: -node.order)
 
 
 def _leading_to(nodes: list[Node], wanted: set[tuple[int, int]]) -> set[Node]:
@@ -249,6 +282,12 @@ def _leading_to(nodes: list[Node], wanted: set[tuple[int, int]]) -> set[Node]:
                 leading.add(node)
                 break
     return leading
+
+
+def _last_users(nodes: list[Node]) -> list[tuple[int, Value]]:
+    """(order, leaf) of every leaf, soonest complete first: when that node has been passed, no gradient can follow."""
+    last = {edge[0]: node.order for node in nodes for edge in node.edges if edge and isinstance(edge[0], Value)}
+    return sorted([(order, leaf) for leaf, order in last.items()], key=lambda pair: pair[0])
 
 
 def run_backward(
@@ -265,21 +304,36 @@ def run_backward(
     `.grad` are added to and an empty list is returned. With `wanted`, only the nodes that lead there are run, nothing
     is accumulated, and the gradients of the wanted values are returned (None where the roots do not depend on one).
     """
-    nodes, uses = _reachable([edge[0] for root in roots if (edge := root.edge())])
+    pending: dict[Node | Value, Any] = {}  # the gradients so far, by where they go
+    queue: list[tuple[int, Node]] = []  # the nodes among these places: all users of the newest have had their turn
     captured: dict[tuple[int, int], Any] = {}
     leading = None
     if wanted is not None:
         captured = {(id(edge[0]), edge[1]): None for value in wanted if (edge := value.edge())}
-        leading = _leading_to(nodes, set(captured))
-    pending: dict[Node | Value, Any] = {}
+        leading = _leading_to(_reachable([edge[0] for root in roots if (edge := root.edge())]), set(captured))
+    complete: list[tuple[int, Value]] = []  # the leaves that somebody waits for, soonest complete last
+    if leaf_hooks.exist and wanted is None:
+        complete = _last_users(_reachable([edge[0] for root in roots if (edge := root.edge())]))
     guard = mode.guard
     if guard is not None:
         guard.begin(roots)
 
-    def finish_leaf(leaf: Value) -> None:
-        """The last edge into the leaf was walked: its gradient of this pass is complete."""
-        grad = pending.pop(leaf, None)
-        if grad is None or (wanted is not None and (id(leaf), 0) not in captured):
+    def deliver(edge: Edge, grad: Any) -> None:
+        target, index = edge
+        before = pending.get(target)
+        if isinstance(target, Value):
+            pending[target] = grad if before is None else before + grad
+            return
+        if before is None:
+            heappush(queue, (-target.order, target))
+        if target.outputs == 1:
+            pending[target] = grad if before is None else before + grad
+        else:
+            slots = pending.setdefault(target, [None] * target.outputs)
+            slots[index] = grad if slots[index] is None else slots[index] + grad
+
+    def finish(leaf: Value, grad: Any) -> None:
+        if wanted is not None and (id(leaf), 0) not in captured:
             return
         if leaf._hooks:
             grad = _run_hooks(leaf._hooks, grad)
@@ -288,47 +342,43 @@ def run_backward(
         else:
             captured[id(leaf), 0] = grad
 
-    def deliver(edge: Edge, grad: Any) -> None:
-        target, index = edge
-        if isinstance(target, Value):
-            if grad is not None:
-                before = pending.get(target)
-                pending[target] = grad if before is None else before + grad
-            uses[target] -= 1
-            if not uses[target]:
-                finish_leaf(target)
-        elif grad is None:
-            return
-        elif target.outputs == 1:
-            before = pending.get(target)
-            pending[target] = grad if before is None else before + grad
-        else:
-            slots = pending.setdefault(target, [None] * target.outputs)
-            slots[index] = grad if slots[index] is None else slots[index] + grad
-
-    # As in PyTorch, infinities and NaN arise in silence.
-    with set_grad_mode(create_graph), np.errstate(all="ignore"):
+    before, before_lending = mode.grad, mode.lends
+    mode.grad, mode.lends = create_graph, wanted is None and not create_graph
+    silence = None
+    try:
         for root, grad in zip(roots, grads):
             edge = root.edge()
             if edge is not None:
                 deliver(edge, grad)
-        for node in nodes:
-            grad = pending.pop(node, None)
-            runs = grad is not None and (leading is None or node in leading)
-            kept = [index for index in range(node.outputs) if (id(node), index) in captured] if captured else ()
-            if grad is not None and (node.hooks or node.retained) and (runs or kept):
+        while queue:
+            node = heappop(queue)[1]
+            grad = pending.pop(node)
+            if node.hooks or node.retained:
                 grad = _watch(node, grad)
-            for index in kept:
-                captured[id(node), index] = grad if grad is None or node.outputs == 1 else grad[index]
-            if not runs:
-                pulled: Sequence[Any] = (None,) * len(node.edges)
-            else:
+            if captured:
+                for index in range(node.outputs):
+                    if (id(node), index) in captured:
+                        captured[id(node), index] = grad if node.outputs == 1 else grad[index]
+            if leading is None or node in leading:
+                if silence is None and not node.silent:
+                    silence = np.errstate(all="ignore")  # as in PyTorch, infinities and NaN arise in silence
+                    silence.__enter__()
                 pulled = node.pull(grad, create_graph) if guard is None else guard.pull(node, grad, create_graph)
                 if not retain_graph:
                     node.release()
-            for edge, part in zip(node.edges, pulled):
-                if edge is not None:
-                    deliver(edge, part)
+                for edge, part in zip(node.edges, pulled):
+                    if edge is not None and part is not None:
+                        deliver(edge, part)
+            while complete and complete[-1][0] >= node.order:
+                leaf = complete.pop()[1]
+                if leaf in pending:
+                    finish(leaf, pending.pop(leaf))
+        for leaf, grad in pending.items():
+            finish(leaf, grad)  # type: ignore[arg-type]
+    finally:
+        mode.grad, mode.lends = before, before_lending
+        if silence is not None:
+            silence.__exit__(None, None, None)
     if wanted is None:
         return []
     return [captured.get((id(edge[0]), edge[1])) if (edge := value.edge()) else None for value in wanted]

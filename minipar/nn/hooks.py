@@ -42,13 +42,6 @@ class ForwardHook(NamedTuple):
         return result if replaced is None else replaced
 
 
-def _registered(hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> RemovableHandle:
-    handle = RemovableHandle(hooks, hook)
-    if prepend:
-        hooks.move_to_end(next(reversed(hooks)), last=False)
-    return handle
-
-
 class Hooked:
     """A forward that can be called, with whatever is to happen before and after it."""
 
@@ -57,14 +50,23 @@ class Hooked:
     _backward_pre_hooks: OrderedDict[int, Callable[..., Any]]
     _backward_hooks: OrderedDict[int, Callable[..., Any]]
 
+    _hooked = False  # has a hook ever been registered here, or forward been replaced?
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes. Subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} must define forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks or self._backward_pre_hooks):
-            return self.forward(*args, **kwargs)
-        return self._call_with_hooks(args, kwargs)
+        if self._hooked:
+            return self._call_with_hooks(args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    def _hook(self, hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> RemovableHandle:
+        object.__setattr__(self, "_hooked", True)
+        handle = RemovableHandle(hooks, hook)
+        if prepend:
+            hooks.move_to_end(next(reversed(hooks)), last=False)
+        return handle
 
     def _call_with_hooks(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         waiting = list(self._forward_hooks.values())
@@ -94,7 +96,7 @@ class Hooked:
         `with_kwargs`: call `hook(module, args, kwargs)`, which returns None or the pair (args, kwargs). `prepend`:
         before the hooks that are there already.
         """
-        return _registered(self._forward_pre_hooks, ForwardHook(hook, with_kwargs), prepend)
+        return self._hook(self._forward_pre_hooks, ForwardHook(hook, with_kwargs), prepend)
 
     def register_forward_hook(
         self,
@@ -109,11 +111,11 @@ class Hooked:
         `with_kwargs`: call `hook(module, args, kwargs, output)`. `prepend`: before the hooks that are there already.
         `always_call`: also when forward, or a hook before, raises; the output is then None if there is none.
         """
-        return _registered(self._forward_hooks, ForwardHook(hook, with_kwargs, always_call), prepend)
+        return self._hook(self._forward_hooks, ForwardHook(hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_output)` when backward reaches the module; what it returns replaces the gradients."""
-        return _registered(self._backward_pre_hooks, hook, prepend)
+        return self._hook(self._backward_pre_hooks, hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when backward has passed the module.
@@ -125,4 +127,4 @@ class Hooked:
         >>> layer(minipar.ones(1, 2)).sum().backward()
         (tensor([[1.]]),)
         """
-        return _registered(self._backward_hooks, hook, prepend)
+        return self._hook(self._backward_hooks, hook, prepend)

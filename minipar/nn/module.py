@@ -79,12 +79,15 @@ class Module(Hooked, State):
         else:
             self._forget(name)
             object.__setattr__(self, name, value)
+            if name == "forward":
+                object.__setattr__(self, "_hooked", True)
 
     def __getattr__(self, name: str) -> Any:
-        for registry in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(registry)
-            if found is not None and name in found:
-                return found[name]
+        registries = self.__dict__
+        if "_modules" in registries:
+            for found in (registries["_modules"], registries["_parameters"], registries["_buffers"]):
+                if name in found:
+                    return found[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:

@@ -35,13 +35,14 @@ class Parameter(Tensor):
     tensor([1., 1.], requires_grad=True)
     """
 
-    __slots__ = ("buffer", "slot")
+    __slots__ = ("buffer", "slot", "lent")
 
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         array = data.array if isinstance(data, Tensor) else Tensor(data).array
         Value.__init__(self, array)
         self.buffer: FlatBuffer | None = None
         self.slot = 0
+        self.lent = False  # has a walk back taken the slot's gradient to write in, and not yet brought it?
         self.requires_grad = requires_grad
 
     def in_buffer(self) -> bool:
@@ -78,21 +79,34 @@ class Parameter(Tensor):
             self.buffer = None
         self.bump("data")
 
-    def accumulate(self, grad: Any) -> None:
-        """Add a finished gradient: the first since `.grad` was None is written into the slot."""
+    def room(self) -> Any:
+        """The slot's part of the buffer of gradients, where no gradient is there yet and nobody looks at it."""
         buffer = self.buffer
-        if (
-            self._grad is not None
-            or isinstance(grad, Value)
-            or buffer is None
-            or not self.in_buffer()
-            or _watched(buffer.grad_views, self.slot, 0)
-        ):
+        if self._grad is not None or buffer is None or self.lent or self._hooks:
+            return None
+        slot = self.slot
+        view = buffer.grad_views[slot]
+        # In an expression of its own, getrefcount counts the list, this name and its argument.
+        if self.array is not buffer.data_views[slot] or getrefcount(view) > 3:
+            return None
+        self.lent = True
+        return view
+
+    def accumulate(self, grad: Any) -> None:
+        """Add a finished gradient: the first since `.grad` was None is written into the slot, if it is not there yet."""
+        buffer = self.buffer
+        lent, self.lent = self.lent, False
+        if self._grad is not None or isinstance(grad, Value) or buffer is None or not self.in_buffer():
             super().accumulate(grad)
             return
         view = buffer.grad_views[self.slot]
-        view[...] = grad
-        self._grad = wrap(view)
+        if lent and grad is view:
+            self._grad = wrap(view)
+        elif _watched(buffer.grad_views, self.slot, 1):
+            super().accumulate(grad)
+        else:
+            view[...] = grad
+            self._grad = wrap(view)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -155,7 +169,7 @@ def zero_grad(parameters: Iterable[Tensor], set_to_none: bool) -> None:
     """Forget the gradients, or fill them with zeros in place."""
     if set_to_none:
         for p in parameters:
-            p.grad = None
+            p._grad = None
         return
     with set_grad_mode(False):
         for p in parameters:

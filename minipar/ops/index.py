@@ -93,11 +93,10 @@ class Indexed(Op):
         parts = index if isinstance(index, tuple) else (index,)
         self.picks = [i for i in parts if isinstance(i, Value) and type(plain(i)) is not int]
 
-    def _recorded(self, inputs: tuple, result: Any) -> Any:
-        y = super()._recorded(inputs, result)
+    def _save(self, inputs: tuple) -> None:
+        super()._save(inputs)
         self.saved += self.picks
         self.versions += [pick.changes() for pick in self.picks]
-        return y
 
 
 class GetItem(Indexed, View):

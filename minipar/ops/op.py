@@ -28,7 +28,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import dtypes, namespace
-from ..tape import Value
+from ..tape import Value, Version
 from .accepts import needs_float
 
 RELEASED: Any = ("released",)
@@ -44,15 +44,17 @@ class Deferred(NamedTuple):
 class Op(tape.Node):
     """Base of all operations. Parameters of an operation (an axis, a stride) are arguments of its constructor."""
 
-    __slots__ = ("needs", "saved", "versions", "aux")
+    __slots__ = ("needs", "saved", "versions", "result", "aux")
 
     saves: tuple[int, ...] = ()  # positions of the inputs that vjp needs
     needed_for: Mapping[int, int] = {}  # {0: 1}: input 0 is needed for the gradient of input 1 alone
     saves_output = False  # does vjp need the output too?
 
     saved: Any  # a list of values and arrays; Deferred, or RELEASED, while they are not here
+    versions: list[int]  # how often each had been changed
+    result: tuple[Any, Version]  # with saves_output: its array, and the counter of its changes
     aux: Any  # whatever else forward keeps for vjp, held constant by the gradient (a mask, indices)
-    needs: tuple[bool, ...]  # for each input, whether its gradient is wanted
+    needs: Sequence[bool]  # for each input, whether its gradient is wanted
 
     def forward(self, *arrays: Any) -> Any:
         raise NotImplementedError
@@ -61,8 +63,16 @@ class Op(tape.Node):
         """One gradient an input (None where `self.needs` says that none is wanted)."""
         raise NotImplementedError
 
+    def room(self, i: int) -> Any:
+        """An array of input i's shape in which vjp may compute its gradient, to be its `.grad`; None if there is none.
+
+        It is asked for once in a vjp, and then must be returned.
+        """
+        return self.edges[i][0].room() if tape.mode.lends else None  # type: ignore[index]
+
     def __call__(self, *inputs: Any) -> Any:
         arrays = []
+        edges: list[tape.Edge | None] = []
         tracked = False
         first = None
         for x in inputs:
@@ -74,8 +84,13 @@ class Op(tape.Node):
                     return self._across_devices(inputs, first, x)
                 if x.tracked:
                     tracked = True
+                    node = x.node
+                    edges.append((x, 0) if node is None else (node, x.index))
+                else:
+                    edges.append(None)
             else:
                 arrays.append(x)
+                edges.append(None)
         self.aux = None
         result = self.forward(*arrays)
         if first is None:
@@ -83,41 +98,35 @@ class Op(tape.Node):
         if not (tracked and tape.mode.grad):
             if self.outputs == 1:
                 return tape.new_value(result)
-            return tuple(tape.new_value(part) for part in result)
-        return self._recorded(inputs, result)
+            return tuple([tape.new_value(part) for part in result])
+        return self._recorded(inputs, edges, result)
 
     def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
         """What happens where a and b are on two devices: an error, unless a subclass knows better."""
         raise _device_error(self, a, b)
 
-    def _recorded(self, inputs: tuple, result: Any) -> Any:
+    def _recorded(self, inputs: tuple, edges: list[tape.Edge | None], result: Any) -> Any:
         """Save what the gradient will need, enter the tape, and wrap the result."""
-        edges = tuple([x.edge() if isinstance(x, Value) else None for x in inputs])
-        self.needs = tuple([edge is not None for edge in edges])
+        self.needs = [edge is not None for edge in edges]
+        self.record(edges)
+        self._save(inputs)
+        single = self.outputs == 1
+        values = [tape.result_of(self, array, i) for i, array in enumerate((result,) if single else result)]
+        if self.saves_output:
+            # Not the value itself, which points here (a cycle).
+            values[0].version = Version()
+            self.result = values[0].array, values[0].version
+        if tape.mode.watch is not None:
+            tape.mode.watch(self, inputs, values)
+        return values[0] if single else tuple(values)
+
+    def _save(self, inputs: tuple) -> None:
         saved: list[Any] = [inputs[i] for i in self.saves]
         for i, other in self.needed_for.items():
             if not self.needs[other]:
                 saved[i] = None
         self.versions = [x.changes() if isinstance(x, Value) else 0 for x in saved]
-        self.record(edges)
-        values = []
-        for index, array in enumerate((result,) if self.outputs == 1 else result):
-            value = tape.new_value(array)
-            if value.array.dtype.kind == "f":
-                value.tracked = True
-                value.node = self
-                value.index = index
-            values.append(value)
-        if self.saves_output:
-            # Not the value itself, which points here (a cycle): an alias of it, given its node when it is needed.
-            alias = tape.new_value(values[0].array)
-            alias.version = values[0].version = tape.Version()
-            saved.append(alias)
-            self.versions.append(0)
         self.saved = saved
-        if tape.mode.watch is not None:
-            tape.mode.watch(self, inputs, values)
-        return values[0] if self.outputs == 1 else tuple(values)
 
     def again(self, *inputs: Any) -> Any:
         """The same application on other inputs, as a node of its own."""
@@ -128,6 +137,8 @@ class Op(tape.Node):
         kept = self.saved.stand_ins if isinstance(self.saved, Deferred) else self.saved
         self.saved = Deferred(remember, [let_go(x) for x in kept])
         self.aux = None
+        if self.saves_output:
+            self.result = None, self.result[1]
 
     def recall(self, twin: Op, merge: Callable[[Any, Any], Any]) -> None:
         """Take back what was let go, from a node that saved the same: `merge(stand-in, twin's)`."""
@@ -138,9 +149,37 @@ class Op(tape.Node):
             self.saved = [merge(old, new) for old, new in zip(before, twin.saved)]
             self.versions = [v if x is old else 0 for v, x, old in zip(self.versions, self.saved, before)]
             self.aux = twin.aux
+            if self.saves_output:
+                self.result = twin.result[0], Version()
 
     def _unpack(self, as_values: bool) -> list[Any]:
         """What was saved, as arrays or as values, after checking that nobody changed it since."""
+        if type(self.saved) is not list:
+            self._remember()
+        unpacked: list[Any] = []
+        for x, version in zip(self.saved, self.versions):
+            if isinstance(x, Value):
+                if x.version is not None and x.version.count != version:
+                    raise self._changed(x.array, x.version, version)
+                unpacked.append(x if as_values else x.array)
+            else:
+                unpacked.append(x)
+        if self.saves_output:
+            unpacked.append(self._output(as_values))
+        return unpacked
+
+    def _output(self, as_values: bool) -> Any:
+        """The output as it was; as a value, one that was made by this node."""
+        array, version = self.result
+        if version.count:
+            raise self._changed(array, version, 0)
+        if not as_values:
+            return array
+        alias = tape.result_of(self, array)
+        alias.version = version
+        return alias
+
+    def _remember(self) -> None:
         if type(self.saved) is Deferred:
             self.saved.remember()
         if self.saved is RELEASED:
@@ -148,34 +187,24 @@ class Op(tape.Node):
                 f"second backward through a freed graph (at {self.name()}): what it saved was released by the first; "
                 "pass retain_graph=True to the first backward"
             )
-        unpacked = []
-        for x, version in zip(self.saved, self.versions):
-            self._unchanged(x, version)
-            unpacked.append(x if as_values or not isinstance(x, Value) else x.array)
-        if as_values and self.saves_output:
-            alias = tape.new_value(unpacked[-1].array)
-            alias.tracked, alias.node, alias.index, alias.version = True, self, 0, unpacked[-1].version
-            unpacked[-1] = alias
-        return unpacked
 
-    def _unchanged(self, x: Any, version: int) -> Any:
-        if isinstance(x, Value) and x.changes() != version:
-            raise RuntimeError(
-                f"{self.name()} needs a tensor of shape {tuple(x.array.shape)} for its gradient, but "
-                f"{x.own_version().changed_by} changed it in place since (version {x.changes()}, saved at {version}); "
-                "change a copy instead: x = x.clone()"
-            )
-        return x
+    def _changed(self, array: Any, version: Version, saved_at: int) -> RuntimeError:
+        return RuntimeError(
+            f"{self.name()} needs a tensor of shape {tuple(array.shape)} for its gradient, but "
+            f"{version.changed_by} changed it in place since (version {version.count}, saved at {saved_at}); "
+            "change a copy instead: x = x.clone()"
+        )
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         if self.outputs > 1:
             grad = tuple(grad)
-        pulled = self.vjp(grad, *self._unpack(as_values=create_graph))
+        pulled = self.vjp(grad, *self._unpack(create_graph))
         return pulled if isinstance(pulled, tuple) else (pulled,)
 
     def release(self) -> None:
-        if self.saved or self.aux is not None:
+        if self.saved or self.aux is not None or self.saves_output:
             self.saved = RELEASED
+            self.result = None, None  # type: ignore[assignment]
         self.aux = None
 
 
@@ -218,9 +247,9 @@ class Elementwise(Op):
         there = device_of((b if isinstance(a.array, np.ndarray) else a).array)
         return self(*[Move(there)(x) if on_cpu else x for x, on_cpu in zip(inputs, here)])
 
-    def _recorded(self, inputs: tuple, result: Any) -> Any:
-        self.shapes = [x.shape for x in inputs]
-        return super()._recorded(inputs, result)
+    def _recorded(self, inputs: tuple, edges: list[tape.Edge | None], result: Any) -> Any:
+        self.shapes = [array_of(x).shape for x in inputs]
+        return super()._recorded(inputs, edges, result)
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         pulled = super().pull(grad, create_graph)
@@ -235,38 +264,62 @@ class Fat(Op):
     is freed, also where `vjp` alone would need fewer: `saves` says which must not be changed in place meanwhile.
     """
 
-    __slots__ = ("inputs", "input_versions")
+    __slots__ = ("inputs",)
+
+    inputs: tuple
 
     def composite(self, *inputs: Any) -> Any:
         raise NotImplementedError
 
-    def _recorded(self, inputs: tuple, result: Any) -> Any:
+    def _save(self, inputs: tuple) -> None:
         self.inputs = inputs
-        self.input_versions = [x.changes() if isinstance(x, Value) else 0 for x in inputs]
-        return super()._recorded(inputs, result)
+        self.saved = None
+        self.versions = [0 if not isinstance(x, Value) or x.version is None else x.version.count for x in inputs]
 
     def release(self) -> None:
-        super().release()
+        self.saved = RELEASED
         self.inputs = ()
+        self.result = self.aux = None  # type: ignore[assignment]
 
     def defer(self, remember: Callable[[], None], let_go: Callable[[Any], Any]) -> None:
+        self.saved = self.saved.stand_ins if isinstance(self.saved, Deferred) else self.inputs
         super().defer(remember, let_go)
-        self.inputs = tuple([let_go(x) for x in self.inputs])
+        self.inputs = ()
 
     def recall(self, twin: Any, merge: Callable[[Any, Any], Any]) -> None:
         if isinstance(twin.saved, Deferred):
             twin.saved.remember()
         if isinstance(self.saved, Deferred):
-            before = self.inputs
-            self.inputs = tuple([merge(old, new) for old, new in zip(before, twin.inputs)])
-            self.input_versions = [v if x is old else 0 for v, x, old in zip(self.input_versions, self.inputs, before)]
-        super().recall(twin, merge)
+            twin.saved = twin.inputs
+            super().recall(twin, merge)
+            self.inputs, self.saved, twin.saved = tuple(self.saved), None, None
+
+    def _unpack(self, as_values: bool) -> list[Any]:
+        if self.saved is not None:
+            self._remember()
+        unpacked = []
+        for i in self.saves:
+            needed = i not in self.needed_for or self.needs[self.needed_for[i]]
+            unpacked.append(self._intact(i, as_values) if needed else None)
+        if self.saves_output:
+            unpacked.append(self._output(as_values))
+        return unpacked
+
+    def _intact(self, i: int, as_value: bool) -> Any:
+        """Input i, after checking that nobody changed it since."""
+        x = self.inputs[i]
+        if not isinstance(x, Value):
+            return x
+        if x.version is not None and x.version.count != self.versions[i]:
+            raise self._changed(x.array, x.version, self.versions[i])
+        return x if as_value else x.array
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         if not create_graph:
             return super().pull(grad, create_graph)
-        self._unpack(as_values=False)  # raises if the graph was freed
-        inputs = [self._unchanged(x, version) for x, version in zip(self.inputs, self.input_versions)]
+        if self.saved is not None:
+            self._remember()
+        inputs = [self._intact(i, True) for i in range(len(self.inputs))]
         # The walk back must stop at this node's inputs, not run on through what made them: so it stops at aliases.
         aliases = [Identity()(x) if need else x for x, need in zip(inputs, self.needs)]
         outputs = self.composite(*aliases)

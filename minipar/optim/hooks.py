@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from types import MethodType
 from typing import Any
 
 from ..tensor import RemovableHandle
 
 
 class StepHooks:
-    """The part of an optimizer that calls hooks before and after `step`, whichever class defines that."""
+    """The part of an optimizer that calls hooks before and after `step`, whichever class defines that.
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        if "step" in vars(cls):
-            cls.step = _hooked(cls.step)  # type: ignore[attr-defined]
+    The first hook puts a step between the hooks over the optimizer's own; one without hooks pays nothing for them.
+    """
+
+    step: Callable[..., Any]
 
     def _forget_hooks(self) -> None:
         self._step_pre_hooks: dict[int, Callable[..., Any]] = {}
         self._step_post_hooks: dict[int, Callable[..., Any]] = {}
-        self._stepping = False
+
+    def _hook(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
+        self.__dict__.setdefault("step", MethodType(_between_hooks, self))
+        return RemovableHandle(hooks, hook)
+
+    def _overridden(self) -> bool:
+        """Has somebody put a step of theirs over this optimizer's?"""
+        own = vars(self).get("step")
+        return own is not None and getattr(own, "__func__", None) is not _between_hooks
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Have hook(optimizer, args, kwargs) called before each step; it may return other (args, kwargs) for it.
@@ -33,7 +41,7 @@ class StepHooks:
         >>> optimizer.step()
         stepping
         """
-        return RemovableHandle(self._step_pre_hooks, hook)
+        return self._hook(self._step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Have hook(optimizer, args, kwargs) called after each step. `remove()` on the result takes it off.
@@ -43,30 +51,18 @@ class StepHooks:
         >>> optimizer.step()
         stepped
         """
-        return RemovableHandle(self._step_post_hooks, hook)
+        return self._hook(self._step_post_hooks, hook)
 
 
-def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
-    """`step` between the hooks; a step that calls its base class's is one step."""
-
-    @wraps(step)
-    def hooked(self: StepHooks, *args: Any, **kwargs: Any) -> Any:
-        if self._stepping or not (self._step_pre_hooks or self._step_post_hooks):
-            return step(self, *args, **kwargs)
-        self._stepping = True
-        try:
-            for hook in list(self._step_pre_hooks.values()):
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    args, kwargs = _checked(changed)
-            result = step(self, *args, **kwargs)
-            for hook in list(self._step_post_hooks.values()):
-                hook(self, args, kwargs)
-        finally:
-            self._stepping = False
-        return result
-
-    return hooked
+def _between_hooks(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+    for hook in list(optimizer._step_pre_hooks.values()):
+        changed = hook(optimizer, args, kwargs)
+        if changed is not None:
+            args, kwargs = _checked(changed)
+    result = type(optimizer).step(optimizer, *args, **kwargs)
+    for hook in list(optimizer._step_post_hooks.values()):
+        hook(optimizer, args, kwargs)
+    return result
 
 
 def _checked(changed: Any) -> tuple[tuple, dict[str, Any]]:

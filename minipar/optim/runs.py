@@ -10,7 +10,8 @@ is asked before each step whether all of it is still so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
-from itertools import groupby
+from itertools import chain, groupby
+from operator import attrgetter, is_
 from typing import Any
 
 from ..backend import namespace
@@ -18,6 +19,7 @@ from ..nn.parameter import FlatBuffer, Parameter
 from ..tensor import Tensor
 from .flat_state import NUMBERS, STEP, FlatState, settle
 
+_array, _grad = attrgetter("array"), attrgetter("_grad")
 State = MutableMapping[Tensor, dict[str, Any]]  # optimizer.state: of each parameter, name → tensor
 Shelf = Callable[[FlatBuffer], FlatState]  # where the state of a buffer's parameters lies
 
@@ -29,10 +31,22 @@ class _Run:
     moments: list[Any]  # the state that is like the parameters, in the order of the optimizer's `_state`
     numbers: dict[str, Any]  # the state that is one number a parameter; all of a run have the same
 
+    counted: bytes = b""  # the "step" entries as the last step left them
+
     def count_step(self) -> int:
         """One step more. Returns how many there are then."""
-        self.numbers[STEP] += 1  # in place: the parameters' "step" entries are views of it
-        return int(self.numbers[STEP][0])
+        steps = self.numbers[STEP]
+        count = steps.item(0) + 1
+        steps.fill(count)  # in place: the parameters' "step" entries are views of it
+        self.counted = steps.tobytes()
+        return int(count)
+
+    def agreed(self) -> bool:
+        """Do the parameters still have the same numbers? The usual case is seen at a glance."""
+        return all(
+            (name == STEP and numbers.tobytes() == self.counted) or len(set(numbers.tolist())) == 1
+            for name, numbers in self.numbers.items()
+        )
 
 
 class FlatRun(_Run):
@@ -49,7 +63,12 @@ class FlatRun(_Run):
 
     def finish(self, changed_by: str) -> None:
         for p in self.parameters:
-            p.bump(changed_by)
+            version = p.version
+            if version is None:
+                p.bump(changed_by)
+            else:
+                version.count += 1
+                version.changed_by = changed_by
 
 
 class LoneRun(_Run):
@@ -86,15 +105,19 @@ class Plan:
 
     def __init__(self, parameters: list[Tensor], start: dict[str, float], state: State, shelf: Shelf) -> None:
         self.start = start
-        self.seen = [(p, _situation(p)) for p in parameters]
-        self.held: list[tuple[Tensor, dict[str, Any], list[tuple[str, Tensor, Any]]]] = []
+        self.parameters = list(parameters)
         self.runs: list[FlatRun | LoneRun] = []
         self.fresh = False  # does a parameter take its first step?
+        self.stateful: list[Tensor] = []
+        self.elsewhere: list[tuple[Tensor, Any]] = []  # what is stepped alone or not at all, and its situation
         in_buffer: dict[FlatBuffer, list[Parameter]] = {}
-        for p, situation in self.seen:
+        for p in self.parameters:
+            situation = _situation(p)
             if type(situation) is FlatBuffer:
                 in_buffer.setdefault(situation, []).append(p)  # type: ignore[arg-type]
-            elif situation is not None:
+                continue
+            self.elsewhere.append((p, situation))
+            if situation is not None:
                 home = p.buffer if isinstance(p, Parameter) and p.in_buffer() else None
                 fresh, *_ = self._age(p, state, None if home is None else shelf(home))
                 self.runs.append(LoneRun(p, state[p] if start else {}, start, bool(fresh)))
@@ -108,6 +131,7 @@ class Plan:
                 lambda i: (members[i].slot - i, ages[i]),  # noqa: B023 - used at once
             ):
                 self.runs.append(FlatRun([members[i] for i in stretch], flat, start, fresh))
+        self._take_evidence([p for members in in_buffer.values() for p in members], state)
 
     def _age(self, p: Tensor, state: State, flat: FlatState | None) -> tuple[float, ...]:
         """Settle the state of `p`. Is this its first step, and which are its numbers? One call has one answer."""
@@ -116,28 +140,45 @@ class Plan:
         entry = state[p]
         fresh = settle(entry, self.start, p, flat)
         self.fresh = self.fresh or fresh
-        self.held.append((p, entry, [(name, entry[name], entry[name].array) for name in self.start]))
+        self.stateful.append(p)
         return fresh, *(entry[name].item() for name in NUMBERS if name in self.start)
 
+    def _take_evidence(self, buffered: list[Parameter], state: State) -> None:
+        """Note which objects stand where: one that has been replaced is another object."""
+        self.buffered = buffered
+        self.places = [p.array for p in buffered]
+        self.grad_places = [p.grad.array for p in buffered]
+        self.entries = [state[p] for p in self.stateful]
+        self.values = list(chain.from_iterable(map(dict.values, self.entries)))
+        self.tensors = [entry[name] for entry in self.entries for name in self.start]
+        self.arrays = [tensor.array for tensor in self.tensors]
+
     def holds(self, parameters: list[Tensor], start: dict[str, float], state: State) -> bool:
-        """Is everything as it was when the plan was made?"""
-        if self.fresh or start != self.start or len(parameters) != len(self.seen):
+        """Is everything as it was when the plan was made? Asked before every step, so it must be quick."""
+        if self.fresh or start != self.start or not _same(parameters, self.parameters):
             return False
-        for p, (q, before) in zip(parameters, self.seen):
-            if p is not q:
+        if not all(map(is_, map(_array, self.buffered), self.places)):
+            return False
+        try:
+            if not all(map(is_, map(_array, map(_grad, self.buffered)), self.grad_places)):
                 return False
-            if type(before) is FlatBuffer:
-                if not (p.grad_in_buffer() and p.buffer is before):  # type: ignore[attr-defined]
-                    return False
-            elif _situation(p) != before:
+        except AttributeError:  # a gradient is None
+            return False
+        for p, before in self.elsewhere:
+            if _situation(p) != before:
                 return False
-        for p, entry, tensors in self.held:
-            if state.get(p) is not entry:
-                return False
-            for name, tensor, array in tensors:
-                if entry.get(name) is not tensor or tensor.array is not array:
-                    return False
-        return all(len(set(numbers.tolist())) == 1 for run in self.runs for numbers in run.numbers.values())
+        if self.entries and not (
+            all(map(is_, map(state.get, self.stateful), self.entries))
+            and _same(list(chain.from_iterable(map(dict.values, self.entries))), self.values)
+            and all(map(is_, map(_array, self.tensors), self.arrays))
+        ):
+            return False
+        return all([run.agreed() for run in self.runs])
+
+
+def _same(these: list[Any], those: list[Any]) -> bool:
+    """Do both lists hold the same objects? (== would compare the elements of tensors.)"""
+    return len(these) == len(those) and all(map(is_, these, those))
 
 
 def _situation(p: Tensor) -> Any:

@@ -198,6 +198,7 @@ class Differentiable(Described):
         if not self.tracked:
             raise RuntimeError("cannot register a hook on a tensor that does not require a gradient")
         if self.node is None:
+            tape.leaf_hooks.exist = True
             if self._hooks is None:
                 self._hooks = {}
             return RemovableHandle(self._hooks, hook)
@@ -215,6 +216,7 @@ class Differentiable(Described):
         """
         if self.node is not None or not self.tracked:
             raise RuntimeError("post-accumulate hooks belong to leaf tensors that require grad")
+        tape.leaf_hooks.exist = True
         if self._after_hooks is None:
             self._after_hooks = {}
         return RemovableHandle(self._after_hooks, hook)
@@ -241,13 +243,16 @@ def accumulate(
 ) -> None:
     """Walk back from the outputs and add to the `.grad` of the leaves, or of `inputs` alone."""
     keep = create_graph if retain_graph is None else retain_graph
-    wanted = None if inputs is None else [inputs] if isinstance(inputs, Differentiable) else list(inputs)
-    if wanted is not None and not wanted:
-        raise RuntimeError("inputs must name at least one tensor")
-    check_inputs(wanted or ())
     seeds = gradient_seeds(outputs, gradients, create_graph)
+    if inputs is None:
+        tape.run_backward(outputs, seeds, retain_graph=keep, create_graph=create_graph)
+        return
+    wanted = [inputs] if isinstance(inputs, Differentiable) else list(inputs)
+    if not wanted:
+        raise RuntimeError("inputs must name at least one tensor")
+    check_inputs(wanted)
     found = tape.run_backward(outputs, seeds, retain_graph=keep, create_graph=create_graph, wanted=wanted)
-    for x, g in zip(wanted or (), found):
+    for x, g in zip(wanted, found):
         if g is not None:
             x.receive(g)
 
@@ -277,8 +282,11 @@ def gradient_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
                     f"backward from a tensor of shape {y.shape} needs its gradient: reduce it to a scalar (.sum(), "
                     ".mean()) or pass a gradient of its shape"
                 )
-            g = tape.new_value(namespace(y.array).ones_like(y.array))
-        elif not isinstance(g, Differentiable):
+            one = y.array.copy()
+            one.fill(1)
+            seeds.append(tape.new_value(one) if create_graph else one)
+            continue
+        if not isinstance(g, Differentiable):
             raise TypeError(f"the gradient must be a Tensor, not {type(g).__name__}")
         elif g.shape != y.shape:
             raise RuntimeError(f"the gradient's shape {g.shape} is not the tensor's {y.shape}")

@@ -185,14 +185,16 @@ class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled
 
 def wrap(array: Any) -> Tensor:
     """An array (or NumPy scalar) as a Tensor, sharing its memory."""
-    value = Tensor.__new__(Tensor)
-    Value.__init__(
-        value, array if type(array) is np.ndarray or not isinstance(array, np.generic) else np.asarray(array)
-    )
+    value = _create(Tensor)
+    value.array = array if type(array) is np.ndarray or not isinstance(array, np.generic) else np.asarray(array)
+    value.tracked = False
+    value.index = 0
+    value.node = value.version = value._grad = value._hooks = value._after_hooks = None
     return value
 
 
-tape.use_value_type(wrap)
+_create = object.__new__
+tape.use_value_type(Tensor, wrap)
 
 
 def _operand(x: Any) -> bool:

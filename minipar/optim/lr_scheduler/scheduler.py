@@ -87,7 +87,7 @@ class LRScheduler:
         self._update_lr(epoch)
 
     def _warn_of_order(self) -> None:
-        if "step" in vars(self.optimizer):
+        if self.optimizer._overridden():
             problem = (
                 "Seems like `optimizer.step()` has been overridden after the scheduler was made. Please, make sure to"
             )
