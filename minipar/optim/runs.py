@@ -131,7 +131,7 @@ class Plan:
                 lambda i: (members[i].slot - i, ages[i]),  # noqa: B023 - used at once
             ):
                 self.runs.append(FlatRun([members[i] for i in stretch], flat, start, fresh))
-        self._take_evidence([p for members in in_buffer.values() for p in members], state)
+        self._take_evidence(in_buffer, state)
 
     def _age(self, p: Tensor, state: State, flat: FlatState | None) -> tuple[float, ...]:
         """Settle the state of `p`. Is this its first step, and which are its numbers? One call has one answer."""
@@ -143,11 +143,12 @@ class Plan:
         self.stateful.append(p)
         return fresh, *(entry[name].item() for name in NUMBERS if name in self.start)
 
-    def _take_evidence(self, buffered: list[Parameter], state: State) -> None:
-        """Note which objects stand where: one that has been replaced is another object."""
-        self.buffered = buffered
-        self.places = [p.array for p in buffered]
-        self.grad_places = [p.grad.array for p in buffered]
+    def _take_evidence(self, in_buffer: dict[FlatBuffer, list[Parameter]], state: State) -> None:
+        """Note which objects stand where: one that has been replaced is another object.
+
+        Not the buffers' views themselves, for to hold one is to look at it.
+        """
+        self.members = [(buffer, members, [p.slot for p in members]) for buffer, members in in_buffer.items()]
         self.entries = [state[p] for p in self.stateful]
         self.values = list(chain.from_iterable(map(dict.values, self.entries)))
         self.tensors = [entry[name] for entry in self.entries for name in self.start]
@@ -157,13 +158,16 @@ class Plan:
         """Is everything as it was when the plan was made? Asked before every step, so it must be quick."""
         if self.fresh or start != self.start or not _same(parameters, self.parameters):
             return False
-        if not all(map(is_, map(_array, self.buffered), self.places)):
-            return False
-        try:
-            if not all(map(is_, map(_array, map(_grad, self.buffered)), self.grad_places)):
+        for buffer, members, slots in self.members:
+            try:
+                grads = map(_array, map(_grad, members))
+                if not (
+                    all(map(is_, map(_array, members), map(buffer.data_views.__getitem__, slots)))
+                    and all(map(is_, grads, map(buffer.grad_views.__getitem__, slots)))
+                ):
+                    return False
+            except AttributeError:  # a gradient is None
                 return False
-        except AttributeError:  # a gradient is None
-            return False
         for p, before in self.elsewhere:
             if _situation(p) != before:
                 return False
