@@ -4,6 +4,7 @@ The formulas and their order are PyTorch's (torch.optim, single-tensor form). Th
 the passes of one update find their operands in the cache; arithmetic stays in the buffers' dtype.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,7 +77,7 @@ def adam_step(
     if step < 1:
         raise ValueError(f"step counts from 1, got {step}")
     step_size = lr / (1 - beta1**step)
-    root_correction = (1 - beta2**step) ** 0.5
+    root_correction = math.sqrt(1 - beta2**step)
     gradient_scratch, scratch = xp.empty((2, min(CHUNK, len(p))), p.dtype)
     for chunk in _chunks(len(p)):
         pc, m, v = p[chunk], exp_avg[chunk], exp_avg_sq[chunk]

@@ -1,12 +1,13 @@
-"""Flat SGD and Adam updates against torch.optim in float64; the compiled Adam against the reference, bit for bit."""
+"""Flat SGD and Adam updates against torch.optim in float64; the compiled ones against the reference, bit for bit."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_layouts import seeds
 
 from minipar.kernels.cpu import optimizer_steps as compiled
+from minipar.kernels.cpu import threads
 from minipar.kernels.reference import optimizer_steps as reference
 
 ADAM = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "maximize": False}
@@ -64,19 +65,91 @@ def test_adam_equals_pytorch(kernels, weight_decay, maximize, decoupled, amsgrad
         np.testing.assert_allclose(p, tp.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@given(st.integers(0, 100), st.sampled_from([0.0, 0.1]), st.booleans(), st.booleans(), seeds)
-@settings(max_examples=30, deadline=None)
-def test_compiled_adam_equals_the_reference_to_the_bit(dtype, size, weight_decay, maximize, decoupled, seed):
+def both(step, arrays, *arguments):
+    """The arrays after the compiled step and after the reference's."""
+    ours, theirs = [array.copy() for array in arrays], [array.copy() for array in arrays]
+    getattr(compiled, step)(*ours, *arguments)
+    getattr(reference, step)(*theirs, *arguments)
+    return zip(ours, theirs)
+
+
+def awkward(rng, size, dtype):
+    """Numbers of every size, a NaN and an infinity."""
+    numbers = rng.normal(size=size) * 10.0 ** rng.integers(-12, 12, size)
+    numbers[: min(size, 2)] = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0], min(size, 2))
+    return rng.permutation(numbers).astype(dtype)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def thread_count(request, monkeypatch):
+    """So many threads, even for a few elements."""
+    monkeypatch.setattr(compiled, "SPLIT", 2)
+    monkeypatch.setattr(compiled, "threads_for", lambda work, pieces: min(request.param, pieces))
+    return request.param
+
+
+REALS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+WITHOUT_WARNINGS = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, about the NaN and the infinity
+MANY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@REALS
+@WITHOUT_WARNINGS
+@given(st.integers(0, 100), st.integers(1, 3000), st.sampled_from([0.0, 0.1]), st.booleans(), st.booleans(), seeds)
+@MANY
+def test_compiled_adam_equals_the_reference_to_the_bit(
+    thread_count, dtype, size, step, weight_decay, maximize, decoupled, seed
+):
     rng = np.random.default_rng(seed)
-    p, g, m = rng.normal(size=(3, size)).astype(dtype)
-    v = rng.random(size).astype(dtype)
-    ours, theirs = [p.copy(), m.copy(), v.copy()], [p.copy(), m.copy(), v.copy()]
-    parameters = {**ADAM, "weight_decay": weight_decay, "maximize": maximize, "decoupled": decoupled}
-    for kernels, (pk, mk, vk) in ((compiled, ours), (reference, theirs)):
-        kernels.adam_step(pk, g, mk, vk, 3, **parameters)
-    for actual, expected in zip(ours, theirs):
+    p, g, m = (awkward(rng, size, dtype) for _ in range(3))
+    v = abs(awkward(rng, size, dtype))
+    arguments = (step, rng.uniform(1e-5, 1), 0.9, rng.uniform(0, 0.9999), 1e-8, weight_decay, maximize, decoupled)
+    for actual, expected in both("adam_step", (p, g, m, v), *arguments):
         np.testing.assert_array_equal(actual, expected)
+
+
+@REALS
+@WITHOUT_WARNINGS
+@given(
+    st.integers(0, 100),
+    st.sampled_from([(0, 0, False), (0.9, 0, False), (0.9, 0, True), (0.5, 0.3, False)]),
+    st.sampled_from([0.0, 0.1]),
+    st.booleans(),
+    st.booleans(),
+    seeds,
+)
+@MANY
+def test_compiled_sgd_equals_the_reference_to_the_bit(
+    thread_count, dtype, size, momentum_kind, weight_decay, first_step, maximize, seed
+):
+    rng = np.random.default_rng(seed)
+    momentum, dampening, nesterov = momentum_kind
+    arrays = [awkward(rng, size, dtype) for _ in range(3 if momentum else 2)]
+    no_buffer = () if momentum else (None,)
+    options = (rng.uniform(0, 1), momentum, dampening, weight_decay, nesterov, first_step, maximize)
+    for actual, expected in both("sgd_step", arrays, *no_buffer, *options):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_large_buffers_are_cut_among_the_threads(monkeypatch):
+    asked = []
+    monkeypatch.setattr(compiled, "threads_for", lambda *work: asked.append(work) or threads.threads_for(*work))
+    for size in (10, compiled.SPLIT):
+        compiled.sgd_step(*np.ones((2, size)), None, 0.1, 0, 0, 0, False, False, False)
+        compiled.adam_step(*np.ones((4, size)), 1, **ADAM)
+    assert [pieces for _, pieces in asked] == [compiled.SPLIT] * 2
+
+
+@REALS
+def test_the_neighbours_of_a_slice_are_left_alone(thread_count, dtype):
+    whole = np.ones((4, 40), dtype)
+    p, g, m, v = whole[:, 7:31]
+    compiled.adam_step(p, g, m, v, 1, **ADAM)
+    compiled.sgd_step(p, g, m, 0.1, 0.9, 0.1, 0.1, True, False, False)
+    np.testing.assert_array_equal(np.delete(whole, np.s_[7:31], axis=1), 1)
+    np.testing.assert_array_equal(g, 1)
+    for changed in (p, m, v):
+        assert (changed != 1).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -93,22 +166,27 @@ def test_arithmetic_stays_in_the_dtype_and_any_stride_is_updated_in_place(dtype)
 
 @pytest.mark.parametrize("kernels", [reference, compiled], ids=["reference", "compiled"])
 def test_step_zero_is_refused(kernels):
-    with pytest.raises(ValueError, match="step counts from 1, got 0"):
+    with pytest.raises(ValueError, match="step counts from 1"):
         kernels.adam_step(*np.ones((4, 3)), 0, **ADAM)
 
 
-def test_momentum_without_its_buffer_is_refused():
+@pytest.mark.parametrize("kernels", [reference, compiled], ids=["reference", "compiled"])
+def test_momentum_without_its_buffer_is_refused(kernels):
     with pytest.raises(ValueError, match=r"momentum 0\.9 needs a momentum_buffer"):
-        reference.sgd_step(np.ones(3), np.ones(3), None, 0.1, 0.9, 0.0, 0.0, False, True, False)
+        kernels.sgd_step(np.ones(3), np.ones(3), None, 0.1, 0.9, 0.0, 0.0, False, True, False)
 
 
-def test_compiled_adam_refuses_lengths_dtypes_and_layouts_it_would_misread():
-    whole = np.ones(4)
-    with pytest.raises(ValueError, match=r"one length, got \(4,\), \(3,\), \(4,\) and \(4,\)"):
-        compiled.adam_step(whole, np.ones(3), whole, whole, 1, **ADAM)
-    with pytest.raises(TypeError, match="p must be float32 or float64 for the compiled kernel, got float16"):
-        compiled.adam_step(*np.ones((4, 3), np.float16), 1, **ADAM)
-    with pytest.raises(TypeError, match="_adam takes void"):
-        compiled.adam_step(whole, np.ones(4, np.float32), whole, whole, 1, **ADAM)
-    with pytest.raises(TypeError, match="_adam takes void"):
-        compiled.adam_step(np.ones(8)[::2], whole, whole, whole, 1, **ADAM)
+def test_compiled_steps_refuse_lengths_dtypes_and_layouts_they_would_misread():
+    whole, short = np.ones(4), np.ones(3)
+    for wrong in ((short, whole, whole), (whole, short, whole), (whole, whole, short)):
+        with pytest.raises(ValueError, match="p, g, exp_avg and exp_avg_sq must have one length"):
+            compiled.adam_step(whole, *wrong, 1, **ADAM)
+    options = (0.1, 0.9, 0.0, 0.0, False, False, False)
+    for wrong in ((short, whole), (whole, short)):
+        with pytest.raises(ValueError, match="p, g and momentum_buffer must have one length"):
+            compiled.sgd_step(whole, *wrong, *options)
+    with pytest.raises(ValueError, match="p and g must have one length"):
+        compiled.sgd_step(whole, short, None, 0.1, 0, *options[2:])
+    for p, g in ((whole, np.ones(4, np.float32)), (np.ones(8)[::2], whole), (np.ones(4, np.float16),) * 2):
+        with pytest.raises(TypeError, match="_adam takes void"):
+            compiled.adam_step(p, g, whole, whole, 1, **ADAM)
