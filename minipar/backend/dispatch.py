@@ -50,6 +50,8 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
     "gru_backward": "reference.gru",
     "cross_entropy_forward": "reference.softmax_cross_entropy",
     "cross_entropy_backward": "reference.softmax_cross_entropy",
+    "squared_error_loss": "reference.squared_error",
+    "squared_error_gradient": "reference.squared_error",
     "ctc_forward": "reference.ctc",
     "ctc_posterior": "reference.ctc",
     "standardize_forward": "reference.normalization",
@@ -62,6 +64,9 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
 COMPILED = {
     "max_pool2d_forward": "cpu.max_pool2d",
     "max_pool2d_backward": "cpu.max_pool2d",
+    "squared_error_loss": "cpu.squared_error",
+    "squared_error_gradient": "cpu.squared_error",
+    "sgd_step": "cpu.optimizer_steps",
     "adam_step": "cpu.optimizer_steps",
 }
 CUDA = {
@@ -108,21 +113,8 @@ def kernels_in_use() -> str:
 
 def serving(name: str, array: Any) -> str:
     """The module of `minipar.kernels` that serves operation `name` for this array. KeyError for an unknown name."""
-    return _serving(name, *_circumstances(array))
-
-
-def kernel(name: str, array: Any) -> Callable[..., Any]:
-    """The kernel that serves operation `name` for arrays like this one. KeyError for an unknown name."""
-    return _load(name, *_circumstances(array))
-
-
-def _circumstances(array: Any) -> tuple[str, bool, str]:
-    """What the answer depends on; little enough that it can be remembered, since every operation asks."""
-    return _choice.name, isinstance(array, (np.ndarray, np.generic)), array.dtype.char
-
-
-def _serving(name: str, choice: str, on_cpu: bool, dtype_char: str) -> str:
-    if choice != "reference" and dtype_char in "fd":
+    choice, on_cpu = _choice.name, isinstance(array, (np.ndarray, np.generic))
+    if choice != "reference" and array.dtype.char in "fd":
         if on_cpu:
             if name in COMPILED and _has_numba():
                 return COMPILED[name]
@@ -131,9 +123,17 @@ def _serving(name: str, choice: str, on_cpu: bool, dtype_char: str) -> str:
     return REFERENCE[name]
 
 
-@cache
-def _load(name: str, *circumstances: Any) -> Callable[..., Any]:
-    return getattr(import_module(f"minipar.kernels.{_serving(name, *circumstances)}"), name)
+def kernel(name: str, array: Any) -> Callable[..., Any]:
+    """The kernel that serves operation `name` for arrays like this one. KeyError for an unknown name."""
+    key = (name, _choice.name, type(array), array.dtype)  # every operation asks, so the answer is remembered
+    try:
+        return _loaded[key]
+    except KeyError:
+        found = _loaded[key] = getattr(import_module(f"minipar.kernels.{serving(name, array)}"), name)
+        return found
+
+
+_loaded: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
 
 @cache

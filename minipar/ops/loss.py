@@ -55,8 +55,17 @@ def check_constant(name: str, argument: str, tensor: Any) -> None:
         raise NotImplementedError(f"{name}: {argument} cannot require a gradient; pass {argument}.detach()")
 
 
-class Reduced(Op):
-    """y = Σ x, or Σ x / denominator: the last node of every reduced loss"""
+class Denominated:
+    """Mixed into the last node of a reduced loss: its value is a sum of losses, or, if `divide`, over `denominator`."""
+
+    __slots__ = ()
+
+    denominator: float
+    divide: bool
+
+
+class Reduced(Denominated, Op):
+    """y = Σ x, or Σ x / denominator: the last node of most reduced losses"""
 
     __slots__ = ("denominator", "divide", "source")
 

@@ -22,7 +22,7 @@ from ..backend import namespace, to_numpy
 from ..backend.random import default_generator, sharded_samples
 from ..nn.module import Module
 from ..nn.parameter import Parameter, flatten
-from ..ops.loss import Reduced
+from ..ops.loss import Denominated
 from ..tensor import Tensor, wrap
 from .comm import Communicator
 
@@ -201,10 +201,10 @@ def _denominator(loss: Tensor, weight: float | None) -> tuple[int, float]:
     """How this rank's loss was reduced, and by what it was (or, for a weighted sum, is to be) divided."""
     node = loss.node
     if weight is not None:
-        if isinstance(node, Reduced) and node.divide:
+        if isinstance(node, Denominated) and node.divide:
             raise ValueError("this loss is a mean already: leave weight out, or pass the sum (reduction='sum')")
         return _WEIGHTED, float(weight)
-    if not isinstance(node, Reduced):
+    if not isinstance(node, Denominated):
         raise ValueError(
             "the denominator of this loss is unknown: it must be the result of a loss function itself, or come with "
             "weight= (or as a pair (sum, denominator)), where the loss is then a sum over this rank's rows"
