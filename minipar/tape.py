@@ -163,8 +163,11 @@ class Value:
         """Accumulate the gradient of a whole pass, and tell who waits for it."""
         self.accumulate(grad)
         if self._after_hooks:
-            for hook in list(self._after_hooks.values()):
-                hook(self)
+            self.tell_after_hooks()
+
+    def tell_after_hooks(self) -> None:
+        for hook in list((self._after_hooks or {}).values()):
+            hook(self)
 
 
 new_value: Callable[[Array], Any] = Value
@@ -304,8 +307,8 @@ def run_backward(
     `.grad` are added to and an empty list is returned. With `wanted`, only the nodes that lead there are run, nothing
     is accumulated, and the gradients of the wanted values are returned (None where the roots do not depend on one).
     """
-    pending: dict[Node | Value, Any] = {}  # the gradients so far, by where they go
-    queue: list[tuple[int, Node]] = []  # the nodes among these places: all users of the newest have had their turn
+    pending: dict[Any, Any] = {}  # the gradients so far, by the node or leaf that they go to
+    queue: list[tuple[int, Node]] = []  # the nodes among these: all users of the newest have had their turn
     captured: dict[tuple[int, int], Any] = {}
     leading = None
     if wanted is not None:
@@ -317,39 +320,14 @@ def run_backward(
     guard = mode.guard
     if guard is not None:
         guard.begin(roots)
-
-    def deliver(edge: Edge, grad: Any) -> None:
-        target, index = edge
-        before = pending.get(target)
-        if isinstance(target, Value):
-            pending[target] = grad if before is None else before + grad
-            return
-        if before is None:
-            heappush(queue, (-target.order, target))
-        if target.outputs == 1:
-            pending[target] = grad if before is None else before + grad
-        else:
-            slots = pending.setdefault(target, [None] * target.outputs)
-            slots[index] = grad if slots[index] is None else slots[index] + grad
-
-    def finish(leaf: Value, grad: Any) -> None:
-        if wanted is not None and (id(leaf), 0) not in captured:
-            return
-        if leaf._hooks:
-            grad = _run_hooks(leaf._hooks, grad)
-        if wanted is None:
-            leaf.receive(grad)
-        else:
-            captured[id(leaf), 0] = grad
-
-    before, before_lending = mode.grad, mode.lends
+    before = mode.grad, mode.lends
     mode.grad, mode.lends = create_graph, wanted is None and not create_graph
     silence = None
     try:
         for root, grad in zip(roots, grads):
             edge = root.edge()
             if edge is not None:
-                deliver(edge, grad)
+                _deliver(edge, grad, pending, queue)
         while queue:
             node = heappop(queue)[1]
             grad = pending.pop(node)
@@ -368,20 +346,54 @@ def run_backward(
                     node.release()
                 for edge, part in zip(node.edges, pulled):
                     if edge is not None and part is not None:
-                        deliver(edge, part)
+                        _deliver(edge, part, pending, queue)
             while complete and complete[-1][0] >= node.order:
                 leaf = complete.pop()[1]
                 if leaf in pending:
-                    finish(leaf, pending.pop(leaf))
+                    _finish(leaf, pending.pop(leaf), wanted, captured)
         for leaf, grad in pending.items():
-            finish(leaf, grad)  # type: ignore[arg-type]
+            _finish(leaf, grad, wanted, captured)
     finally:
-        mode.grad, mode.lends = before, before_lending
+        mode.grad, mode.lends = before
         if silence is not None:
             silence.__exit__(None, None, None)
     if wanted is None:
         return []
     return [captured.get((id(edge[0]), edge[1])) if (edge := value.edge()) else None for value in wanted]
+
+
+def _deliver(edge: Edge, grad: Any, pending: dict[Any, Any], queue: list[tuple[int, Node]]) -> None:
+    """Add a gradient to what is pending where the edge leads."""
+    target, index = edge
+    if target in pending:
+        if isinstance(target, Value) or target.outputs == 1:
+            pending[target] = pending[target] + grad
+        else:
+            slots = pending[target]
+            slots[index] = grad if slots[index] is None else slots[index] + grad
+    elif isinstance(target, Value):
+        pending[target] = grad
+    else:
+        heappush(queue, (-target.order, target))
+        if target.outputs == 1:
+            pending[target] = grad
+        else:
+            slots = pending[target] = [None] * target.outputs
+            slots[index] = grad
+
+
+def _finish(leaf: Value, grad: Any, wanted: Any, captured: dict[tuple[int, int], Any]) -> None:
+    """The gradient of this leaf is complete."""
+    if wanted is not None and (id(leaf), 0) not in captured:
+        return
+    if leaf._hooks:
+        grad = _run_hooks(leaf._hooks, grad)
+    if wanted is not None:
+        captured[id(leaf), 0] = grad
+        return
+    leaf.accumulate(grad)
+    if leaf._after_hooks:
+        leaf.tell_after_hooks()
 
 
 def _run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:

@@ -59,7 +59,7 @@ class Adagrad(Optimizer):
         super().__init__(params, defaults)
         for group in self.param_groups:
             for p in group["params"]:
-                self.state[p] = {name: filled(name, p, start) for name, start in self._state(group).items()}
+                self._memory[p] = {name: filled(name, p, start) for name, start in self._state(group).items()}
 
     def _state(self, group: dict[str, Any]) -> dict[str, float]:
         # As in PyTorch, a group's own initial_accumulator_value is not looked at.

@@ -43,7 +43,7 @@ class Optimizer(StepHooks):
             raise TypeError("params must be an iterable of tensors or dicts, not a Tensor; for one parameter pass [p]")
         self._check(defaults)
         self.defaults = defaults
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.state = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._forget_plans()
         self._forget_hooks()
@@ -52,6 +52,23 @@ class Optimizer(StepHooks):
             raise ValueError("optimizer got an empty parameter list")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
+
+    @property
+    def state(self) -> defaultdict[Tensor, dict[str, Any]]:
+        """Of each parameter, by name, what the next step needs of the past. Whoever has seen it may change it at any
+        time: from then on every step looks it through (1 µs a parameter or so).
+
+        >>> p = nn.Parameter(minipar.ones(1))
+        >>> optim.Adam([p]).state[p]
+        {}
+        """
+        self._exposed = True
+        return self._memory
+
+    @state.setter
+    def state(self, state: defaultdict[Tensor, dict[str, Any]]) -> None:
+        self._memory, self._exposed = state, False
+        self._plans: dict[int, Plan] = {}  # by the group's number; made of the state that there was
 
     # ── what a subclass defines ───────────────────────────────────────────────────────────────────────────────────
 
@@ -96,9 +113,9 @@ class Optimizer(StepHooks):
     def _runs(self, index: int, group: dict[str, Any]) -> list[FlatRun | LoneRun]:
         start, parameters = self._state(group), group["params"]
         plan = self._plans.get(index)
-        if plan is None or not plan.holds(parameters, start, self.state):
+        if plan is None or not plan.holds(parameters, start, self._memory if self._exposed else None):
             _flatten(parameters)  # some may have left their buffer, for another dtype or shape
-            plan = self._plans[index] = Plan(parameters, start, self.state, self._shelf)
+            plan = self._plans[index] = Plan(parameters, start, self._memory, self._shelf)
         return plan.runs
 
     def _shelf(self, buffer: FlatBuffer) -> FlatState:
@@ -107,7 +124,7 @@ class Optimizer(StepHooks):
         return self._flat_states[buffer]
 
     def _forget_plans(self) -> None:
-        self._plans: dict[int, Plan] = {}  # by the group's number
+        self._plans = {}
         self._flat_states: WeakKeyDictionary[FlatBuffer, FlatState] = WeakKeyDictionary()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -203,7 +220,8 @@ class Optimizer(StepHooks):
         return {"defaults": self.defaults, "state": dict(self.state), "param_groups": self.param_groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, state=defaultdict(dict, state["state"]))
+        self.defaults, self.param_groups = state["defaults"], state["param_groups"]
+        self.state = defaultdict(dict, state["state"])
         self._forget_plans()
         self._forget_hooks()
 

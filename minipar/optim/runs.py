@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
 from itertools import chain, groupby
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 from ..backend import namespace
@@ -19,7 +19,6 @@ from ..nn.parameter import FlatBuffer, Parameter
 from ..tensor import Tensor
 from .flat_state import NUMBERS, STEP, FlatState, settle
 
-_array, _grad = attrgetter("array"), attrgetter("_grad")
 State = MutableMapping[Tensor, dict[str, Any]]  # optimizer.state: of each parameter, name → tensor
 Shelf = Callable[[FlatBuffer], FlatState]  # where the state of a buffer's parameters lies
 
@@ -31,22 +30,16 @@ class _Run:
     moments: list[Any]  # the state that is like the parameters, in the order of the optimizer's `_state`
     numbers: dict[str, Any]  # the state that is one number a parameter; all of a run have the same
 
-    counted: bytes = b""  # the "step" entries as the last step left them
-
     def count_step(self) -> int:
         """One step more. Returns how many there are then."""
         steps = self.numbers[STEP]
         count = steps.item(0) + 1
         steps.fill(count)  # in place: the parameters' "step" entries are views of it
-        self.counted = steps.tobytes()
         return int(count)
 
     def agreed(self) -> bool:
-        """Do the parameters still have the same numbers? The usual case is seen at a glance."""
-        return all(
-            (name == STEP and numbers.tobytes() == self.counted) or len(set(numbers.tolist())) == 1
-            for name, numbers in self.numbers.items()
-        )
+        """Do the parameters still have the same numbers?"""
+        return all(len(set(numbers.tolist())) == 1 for numbers in self.numbers.values())
 
 
 class FlatRun(_Run):
@@ -109,14 +102,12 @@ class Plan:
         self.runs: list[FlatRun | LoneRun] = []
         self.fresh = False  # does a parameter take its first step?
         self.stateful: list[Tensor] = []
-        self.elsewhere: list[tuple[Tensor, Any]] = []  # what is stepped alone or not at all, and its situation
         in_buffer: dict[FlatBuffer, list[Parameter]] = {}
         for p in self.parameters:
             situation = _situation(p)
             if type(situation) is FlatBuffer:
                 in_buffer.setdefault(situation, []).append(p)  # type: ignore[arg-type]
                 continue
-            self.elsewhere.append((p, situation))
             if situation is not None:
                 home = p.buffer if isinstance(p, Parameter) and p.in_buffer() else None
                 fresh, *_ = self._age(p, state, None if home is None else shelf(home))
@@ -131,7 +122,7 @@ class Plan:
                 lambda i: (members[i].slot - i, ages[i]),  # noqa: B023 - used at once
             ):
                 self.runs.append(FlatRun([members[i] for i in stretch], flat, start, fresh))
-        self._take_evidence(in_buffer, state)
+        self._take_evidence(state)
 
     def _age(self, p: Tensor, state: State, flat: FlatState | None) -> tuple[float, ...]:
         """Settle the state of `p`. Is this its first step, and which are its numbers? One call has one answer."""
@@ -143,41 +134,50 @@ class Plan:
         self.stateful.append(p)
         return fresh, *(entry[name].item() for name in NUMBERS if name in self.start)
 
-    def _take_evidence(self, in_buffer: dict[FlatBuffer, list[Parameter]], state: State) -> None:
+    def _take_evidence(self, state: State) -> None:
         """Note which objects stand where: one that has been replaced is another object.
 
-        Not the buffers' views themselves, for to hold one is to look at it.
+        Of a buffer's views note the list and the slot, for to hold a view is to look at it.
         """
-        self.members = [(buffer, members, [p.slot for p in members]) for buffer, members in in_buffer.items()]
+        self.seen = []
+        for p in self.parameters:
+            situation = _situation(p)
+            if type(situation) is FlatBuffer:
+                self.seen.append((p, situation.data_views, situation.grad_views, p.slot, None))  # type: ignore[attr-defined]
+            else:
+                self.seen.append((p, None, None, 0, situation))
         self.entries = [state[p] for p in self.stateful]
         self.values = list(chain.from_iterable(map(dict.values, self.entries)))
         self.tensors = [entry[name] for entry in self.entries for name in self.start]
         self.arrays = [tensor.array for tensor in self.tensors]
 
-    def holds(self, parameters: list[Tensor], start: dict[str, float], state: State) -> bool:
-        """Is everything as it was when the plan was made? Asked before every step, so it must be quick."""
-        if self.fresh or start != self.start or not _same(parameters, self.parameters):
+    def holds(self, parameters: list[Tensor], start: dict[str, float], state: State | None) -> bool:
+        """Is everything as it was when the plan was made? `state` is None where nobody can have changed it.
+
+        Asked before every step, so it must be quick.
+        """
+        if self.fresh or start != self.start or len(parameters) != len(self.seen):
             return False
-        for buffer, members, slots in self.members:
-            try:
-                grads = map(_array, map(_grad, members))
-                if not (
-                    all(map(is_, map(_array, members), map(buffer.data_views.__getitem__, slots)))
-                    and all(map(is_, grads, map(buffer.grad_views.__getitem__, slots)))
-                ):
+        for p, (q, data_views, grad_views, slot, situation) in zip(parameters, self.seen):
+            if p is not q:
+                return False
+            if data_views is None:
+                if _situation(p) != situation:
                     return False
-            except AttributeError:  # a gradient is None
+                continue
+            grad = p._grad
+            if grad is None or grad.array is not grad_views[slot] or p.array is not data_views[slot]:
                 return False
-        for p, before in self.elsewhere:
-            if _situation(p) != before:
-                return False
-        if self.entries and not (
-            all(map(is_, map(state.get, self.stateful), self.entries))
+        return state is None or self._remembers(state)
+
+    def _remembers(self, state: State) -> bool:
+        """Is the state the one that the runs look at?"""
+        return (
+            _same(list(map(state.get, self.stateful)), self.entries)
             and _same(list(chain.from_iterable(map(dict.values, self.entries))), self.values)
-            and all(map(is_, map(_array, self.tensors), self.arrays))
-        ):
-            return False
-        return all([run.agreed() for run in self.runs])
+            and _same([tensor.array for tensor in self.tensors], self.arrays)
+            and all(run.agreed() for run in self.runs)
+        )
 
 
 def _same(these: list[Any], those: list[Any]) -> bool:
