@@ -66,6 +66,7 @@ from .backend.dtypes import (
 from .backend.limits import finfo, iinfo
 from .backend.memory import contiguous_format, preserve_format
 from .backend.random import Generator, initial_seed, manual_seed
+from .backend.threads import get_num_threads, set_num_threads
 from .checkpoint import load, save
 from .creation import (
     arange,
@@ -475,6 +476,7 @@ __all__ = [
     "Generator",
     "get_default_dtype",
     "get_device",
+    "get_num_threads",
     "get_rng_state",
     "gradient",
     "greater",
@@ -665,6 +667,7 @@ __all__ = [
     "selu_",
     "set_default_dtype",
     "set_grad_enabled",
+    "set_num_threads",
     "set_rng_state",
     "sgn",
     "ShortTensor",

@@ -55,28 +55,31 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def load(name: str, function: Callable[..., Any], signature: str) -> Any | None:
-    """What ``save`` stored, or None. A damaged file counts as none: it is compiled anew and replaced."""
-    path = _path(name, function, signature)
-    if path is None:
+def entry(name: str, function: Callable[..., Any], options: str, signature: str) -> Path | None:
+    """The file of a kernel, whether it exists or not.
+
+    None where there is no folder, or no source to know the kernel by (a function typed at the prompt).
+    """
+    folder = kernel_folder()
+    if folder is None:
         return None
+    try:
+        key = "\0".join((fingerprint(function), options, signature))
+    except OSError:
+        return None
+    return folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.kernel"
+
+
+def load(path: Path) -> Any | None:
+    """What ``save`` stored, or None. A damaged file counts as none: it is compiled anew and replaced."""
     try:
         return pickle.loads(path.read_bytes())
     except Exception:  # unpickling damaged bytes may raise anything
         return None
 
 
-def holds(name: str, function: Callable[..., Any], signature: str) -> bool:
-    """Would ``load`` find a file?"""
-    path = _path(name, function, signature)
-    return path is not None and path.exists()
-
-
-def save(name: str, function: Callable[..., Any], signature: str, payload: bytes) -> None:
+def save(path: Path, payload: bytes) -> None:
     """Store a pickle for ``load``, whole or not at all. A full or vanished disk costs the cache entry only."""
-    path = _path(name, function, signature)
-    if path is None:
-        return
     with contextlib.suppress(OSError):
         handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
         try:
@@ -85,15 +88,3 @@ def save(name: str, function: Callable[..., Any], signature: str, payload: bytes
             Path(part).replace(path)
         except OSError:
             Path(part).unlink()
-
-
-def _path(name: str, function: Callable[..., Any], signature: str) -> Path | None:
-    """None where there is no folder, or no source to know the kernel by (a function typed at the prompt)."""
-    folder = kernel_folder()
-    if folder is None:
-        return None
-    try:
-        key = f"{fingerprint(function)} {signature}"
-    except OSError:
-        return None
-    return folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.kernel"

@@ -10,7 +10,9 @@ first wanted. Only what is called from Python is decorated with `compiled`; what
 """
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,20 +27,25 @@ from numba.core.typeconv.rules import default_type_manager
 from numba.core.types import Array
 
 from . import cache
+from .threads import many_may_enter
 
 _FREE = (Conversion.exact, Conversion.promote, Conversion.safe)  # conversions of a scalar that lose nothing
 
 
 def compiled(
-    signatures: Sequence[str], *, parallel: bool = False, fastmath: Iterable[str] = ()
+    signatures: Sequence[str], *, parallel: bool = False, nogil: bool = False, fastmath: Iterable[str] = ()
 ) -> Callable[[Callable[..., Any]], "Kernel"]:
     """Decorator: compile for ``signatures`` (Numba's notation).
 
     ``parallel``: the function splits its work itself, by ``prange`` over a number of threads that it is given (see
-    ``threads``). ``fastmath``: the liberties that LLVM may take, by their names; "nnan" and "ninf" are never among
-    them, for a NaN must reach the user.
+    ``threads``). ``nogil``: other Python threads may run all the while, not only during a prange, for 0.05 us more a
+    call. Kernels with either can run twice at once, so they must share no scratch memory between calls. ``fastmath``:
+    the liberties that LLVM may take, by their names; "nnan" and "ninf" are never among them, for a NaN must reach the
+    user.
     """
-    return lambda function: Kernel(function, signatures, parallel, frozenset(fastmath))
+    options = {"nopython": True, "error_model": "numpy", "parallel": parallel, "nogil": nogil}
+    kind = LockedKernel if parallel and not many_may_enter() else Kernel
+    return lambda function: kind(function, signatures, {**options, "fastmath": set(fastmath)})
 
 
 def check_real(name: str, array: np.ndarray) -> None:
@@ -62,10 +69,7 @@ class Kernel(CPUDispatcher):
     registry: ClassVar[list["Kernel"]] = []  # all that have been imported, for `minipar doctor --warm`
     _cache: Any
 
-    def __init__(
-        self, function: Callable[..., Any], signatures: Sequence[str], parallel: bool, fastmath: frozenset[str]
-    ):
-        options = {"nopython": True, "error_model": "numpy", "parallel": parallel, "fastmath": set(fastmath)}
+    def __init__(self, function: Callable[..., Any], signatures: Sequence[str], options: dict[str, Any]):
         super().__init__(function, targetoptions=options)
         # The module too: two kernels of one name must not share a cache entry.
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
@@ -85,8 +89,7 @@ class Kernel(CPUDispatcher):
         with global_compiler_lock, cache.locked(self.name):
             entry = super().compile(signature)
         # Under the caller's own types too: else each call of an array of another layout is resolved anew (80 us).
-        if given not in self.overloads:  # entered twice, types are ambiguous, and slower still
-            self._insert([each._code for each in given], entry, False)
+        self._insert([each._code for each in given], entry, False)
         return entry
 
     def compile_all(self) -> None:
@@ -96,27 +99,46 @@ class Kernel(CPUDispatcher):
 
     def is_cached(self) -> bool:
         """Is every declared signature in the cache's folder?"""
-        return all(cache.holds(self.name, self.py_func, signature) for signature in self.declared.values())
+        paths = [self.cache_entry(signature) for signature in self.declared.values()]
+        return all(path is not None and path.exists() for path in paths)
+
+    def cache_entry(self, signature: str) -> Path | None:
+        """Where the machine code for a declared signature is kept; None if nowhere."""
+        options = {**self.targetoptions, "fastmath": sorted(self.targetoptions["fastmath"])}
+        return cache.entry(self.name, self.py_func, str(options), signature)
+
+
+class LockedKernel(Kernel):
+    """A parallel kernel where Numba's pool may be entered by one Python thread only (see ``threads``)."""
+
+    pool: ClassVar[threading.Lock] = threading.Lock()
+
+    def __call__(self, *arguments: Any) -> Any:
+        with self.pool:
+            return super().__call__(*arguments)
 
 
 class _KernelCache(NullCache):
     """Numba asks it before it compiles, and hands it the result."""
 
     def __init__(self, kernel: Kernel):
-        self.name, self.function = kernel.name, kernel.py_func
+        self.kernel = kernel
 
     def load_overload(self, sig: str, target_context: Any) -> CompileResult | None:
         target_context.refresh()
-        stored = cache.load(self.name, self.function, sig)
+        path = self.kernel.cache_entry(sig)
+        stored = None if path is None else cache.load(path)
         if stored is not None:
             return CompileResult._rebuild(target_context, *stored)
         # Numba compiles next, and the lock is ours: nobody has done it before.
-        kept = "once on this machine" if cache.kernel_folder() else "anew in each process (see `minipar doctor`)"
-        print(f"minipar: compiling {self.name}, {kept}…", file=sys.stderr, flush=True)
+        kept = "anew in each process (see `minipar doctor`)" if path is None else "once on this machine"
+        print(f"minipar: compiling {self.kernel.name}, {kept}…", file=sys.stderr, flush=True)
         return None
 
     def save_overload(self, sig: str, cres: CompileResult) -> None:
-        cache.save(self.name, self.function, sig, dumps(cres._reduce()))
+        path = self.kernel.cache_entry(sig)
+        if path is not None:
+            cache.save(path, dumps(cres._reduce()))
 
 
 def _fit(given: tuple, formal: tuple) -> bool:

@@ -3,16 +3,22 @@
 A kernel is given its number of threads and cuts its work into as many pieces, such that the bits of the result do not
 depend on it. BLAS has a pool of its own, which spins for a while after each call: two pools in one step fight for the
 cores, so a step that runs on these kernels calls no multi-threaded BLAS.
+
+Numba takes its pool from OpenMP (or TBB), which any number of Python threads may enter at once. Where there is
+neither, it has one of its own ("workqueue"), which ends the process if two threads enter it: then a lock makes parallel
+kernels run one at a time (Python's global lock does not: Numba gives it up while its pool works).
 """
 
 import os
 import threading
+from functools import cache
 
 GRAIN = 100_000  # fused multiply-adds, about: less work than this a thread is done before a second one has begun
 
 
 class _Setting(threading.local):
-    count = 0  # not asked yet
+    count = 0  # what was asked for; 0: nothing yet
+    granted = 0  # the same, once Numba has been told
 
 
 _setting = _Setting()
@@ -26,17 +32,41 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: int) -> None:
-    """Let kernels that are called from this thread use ``count`` threads, at least 1 and at most all cores."""
+    """Let kernels that are called from this thread cut their work into ``count`` pieces. ValueError below 1.
+
+    Numba's pool has a thread a core (or $NUMBA_NUM_THREADS), made once: more pieces than that take turns.
+    """
     if count < 1:
         raise ValueError(f"the number of threads must be at least 1, got {count}")
-    _setting.count = min(count, _default())
+    _setting.count, _setting.granted = count, 0
 
 
 def threads_for(work: int, pieces: int) -> int:
     """Into how many threads to cut ``work`` (multiply-adds, or elements times their cost) of at most ``pieces``."""
     if work < 2 * GRAIN:
         return 1
-    return max(1, min(_setting.count or get_num_threads(), work // GRAIN, pieces))
+    return max(1, min(_setting.granted or settle(), work // GRAIN, pieces))
+
+
+def settle() -> int:
+    """Tell Numba's pool, so that it wakes no more threads than this thread may use. Loads Numba. Returns the number."""
+    count = get_num_threads()
+    if count > 1:
+        import numba
+
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    _setting.granted = count
+    return count
+
+
+@cache
+def many_may_enter() -> bool:
+    """Can several Python threads be in Numba's pool at once? Loads Numba and starts the pool."""
+    import numba
+    from numba.np.ufunc.parallel import _launch_threads
+
+    _launch_threads()  # chooses the pool
+    return numba.threading_layer() != "workqueue"
 
 
 def _default() -> int:

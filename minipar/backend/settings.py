@@ -8,25 +8,29 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import tape
+from ..kernels.cpu import threads
 from . import dispatch, dtypes, random
 
 
 class ThreadSettings(NamedTuple):
-    """The default dtype, the grad mode, the choice of kernels, and the default generator's seed and draws made."""
+    """The default dtype, the grad mode, the kernels and their threads, the default generator's seed and draws made."""
 
     default_dtype: np.dtype
     grad: bool
     kernels: str
+    threads: int
     generator: random.Generator
 
     @classmethod
     def of_this_thread(cls) -> ThreadSettings:
         generator = copy.copy(random.default_generator())
-        return cls(dtypes.get_default_dtype(), tape.mode.grad, dispatch.kernels_in_use(), generator)
+        kernels, count = dispatch.kernels_in_use(), threads.get_num_threads()
+        return cls(dtypes.get_default_dtype(), tape.mode.grad, kernels, count, generator)
 
     def adopt(self) -> None:
         """Take them over in this thread, for as long as it lives; with a generator of its own in the same state."""
         dtypes.set_default_dtype(self.default_dtype)
         tape.mode.grad = self.grad
         dispatch.use_kernels(self.kernels).__enter__()
+        threads.set_num_threads(self.threads)
         random.set_default_generator(copy.copy(self.generator))

@@ -29,7 +29,7 @@ def launch(
 
     Every rank starts with the settings of the calling thread: default dtype, grad mode, kernels (`use_kernels`), and
     the state of its generator, the same on all ranks: so models start equal (the caller's generator does not move).
-    Kernels of thread ranks use one thread each.
+    Kernels of thread ranks use one thread each, those of a process at most its share of the cores.
 
     No rank waits for another for longer than `timeout` seconds (math.inf: for ever) in one call; the time that the
     other takes to start does not count. Returning counts as the last wait (of processes): once one rank has returned,

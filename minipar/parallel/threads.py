@@ -21,7 +21,7 @@ def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: in
     world = ThreadWorld(workers)
     results: list[Any] = [None] * workers
     failures: list[Failure] = []
-    settings = ThreadSettings.of_this_thread()
+    settings = ThreadSettings.of_this_thread()._replace(threads=1)  # the ranks are the parallelism
 
     def run_rank(rank: int) -> None:
         mark_as_rank()
@@ -40,7 +40,7 @@ def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: in
         threading.Thread(target=run_rank, args=(rank,), name=f"rank {rank}", daemon=True) for rank in range(workers)
     ]
     try:
-        with threadpool_limits(1):  # the ranks are the parallelism: BLAS and OpenMP threads of their own would fight
+        with threadpool_limits(1):  # BLAS and OpenMP threads of their own would fight
             for thread in ranks:
                 thread.start()
             while any(thread.is_alive() for thread in ranks) and not failures:

@@ -13,6 +13,8 @@ from typing import Any
 
 import cloudpickle
 
+from ..backend.settings import ThreadSettings
+from ..backend.threads import get_num_threads, set_num_threads
 from .comm.process import ProcessCommunicator
 from .comm.shared_memory import map_block
 from .errors import Failure
@@ -38,11 +40,19 @@ def main() -> None:
     channel.send_bytes(_run(world, rank, size, timeout, descriptors[2]))
 
 
+def _adopt(settings: ThreadSettings) -> None:
+    """The caller's settings, but no more threads than this worker's share of the cores."""
+    share = get_num_threads()
+    settings._replace(threads=min(settings.threads, share)).adopt()
+    if settings.threads < share:
+        set_num_threads(settings.threads)  # BLAS too
+
+
 def _run(world: mmap, rank: int, size: int, timeout: float, task: int) -> bytes:
     """b"R" and the pickled result, or b"F" and a `Failure`."""
     try:
         settings, fn, args, kwargs = _load(task)
-        settings.adopt()
+        _adopt(settings)
     except BaseException as error:
         return b"F" + Failure.of_exception(rank, "starting", error).to_bytes()
     comm = ProcessCommunicator(world, rank, size, timeout)

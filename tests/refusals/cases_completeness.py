@@ -58,6 +58,8 @@ LIMITS = [
 ]
 MODES = [
     row("set_grad_enabled", lambda m: m.set_grad_enabled("no"), "mode", "bool", "'no'", error=TypeError),
+    row("set_num_threads", lambda m: m.set_num_threads(0), "num", "at least 1, not 0"),
+    row("set_num_threads", lambda m: m.set_num_threads(True), "num", "int, not bool", error=TypeError),
     row("inference_mode", lambda m: m.inference_mode("no"), "mode", "bool", "'no'", error=TypeError),
     row("autograd.set_detect_anomaly", lambda m: m.autograd.set_detect_anomaly(1), "mode", "not 1", error=TypeError),
     row("Generator", lambda m: m.Generator("cuda"), "device='cuda'", "'cpu'", error=NotImplementedError),
