@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .namespace import array_namespace
+from .namespace import accumulator_dtype, array_namespace
 
 Array = Any
 
@@ -39,6 +39,37 @@ def cross_entropy_backward(g: Array, log_probs: Array, target: Array, weight: Ar
     dlogits = xp.exp(log_probs)
     dlogits *= scale[:, None]
     dlogits[xp.arange(len(classes)), classes] -= scale
+    return dlogits
+
+
+def cross_entropy_loss(
+    logits: Array, target: Array, weight: Array | None, ignored: int, mean: bool
+) -> tuple[Array, float, tuple[Array, Array]]:
+    """(loss, denominator, what the gradient needs): the samples' losses added up, 0-d, over the denominator if `mean`.
+
+    The denominator is the sum of the weights of the samples that count (NaN is the mean where none does). IndexError
+    for a target outside 0..C-1 that is not `ignored`.
+    """
+    xp = array_namespace(logits)
+    losses, log_probs = cross_entropy_forward(logits, target, weight, ignored)
+    counted = target != ignored
+    shares = xp.where(counted, 1.0 if weight is None else weight[xp.where(counted, target, 0)], 0.0)
+    denominator = float(shares.sum())
+    total = losses.sum(dtype=accumulator_dtype(losses.dtype))
+    with np.errstate(all="ignore"):
+        loss = xp.asarray(total / denominator if mean else total, logits.dtype)
+        shares = xp.where(counted, shares / denominator, 0.0) if mean else shares
+    return loss, denominator, (log_probs, shares.astype(logits.dtype))
+
+
+def cross_entropy_gradient(g: Array, kept: tuple[Array, Array], target: Array) -> Array:
+    """dlogits (N, C) of `cross_entropy_loss` times ``g`` (0-d), from what it kept."""
+    log_probs, shares = kept
+    xp = array_namespace(log_probs)
+    scale = xp.where(shares != 0, shares * g, shares)  # 0 also if the mean of nothing made g NaN
+    dlogits = xp.exp(log_probs)
+    dlogits *= scale[:, None]
+    dlogits[xp.arange(len(scale)), xp.where(scale != 0, target, 0)] -= scale
     return dlogits
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dispatch import kernel
+from ..tape import Value
 from .index import take_along
-from .loss import check_arguments, check_constant, reduced
+from .loss import Denominated, check_arguments, check_constant, reduced
 from .op import Fat, array_of, check_dtypes
 from .reduce import sum
 from .select import where
@@ -35,6 +36,30 @@ class CrossEntropy(Fat):
 
     def composite(self, logits, target):
         return Classes(array_of(target), self.ignored, self.weight).likelihood(log_softmax(logits, 1))
+
+
+class ReducedCrossEntropy(Denominated, Fat):
+    """logits (N, C) → the sum of CrossEntropy's losses, or, if `divide`, over the sum of the weights of what counts."""
+
+    __slots__ = ("weight", "ignored", "divide", "denominator")
+    saves = (1,)
+
+    def __init__(self, weight, ignored, divide):
+        self.weight, self.ignored, self.divide = weight, ignored, divide
+
+    def forward(self, logits, target):
+        loss, self.denominator, self.aux = kernel("cross_entropy_loss", logits)(
+            logits, target, self.weight, self.ignored, self.divide
+        )
+        return loss
+
+    def vjp(self, g, target):
+        return kernel("cross_entropy_gradient", g)(g, self.aux, target)
+
+    def composite(self, logits, target):
+        classes = Classes(array_of(target), self.ignored, self.weight)
+        losses = classes.likelihood(log_softmax(logits, 1))
+        return sum(losses) / classes.denominator() if self.divide else sum(losses)
 
 
 class Classes:
@@ -84,6 +109,12 @@ def cross_entropy(
     tensor(0.3466)
     """
     name = "cross_entropy"
+    divide = reduction == "mean"
+    usual = (divide or reduction == "sum") and weight is None and size_average is None and reduce is None
+    if usual and not label_smoothing and isinstance(input, Value) and isinstance(target, Value):
+        x, t = input.array, target.array
+        if x.ndim == 2 and t.ndim == 1 and len(x) == len(t) and x.dtype.kind == "f" and t.dtype.kind in "iu":
+            return ReducedCrossEntropy(None, ignore_index, divide)(input, target)
     check_arguments(name, reduction, size_average, reduce)
     check_dtypes(name, input)
     if not 0 <= label_smoothing <= 1:
@@ -97,8 +128,10 @@ def cross_entropy(
         log_probs = log_softmax(rows, 1)
         share = label_smoothing / rows.shape[1]
         losses = (1 - label_smoothing) * classes.likelihood(log_probs) + share * classes.spread(log_probs)
-    else:
+    elif reduction == "none":
         losses = CrossEntropy(classes.weight, ignore_index)(rows, reshape(target, (-1,)))
+    else:
+        return ReducedCrossEntropy(classes.weight, ignore_index, divide)(rows, reshape(target, (-1,)))
     return _reduced(losses, numbers.shape, reduction, classes)
 
 
