@@ -210,7 +210,7 @@ class Node:
     __slots__ = ("edges", "order", "hooks", "retained", "__weakref__")
 
     outputs = 1  # a node with more takes and gives tuples
-    silent = False  # does its pull never warn of infinities and NaN? (kernels never do, NumPy does)
+    kernels_only = False  # does it compute by compiled kernels alone? (They never warn of infinities, as NumPy does.)
 
     edges: Sequence[Edge | None]
     order: int
@@ -338,7 +338,7 @@ def run_backward(
                     if (id(node), index) in captured:
                         captured[id(node), index] = grad if node.outputs == 1 else grad[index]
             if leading is None or node in leading:
-                if silence is None and not node.silent:
+                if silence is None and not node.kernels_only:
                     silence = np.errstate(all="ignore")  # as in PyTorch, infinities and NaN arise in silence
                     silence.__enter__()
                 pulled = node.pull(grad, create_graph) if guard is None else guard.pull(node, grad, create_graph)

@@ -93,8 +93,8 @@ class Indexed(Op):
         parts = index if isinstance(index, tuple) else (index,)
         self.picks = [i for i in parts if isinstance(i, Value) and type(plain(i)) is not int]
 
-    def _save(self, inputs: tuple) -> None:
-        super()._save(inputs)
+    def _save(self, inputs: tuple, versions: list[int]) -> None:
+        super()._save(inputs, versions)
         self.saved += self.picks
         self.versions += [pick.changes() for pick in self.picks]
 

@@ -71,62 +71,73 @@ class Op(tape.Node):
         return self.edges[i][0].room() if tape.mode.lends else None  # type: ignore[index]
 
     def __call__(self, *inputs: Any) -> Any:
-        arrays = []
+        # The path of every step: all that the record needs of the inputs is gathered in one loop.
+        arrays: list[Any] = []
         edges: list[tape.Edge | None] = []
-        tracked = False
+        needs: list[bool] = []
+        versions: list[int] = []
         first = None
         for x in inputs:
             if isinstance(x, Value):
-                arrays.append(x.array)
+                array = x.array
+                arrays.append(array)
                 if first is None:
                     first = x
-                elif type(x.array) is not type(first.array):
+                elif type(array) is not type(first.array):
                     return self._across_devices(inputs, first, x)
+                version = x.version
+                versions.append(0 if version is None else version.count)
                 if x.tracked:
-                    tracked = True
                     node = x.node
                     edges.append((x, 0) if node is None else (node, x.index))
-                else:
-                    edges.append(None)
+                    needs.append(True)
+                    continue
             else:
                 arrays.append(x)
-                edges.append(None)
+                versions.append(0)
+            edges.append(None)
+            needs.append(False)
         self.aux = None
         result = self.forward(*arrays)
         if first is None:
             return result
-        if not (tracked and tape.mode.grad):
+        if not (True in needs and tape.mode.grad):
             if self.outputs == 1:
                 return tape.new_value(result)
             return tuple([tape.new_value(part) for part in result])
-        return self._recorded(inputs, edges, result)
+        self.needs = needs
+        self.record(edges)
+        self._save(inputs, versions)
+        return self._recorded(inputs, result)
 
     def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
         """What happens where a and b are on two devices: an error, unless a subclass knows better."""
         raise _device_error(self, a, b)
 
-    def _recorded(self, inputs: tuple, edges: list[tape.Edge | None], result: Any) -> Any:
-        """Save what the gradient will need, enter the tape, and wrap the result."""
-        self.needs = [edge is not None for edge in edges]
-        self.record(edges)
-        self._save(inputs)
-        single = self.outputs == 1
-        values = [tape.result_of(self, array, i) for i, array in enumerate((result,) if single else result)]
-        if self.saves_output:
-            # Not the value itself, which points here (a cycle).
-            values[0].version = Version()
-            self.result = values[0].array, values[0].version
-        if tape.mode.watch is not None:
-            tape.mode.watch(self, inputs, values)
-        return values[0] if single else tuple(values)
-
-    def _save(self, inputs: tuple) -> None:
+    def _save(self, inputs: tuple, versions: list[int]) -> None:
+        """Keep what the gradient will need; `versions` says how often each input had been changed."""
         saved: list[Any] = [inputs[i] for i in self.saves]
         for i, other in self.needed_for.items():
             if not self.needs[other]:
                 saved[i] = None
-        self.versions = [x.changes() if isinstance(x, Value) else 0 for x in saved]
+        self.versions = [versions[i] for i in self.saves]
         self.saved = saved
+
+    def _recorded(self, inputs: tuple, result: Any) -> Any:
+        """Wrap the result."""
+        if self.outputs == 1:
+            value = tape.result_of(self, result)
+            values = (value,)
+        else:
+            values = tuple([tape.result_of(self, array, index) for index, array in enumerate(result)])
+            value = values[0]
+        if self.saves_output:
+            # Not the value itself, which points here (a cycle).
+            value.version = Version()
+            self.result = value.array, value.version
+        if tape.mode.watch is not None:
+            tape.mode.watch(self, inputs, values)
+        return value if self.outputs == 1 else values
 
     def again(self, *inputs: Any) -> Any:
         """The same application on other inputs, as a node of its own."""
@@ -247,9 +258,9 @@ class Elementwise(Op):
         there = device_of((b if isinstance(a.array, np.ndarray) else a).array)
         return self(*[Move(there)(x) if on_cpu else x for x, on_cpu in zip(inputs, here)])
 
-    def _recorded(self, inputs: tuple, edges: list[tape.Edge | None], result: Any) -> Any:
+    def _save(self, inputs: tuple, versions: list[int]) -> None:
         self.shapes = [array_of(x).shape for x in inputs]
-        return super()._recorded(inputs, edges, result)
+        super()._save(inputs, versions)
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         pulled = super().pull(grad, create_graph)
@@ -271,10 +282,8 @@ class Fat(Op):
     def composite(self, *inputs: Any) -> Any:
         raise NotImplementedError
 
-    def _save(self, inputs: tuple) -> None:
-        self.inputs = inputs
-        self.saved = None
-        self.versions = [0 if not isinstance(x, Value) or x.version is None else x.version.count for x in inputs]
+    def _save(self, inputs: tuple, versions: list[int]) -> None:
+        self.inputs, self.versions, self.saved = inputs, versions, None
 
     def release(self) -> None:
         self.saved = RELEASED
