@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..parallel.comm.cores import usable_cores
+from .warm import all_kernels, warm
 
 PIP = f"{sys.executable} -m pip install"  # the pip of this environment
 
@@ -32,10 +33,15 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print versions, cores, BLAS and threads, GPU, NCCL and MPI, and try to start a worker."
+    parser.add_argument(
+        "--warm", action="store_true", help="compile all CPU kernels for this machine now, so that nothing waits later"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 if workers can be started, 1 if not (all else is optional)."""
+    if args.warm:
+        return warm()
     works = True
     for heading, look in _SECTIONS:
         print(heading)
@@ -100,7 +106,10 @@ def _kernel_cache() -> Finding:
         return Finding("kernel cache", f"none, so that every process compiles its kernels: {error}", cure)
     if cache.kernel_folder() is None:
         return Finding("kernel cache", f"{root} cannot be written: every process compiles its kernels", cure)
-    return Finding("kernel cache", str(root))
+    kernels = all_kernels()
+    ready = sum(kernel.is_cached() for kernel in kernels)
+    rest = "" if ready == len(kernels) else "; `minipar doctor --warm` compiles the rest"
+    return Finding("kernel cache", f"{ready} of {len(kernels)} kernels compiled, in {root}{rest}")
 
 
 def _gpu() -> Iterator[Finding]:

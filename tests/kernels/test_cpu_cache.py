@@ -18,11 +18,15 @@ assert y.ravel().tolist() == [1, 0, 0, 1] and winners.ravel().tolist() == [0, 2,
 COMPILING = "minipar: compiling max_pool2d.max_pool2d_forward_planes, once on this machine…"
 
 
-def start(folder, source=USE, pythonpath=None) -> subprocess.Popen:
+def start(folder, source=USE, *arguments, pythonpath=None) -> subprocess.Popen:
     environment = {**os.environ, "MINIPAR_CACHE": str(folder), "PYTHONIOENCODING": "utf-8"}
     environment["PYTHONPATH"] = str(pythonpath or Path(minipar.__file__).parent.parent)
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", source], stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+        [sys.executable, "-P", "-c", source, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=environment,
     )
 
 
@@ -33,9 +37,33 @@ def finish(process: subprocess.Popen) -> list[str]:
     return errors.splitlines()
 
 
-def test_three_processes_on_a_cold_cache_compile_once(tmp_path):
-    processes = [start(tmp_path) for _ in range(3)]
-    assert [line for process in processes for line in finish(process)] == [COMPILING]
+def test_four_processes_on_a_cold_cache_compile_each_kernel_once(tmp_path):
+    """They start together and want three kernels in different orders."""
+    go = tmp_path / "go"
+    source = f"""
+import sys, time
+from pathlib import Path
+import numpy as np
+from minipar.kernels.cpu import max_pool2d, optimizer_steps
+x = np.ones(4, np.float32)
+steps = [
+    lambda: optimizer_steps.sgd_step(x, x.copy(), None, 0.1, 0, 0, 0, False, False, False),
+    lambda: optimizer_steps.adam_step(x, x.copy(), x.copy(), x.copy(), 1, 0.1, 0.9, 0.99, 1e-8, 0, False),
+    lambda: max_pool2d.max_pool2d_forward(np.eye(4)[None, None], (2, 2), (2, 2), (0, 0), (1, 1), False),
+]
+while not Path({str(go)!r}).exists():
+    time.sleep(0.01)
+for k in range(3):
+    steps[(k + int(sys.argv[1])) % 3]()
+"""
+    processes = [start(tmp_path / "cache", source, str(number)) for number in range(4)]
+    go.touch()
+    lines = sorted(line for process in processes for line in finish(process))
+    assert lines == sorted(
+        f"minipar: compiling {name}, once on this machine…"
+        for name in ("optimizer_steps._sgd", "optimizer_steps._adam", "max_pool2d.max_pool2d_forward_planes")
+    )
+    assert len(list(tmp_path.rglob("*.kernel"))) == 3
 
 
 def test_a_warm_cache_compiles_nothing(tmp_path):
