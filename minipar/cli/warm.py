@@ -36,7 +36,5 @@ def warm() -> int:
         before = time.perf_counter()
         kernel.compile_all(announce=False)
         say(f"  {number:3} of {len(waiting)}  {time.perf_counter() - before:5.1f} s  {kernel.name}")
-    say(
-        f"all {len(kernels)} kernels are compiled; this took {time.perf_counter() - started:.0f} s, once on this machine"
-    )
+    say(f"all {len(kernels)} are compiled; this took {time.perf_counter() - started:.0f} s, once on this machine")
     return 0

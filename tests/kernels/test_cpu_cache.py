@@ -21,13 +21,8 @@ COMPILING = "minipar: compiling max_pool2d.max_pool2d_forward_planes, once on th
 def start(folder, source=USE, *arguments, pythonpath=None) -> subprocess.Popen:
     environment = {**os.environ, "MINIPAR_CACHE": str(folder), "PYTHONIOENCODING": "utf-8"}
     environment["PYTHONPATH"] = str(pythonpath or Path(minipar.__file__).parent.parent)
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", source, *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env=environment,
-    )
+    command = [sys.executable, "-P", "-c", source, *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
 
 
 def finish(process: subprocess.Popen) -> list[str]:
