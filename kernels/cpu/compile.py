@@ -91,7 +91,8 @@ class Kernel(CPUDispatcher):
         with global_compiler_lock, cache.locked(self.name):
             entry = super().compile(signature)
         # Under the caller's own types too: else each call of an array of another layout is resolved anew (80 us).
-        self._insert([each._code for each in given], entry, False)
+        if given not in self.overloads:  # what is entered twice is ambiguous: then every call is resolved anew
+            self._insert([each._code for each in given], entry, False)
         return entry
 
     def compile_all(self, announce: bool = True) -> None:
