@@ -60,8 +60,9 @@ def test_the_doctor_says_how_many_wait(folder):
     assert finding.text == f"2 of 2 kernels compiled, in {folder.parent}"
 
 
-def test_without_a_folder_nothing_is_compiled(folder, capsys, monkeypatch):
-    monkeypatch.setattr(cache, "kernel_folder", lambda: None)
+def test_without_a_folder_nothing_is_compiled(folder, capsys, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("MINIPAR_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(Small, "is_cached", lambda kernel: False)
     assert main(["doctor", "--warm"]) == 1
     assert "no folder can be written" in capsys.readouterr().out
