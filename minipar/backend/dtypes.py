@@ -148,12 +148,15 @@ def scalar_like(x: Any, like: Any, dtype: np.dtype) -> Any:
 
     As in PyTorch, an int out of the dtype's range wraps around, and a float becomes infinite.
     """
+    sure = dtype.kind == "f" and -_SURE <= x <= _SURE  # no overflow: what silences it takes longer than the operation
+    if sure and type(like) is np.ndarray:
+        return np.array(x, dtype)
     from . import namespace
 
     xp = namespace(like)
     if dtype.kind in "iu":
         return xp.asarray(x, int64).astype(dtype, copy=False)
-    if -_SURE <= x <= _SURE:  # no overflow: what silences its warning would take longer than the operation
+    if sure:
         return xp.asarray(x, dtype)
     with quiet():
         return xp.asarray(x, dtype)

@@ -32,6 +32,7 @@ from ..tape import Value, Version
 from .accepts import needs_float
 
 RELEASED: Any = ("released",)
+_NUMBERS = (float, int)
 
 
 class Deferred(NamedTuple):
@@ -116,6 +117,9 @@ class Op(tape.Node):
 
     def _save(self, inputs: tuple, versions: list[int]) -> None:
         """Keep what the gradient will need; `versions` says how often each input had been changed."""
+        if not self.saves:
+            self.saved, self.versions = [], []
+            return
         saved: list[Any] = [inputs[i] for i in self.saves]
         for i, other in self.needed_for.items():
             if not self.needs[other]:
@@ -232,16 +236,20 @@ class Elementwise(Op):
     def __call__(self, *operands: Any) -> Any:
         dtype = None
         for x in operands:
-            if not isinstance(x, Value) or (dtype is not None and x.array.dtype != dtype):
-                operands = promoted(operands, self.integers_become_floats)
-                break
-            dtype = x.array.dtype
-        if self.integers_become_floats and any(isinstance(x, Value) for x in operands):
+            if isinstance(x, Value):
+                other = x.array.dtype
+                if dtype is None or other is dtype or other == dtype:
+                    dtype = other
+                    continue
+            operands = promoted(operands, self.integers_become_floats)
+            break
+        not_seen_float = self.integers_become_floats and (dtype is None or dtype.kind != "f")
+        if not_seen_float and any(isinstance(x, Value) for x in operands):
             operands = tuple(
                 [x if dtypes.is_floating(x.dtype) else cast(x, dtypes.get_default_dtype()) for x in operands]
             )
         try:
-            return super().__call__(*operands)
+            return Op.__call__(self, *operands)
         except ValueError as error:
             if "broadcast" not in str(error):
                 raise
@@ -259,12 +267,12 @@ class Elementwise(Op):
         return self(*[Move(there)(x) if on_cpu else x for x, on_cpu in zip(inputs, here)])
 
     def _save(self, inputs: tuple, versions: list[int]) -> None:
-        self.shapes = [array_of(x).shape for x in inputs]
-        super()._save(inputs, versions)
+        self.shapes = [x.array.shape if isinstance(x, Value) else x.shape for x in inputs]
+        Op._save(self, inputs, versions)
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
-        pulled = super().pull(grad, create_graph)
-        return [None if g is None else unbroadcast(g, shape) for g, shape in zip(pulled, self.shapes)]
+        pulled = Op.pull(self, grad, create_graph)
+        return [g if g is None or g.shape == shape else unbroadcast(g, shape) for g, shape in zip(pulled, self.shapes)]
 
 
 class Fat(Op):
@@ -384,6 +392,12 @@ def cast(x: Any, dtype: Any) -> Any:
 
 def promoted(operands: Sequence[Any], integers_become_floats: bool = False) -> tuple[Any, ...]:
     """The operands as values (or arrays, if all are) of the one dtype that PyTorch's promotion table gives them."""
+    if len(operands) == 2:
+        a, b = operands
+        if type(b) in _NUMBERS and isinstance(a, Value) and a.array.dtype.kind == "f":
+            return a, dtypes.scalar_like(b, a.array, a.array.dtype)
+        if type(a) in _NUMBERS and isinstance(b, Value) and b.array.dtype.kind == "f":
+            return dtypes.scalar_like(a, b.array, b.array.dtype), b
     values = [x for x in operands if isinstance(x, Value)]
     if values:  # np.float64(2) beside a tensor is a number like any other: it must not make float64 of float32
         operands = [x.item() if isinstance(x, np.generic) else x for x in operands]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import tape
-from ..backend import namespace
 from .described import Described
 
 _hook_keys = itertools.count()
@@ -288,11 +287,11 @@ def gradient_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
             continue
         if not isinstance(g, Differentiable):
             raise TypeError(f"the gradient must be a Tensor, not {type(g).__name__}")
-        elif g.shape != y.shape:
+        if g.shape != y.shape:
             raise RuntimeError(f"the gradient's shape {g.shape} is not the tensor's {y.shape}")
-        elif g.dtype != y.dtype:
+        if g.dtype != y.dtype:
             raise RuntimeError(f"the gradient's dtype {g.dtype.name} is not the tensor's {y.dtype.name}")
-        elif g.device != y.device:
+        if g.device != y.device:
             raise RuntimeError(f"the gradient is on {g.device}, the tensor on {y.device}; move it with .to()")
         seeds.append(g if create_graph else g.array)
     return seeds

@@ -195,7 +195,10 @@ def wrap(array: Any) -> Tensor:
 
 _create = object.__new__
 tape.use_value_type(Tensor, wrap)
+_USUAL = (Tensor, float, int)  # found sooner than by asking for all that is allowed
 
 
 def _operand(x: Any) -> bool:
-    return isinstance(x, (Value, int, float, np.ndarray, np.generic)) or hasattr(x, "__cuda_array_interface__")
+    if type(x) in _USUAL or isinstance(x, (Value, int, float, np.ndarray, np.generic)):
+        return True
+    return hasattr(x, "__cuda_array_interface__")
