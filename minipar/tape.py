@@ -144,7 +144,7 @@ class Value:
         version.count += 1
         version.changed_by = changed_by
 
-    def room(self) -> Array | None:
+    def grad_slot(self) -> Array | None:
         """The array in which a first gradient of this leaf may be computed at once, or None if there is no such."""
         return None
 
@@ -238,8 +238,8 @@ class Node:
     def release(self) -> None:
         """Free what was saved for the backward pass."""
 
-    def room(self) -> Array | None:
-        """No leaf: see `Value.room`."""
+    def grad_slot(self) -> Array | None:
+        """No leaf: see `Value.grad_slot`."""
         return None
 
 
