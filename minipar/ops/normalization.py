@@ -12,8 +12,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..backend import namespace
 from ..backend.dispatch import kernel
-from .op import Fat, check_dtypes
+from .op import Fat, array_of, check_dtypes
 from .power import sqrt
 from .reduce import mean
 from .shape import reshape
@@ -89,6 +90,59 @@ class Normalize(Fat):
         return reshape(y, x.shape)
 
 
+class RowNorm(Fat):
+    """Layer and RMS norm: `Normalize` over the last axes, of `shape`, which are those of weight and bias too."""
+
+    __slots__ = ("called", "shape", "eps", "weighted", "centred")
+
+    def __init__(self, called, shape, eps, weighted, centred):
+        self.called, self.shape, self.eps, self.weighted, self.centred = called, shape, eps, weighted, centred
+
+    def name(self) -> str:
+        return self.called
+
+    @property
+    def saves(self):  # type: ignore[override]
+        return (0, 1) if self.weighted else (0,)
+
+    def forward(self, x, *affine):
+        weight, bias = self._parts(affine)
+        y, self.aux = kernel("layer_norm_forward", x)(self._rows(x), weight, bias, self.eps, self.centred)
+        return y.reshape(x.shape)
+
+    def vjp(self, g, x, weight=None):
+        grads = [self._place(i, x) for i in range(1, len(self.needs))]
+        dweight, dbias = self._parts(grads)
+        backward = kernel("layer_norm_backward", g)
+        dx = backward(self._rows(g), self._rows(x), weight, self.aux, self.centred, dweight, dbias)
+        return dx.reshape(x.shape), *grads
+
+    def _rows(self, x: Any) -> Any:
+        width = math.prod(self.shape)
+        return x.reshape(math.prod(x.shape[: x.ndim - len(self.shape)]), width)
+
+    def _parts(self, affine: Sequence[Any]) -> tuple[Any, Any]:
+        """(weight, bias), None for what is absent."""
+        if len(affine) == 2:
+            return affine[0], affine[1]
+        return (affine[0], None) if self.weighted else (None, affine[0] if affine else None)
+
+    def _place(self, i: int, x: Any) -> Any:
+        """Where the gradient of weight or bias goes, None if it is not wanted."""
+        if not self.needs[i]:
+            return None
+        room = self.room(i)
+        return namespace(x).empty(self.shape, x.dtype) if room is None else room
+
+    def composite(self, x, *affine):
+        axes = tuple(range(-len(self.shape), 0))
+        weight, bias = self._parts(affine)
+        centred = x - mean(x, axes, True) if self.centred else x
+        y = centred / sqrt(mean(centred * centred, axes, True) + self.eps)
+        y = y if weight is None else y * weight
+        return y if bias is None else y + bias
+
+
 def layer_norm(
     input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -120,19 +174,18 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
 def _over_last(
     name: str, x: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float, centred: bool
 ) -> Any:
-    normalized = tuple(normalized_shape)
+    array, normalized = array_of(x), tuple(normalized_shape)
     if not normalized:
         raise RuntimeError(f"{name}: normalized_shape must have 1 or more axes, got {normalized}")
-    if tuple(x.shape[-len(normalized) :]) != normalized:
+    if array.shape[-len(normalized) :] != normalized:
         raise RuntimeError(
             f"{name}: given normalized_shape={list(normalized)}, input must have shape (…, "
             f"{', '.join(map(str, normalized))}), got {tuple(x.shape)}"
         )
     check_parameters(name, x, normalized, weight, bias)
-    lead = x.shape[: len(x.shape) - len(normalized)]
-    view = (math.prod(lead), math.prod(normalized))
-    called = "LayerNorm" if centred else "RMSNorm"
-    node = Normalize(called, view, (1,), (1, view[1]), eps, weight is not None, centred, normalized)
+    node = RowNorm("LayerNorm" if centred else "RMSNorm", normalized, eps, weight is not None, centred)
+    if weight is not None and bias is not None:
+        return node(x, weight, bias)
     return applied(node, x, weight, bias)
 
 
@@ -160,7 +213,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     return applied(node, input, weight, bias)
 
 
-def applied(norm: Normalize, x: Any, weight: Any, bias: Any) -> Any:
+def applied(norm: Fat, x: Any, weight: Any, bias: Any) -> Any:
     return norm(x, *[parameter for parameter in (weight, bias) if parameter is not None])
 
 
@@ -174,6 +227,6 @@ def check_several(name: str, x: Any, count: int) -> None:
 
 def check_parameters(name: str, x: Any, shape: tuple[int, ...], weight: Any, bias: Any) -> None:
     for what, given in (("weight", weight), ("bias", bias)):
-        if given is not None and tuple(given.shape) != shape:
+        if given is not None and array_of(given).shape != shape:
             raise RuntimeError(f"{name}: {what} must have shape {shape}, not {tuple(given.shape)}")
     check_dtypes(name, x, weight, bias)

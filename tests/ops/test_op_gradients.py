@@ -134,6 +134,7 @@ def test_every_fat_operation_has_its_composite_compared() -> None:
     assert {op.__name__ for op in every_op() if issubclass(op, Fat)} == {
         "Attention",
         "Normalize",
+        "RowNorm",
         "Linear",
         "RNN",
         "LSTM",
