@@ -9,13 +9,16 @@ first wanted. Only what is called from Python is decorated with `compiled`; what
 ``numba.njit(error_model="numpy")``.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
@@ -29,6 +32,11 @@ from numba.core.types import Array
 
 from . import cache
 from .threads import many_may_enter
+
+# Numba numbers functions as a process compiles them, and names their machine code by the number. In our cache the code
+# of many processes meets, where functions of one name (a factory's, say) would be taken for each other. So each process
+# begins somewhere else.
+FunctionIdentity._unique_ids = count(int.from_bytes(os.urandom(6)))
 
 _FREE = (Conversion.exact, Conversion.promote, Conversion.safe)  # conversions of a scalar that lose nothing
 

@@ -147,6 +147,42 @@ def test_two_kernels_of_one_text_are_told_apart_by_what_they_close_over(tmp_path
     assert finish(start(tmp_path / "cache", use)) == []
 
 
+INNER = """
+import sys
+import numpy as np
+from numba import njit
+from minipar.kernels.cpu.compile import compiled
+
+def kernel(number):
+    @njit(error_model="numpy")
+    def inner(x):  # too long to become part of what calls it
+        total = 0.0
+        for i in range(len(x)):
+            total += np.sin(x[i]) * number + np.cos(x[i] * number)
+            if total > 1e9:
+                total = total % 7.0
+        return total
+
+    @compiled(["float64(float64[::1])"])
+    def outer(x):
+        return inner(x) + inner(x[1:])
+
+    return outer
+
+x = np.arange(5.0)
+for number in map(float, sys.argv[1:]):
+    assert kernel(number)(x) == kernel(number).py_func(x), number
+"""
+
+
+def test_inner_functions_of_one_name_from_two_processes_are_not_mistaken_for_each_other(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(INNER)
+    use = f"import runpy, sys; sys.argv[0] = 'script'; runpy.run_path({str(script)!r})"
+    for numbers in (["1"], ["1000"], ["1", "1000"], ["1000", "1"]):
+        finish(start(tmp_path / "cache", use, *numbers))
+
+
 def test_arguments_that_fit_are_resolved_once_and_others_refused():
     import numpy as np
     import pytest
