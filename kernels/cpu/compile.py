@@ -13,8 +13,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
