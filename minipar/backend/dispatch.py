@@ -64,6 +64,12 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
     "attention_backward": "reference.attention",
     "sgd_step": "reference.optimizer_steps",
     "adam_step": "reference.optimizer_steps",
+    "rmsprop_step": "reference.adaptive_steps",
+    "adagrad_step": "reference.adaptive_steps",
+    "adadelta_step": "reference.adaptive_steps",
+    "adamax_step": "reference.adaptive_steps",
+    "nadam_step": "reference.adaptive_steps",
+    "radam_step": "reference.adaptive_steps",
 }
 COMPILED = {
     "max_pool2d_forward": "cpu.max_pool2d",
@@ -76,6 +82,12 @@ COMPILED = {
     "squared_error_gradient": "cpu.squared_error",
     "sgd_step": "cpu.optimizer_steps",
     "adam_step": "cpu.optimizer_steps",
+    "rmsprop_step": "cpu.adaptive_steps",
+    "adagrad_step": "cpu.adaptive_steps",
+    "adadelta_step": "cpu.adaptive_steps",
+    "adamax_step": "cpu.adaptive_steps",
+    "nadam_step": "cpu.adaptive_steps",
+    "radam_step": "cpu.adaptive_steps",
 }
 CUDA = {
     "matmul": "cuda.matmul",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..tensor import Tensor
-from .descent import average, descent
 from .flat_state import STEP
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -64,11 +63,6 @@ class Adadelta(Optimizer):
         return {STEP: 0, "square_avg": 0, "acc_delta": 0}
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
-        data, rho, eps = run.data, group["rho"], group["eps"]
-        xp, g = namespace(data), descent(data, run.grad, group)
         run.count_step()
-        square_avg, acc_delta = run.moments
-        average(square_avg, g * g, rho)
-        delta = xp.sqrt(acc_delta + eps) / xp.sqrt(square_avg + eps) * g
-        average(acc_delta, delta * delta, rho)
-        data -= float(group["lr"]) * delta
+        data, options = run.data, (group["rho"], group["eps"], group["weight_decay"], group["maximize"])
+        kernel("adadelta_step", data)(data, run.grad, *run.moments, float(group["lr"]), *options)

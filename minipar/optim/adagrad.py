@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..tensor import Tensor
-from .descent import descent
 from .flat_state import STEP, filled
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -67,8 +66,7 @@ class Adagrad(Optimizer):
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
         data = run.data
-        xp, g = namespace(data), descent(data, run.grad, group)
         lr = float(group["lr"]) / (1 + (run.count_step() - 1) * group["lr_decay"])
-        (total,) = run.moments
-        total += g * g
-        data -= lr * (g / (xp.sqrt(total) + group["eps"]))
+        kernel("adagrad_step", data)(
+            data, run.grad, *run.moments, lr, group["eps"], group["weight_decay"], group["maximize"]
+        )

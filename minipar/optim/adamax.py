@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..tensor import Tensor
-from .descent import average, descent
 from .flat_state import STEP
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -61,11 +60,5 @@ class Adamax(Optimizer):
         return {STEP: 0, "exp_avg": 0, "exp_inf": 0}
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
-        data = run.data
-        xp, g = namespace(data), descent(data, run.grad, group)
-        beta1, beta2 = group["betas"]
-        exp_avg, exp_inf = run.moments
-        average(exp_avg, g, beta1)
-        exp_inf *= beta2
-        xp.maximum(exp_inf, abs(g) + group["eps"], out=exp_inf)
-        data -= float(group["lr"]) / (1 - beta1 ** run.count_step()) * (exp_avg / exp_inf)
+        data, options = run.data, (*group["betas"], group["eps"], group["weight_decay"], group["maximize"])
+        kernel("adamax_step", data)(data, run.grad, *run.moments, run.count_step(), float(group["lr"]), *options)

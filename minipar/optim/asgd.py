@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..tensor import Tensor
-from .descent import descent
 from .flat_state import STEP
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -61,7 +60,9 @@ class ASGD(Optimizer):
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
         data, lr, lambd = run.data, float(group["lr"]), group["lambd"]
-        g = descent(data, run.grad, group)
+        g = -run.grad if group["maximize"] else run.grad
+        if group["weight_decay"]:
+            g = g + group["weight_decay"] * data
         step = run.count_step()
         (mean,) = run.moments
         etas, mus = run.numbers["eta"], run.numbers["mu"]

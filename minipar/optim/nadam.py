@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..tensor import Tensor
-from .descent import average, decoupled_descent
 from .flat_state import STEP
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -66,16 +65,23 @@ class NAdam(Optimizer):
         return {STEP: 0, "mu_product": 1, "exp_avg": 0, "exp_avg_sq": 0}
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
-        data = run.data
-        xp, g = namespace(data), decoupled_descent(data, run.grad, group)
-        lr, step, (beta1, beta2) = float(group["lr"]), run.count_step(), group["betas"]
+        data, lr, step, (beta1, beta2) = run.data, float(group["lr"]), run.count_step(), group["betas"]
         mu, mu_next = (beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
         products = run.numbers["mu_product"]
         products *= mu  # in place and in float32, as PyTorch rounds it
         product = float(products[0])
-        exp_avg, exp_avg_sq = run.moments
-        average(exp_avg, g, beta1)
-        average(exp_avg_sq, g * g, beta2)
-        denominator = xp.sqrt(exp_avg_sq / (1 - beta2**step)) + group["eps"]
-        data -= lr * (1 - mu) / (1 - product) * (g / denominator)
-        data -= lr * mu_next / (1 - product * mu_next) * (exp_avg / denominator)
+        kernel("nadam_step", data)(
+            data,
+            run.grad,
+            *run.moments,
+            step,
+            lr,
+            lr * (1 - mu) / (1 - product),
+            lr * mu_next / (1 - product * mu_next),
+            beta1,
+            beta2,
+            group["eps"],
+            group["weight_decay"],
+            group["maximize"],
+            group["decoupled_weight_decay"],
+        )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..tensor import Tensor
-from .descent import average, decoupled_descent
 from .flat_state import STEP
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -66,15 +65,15 @@ class RAdam(Optimizer):
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
         data = run.data
-        xp, g = namespace(data), decoupled_descent(data, run.grad, group)
-        step, (beta1, beta2) = run.count_step(), group["betas"]
-        exp_avg, exp_avg_sq = run.moments
-        average(exp_avg, g, beta1)
-        average(exp_avg_sq, g * g, beta2)
-        update = float(group["lr"]) * (exp_avg / (1 - beta1**step))
-        rho_inf = 2 / (1 - beta2) - 1
-        rho = rho_inf - 2 * step * beta2**step / (1 - beta2**step)
-        if rho > 5:
-            rectified = ((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) ** 0.5
-            update *= rectified * (1 - beta2**step) ** 0.5 / (xp.sqrt(exp_avg_sq) + group["eps"])
-        data -= update
+        kernel("radam_step", data)(
+            data,
+            run.grad,
+            *run.moments,
+            run.count_step(),
+            float(group["lr"]),
+            *group["betas"],
+            group["eps"],
+            group["weight_decay"],
+            group["maximize"],
+            group["decoupled_weight_decay"],
+        )

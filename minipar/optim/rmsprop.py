@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..tensor import Tensor
-from .descent import average, descent
 from .flat_state import STEP
 from .optimizer import Optimizer
 from .runs import FlatRun, LoneRun
@@ -70,20 +69,20 @@ class RMSprop(Optimizer):
         return state
 
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
-        data = run.data
-        xp, g = namespace(data), descent(data, run.grad, group)
         run.count_step()
-        square_avg, *others = run.moments
-        average(square_avg, g * g, group["alpha"])
-        variance = square_avg
-        if group["centered"]:
-            grad_avg = others.pop()
-            average(grad_avg, g, group["alpha"])
-            variance = square_avg - grad_avg * grad_avg
-        scaled = g / (xp.sqrt(variance) + group["eps"])
-        if group["momentum"] > 0:
-            (buffer,) = others
-            buffer *= group["momentum"]
-            buffer += scaled
-            scaled = buffer
-        data -= float(group["lr"]) * scaled
+        data, (square_avg, *others) = run.data, run.moments
+        grad_avg = others.pop() if group["centered"] else None
+        momentum_buffer = others.pop() if group["momentum"] > 0 else None
+        kernel("rmsprop_step", data)(
+            data,
+            run.grad,
+            square_avg,
+            momentum_buffer,
+            grad_avg,
+            float(group["lr"]),
+            group["alpha"],
+            group["eps"],
+            group["weight_decay"],
+            group["momentum"],
+            group["maximize"],
+        )
