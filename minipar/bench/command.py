@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..arguments import positive_float
 from ..checkpoint import write_whole
@@ -21,7 +23,7 @@ there is no GPU); 2 if asked wrongly.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .contenders import CONTENDERS
+    from .contenders import CONTENDERS, DEFAULT
 
     baseline, *others = CONTENDERS
     parser.description = (
@@ -35,12 +37,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         action="append",
-        choices=others,
-        help=f"whom to compare {baseline} with; may be given again (default: {', '.join(others)})",
+        choices=["all", *others],
+        metavar="NAME",
+        help=f"whom to compare {baseline} with: {', '.join(others)}, or all; may be given again "
+        f"(default: {' and '.join(DEFAULT)})",
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write all numbers there")
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table there")
-    parser.add_argument(
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw the ratios there (.svg, .png; by matplotlib)")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--sweep", action="store_true", help="instead: some 240 shapes beside PyTorch, and the worst")
+    instead.add_argument(
+        "--memory", action="store_true", help="instead: peak memory of a step, and what checkpoint saves"
+    )
+    instead.add_argument("--startup", action="store_true", help="instead: import time, and the first step of a process")
+    instead.add_argument("--profile", action="store_true", help="instead: where the time of minipar's own step goes")
+    instead.add_argument(
+        "--all-results",
+        type=Path,
+        metavar="FOLDER",
+        help="all of these, against every library that is installed, written into FOLDER (about a quarter of an hour)",
+    )
+    instead.add_argument(
         "--gpu",
         action="store_true",
         help="instead: check every CUDA kernel, a training step and NCCL against float64, time them, write a report",
@@ -49,42 +67,75 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Returns the exit code; see EPILOG."""
-    problem = _wrong_workloads(args.workloads, args.gpu) or unwritable(filter(None, (args.json, args.markdown)))
+    mode = next(
+        (name for name in ("gpu", "sweep", "memory", "startup", "profile", "all_results") if getattr(args, name)), ""
+    )
+    problem = (
+        _wrong_workloads(args.workloads, mode)
+        or unwritable(filter(None, (args.json, args.markdown, args.plot)))
+        or _wrong_mode(args, mode)
+    )
     if problem:
         sys.stderr.write(f"minipar bench: {problem}\n")
         return 2
-    if args.gpu:
+    if mode == "gpu":
         from .gpu import run as run_gpu
 
         return run_gpu(args.json, args.markdown)
-    return _race_all(args)
+    if mode == "all_results":
+        from .all_results import write_all
+
+        return write_all(args.all_results, args.seconds)
+    return _MODES[mode](args)
 
 
-def _race_all(args: argparse.Namespace) -> int:
-    from . import report
-    from .contenders import CONTENDERS
-    from .harness import race
-    from .machine import conditions
-    from .workloads import WORKLOADS
+def _table(args: argparse.Namespace) -> int:
+    from . import table
 
-    baseline, *others = CONTENDERS.values()
-    wanted = [baseline, *(other for other in others if args.against is None or other.name in args.against)]
-    missing = [line for line in (contender.why_missing() for contender in wanted) if line]
-    present = [contender for contender in wanted if not contender.why_missing()]
-    facts = {**conditions(), "limit": f"{args.seconds:g} s a workload"}
-    print("\n".join([*(f"{name:>10}  {text}" for name, text in facts.items()), *missing]), flush=True)
-    results = {}
-    for workload in args.workloads or WORKLOADS:
-        results[workload] = race(workload, present, args.seconds)
-        print(f"\n{report.text_table(workload, results[workload])}", flush=True)
-    print("\n" + "\n".join(f"{name}: {text}" for name, text in report.threads(results).items()))
-    write_files(
-        {
-            args.json: json.dumps(report.data(facts, results), indent=1),
-            args.markdown: report.markdown(facts, results),
-        }
-    )
-    return int(any(row.error for rows in results.values() for row in rows))
+    found = table.measure(args.workloads, table.chosen(args.against), args.seconds)
+    table.write_plot(found, args.plot)
+    return _finish(args, found)
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from .sweep import command
+
+    found = command.measure()
+    print(command.report(found))
+    return _finish(args, found)
+
+
+def _memory(args: argparse.Namespace) -> int:
+    from . import fresh
+
+    found = fresh.memory()
+    print(found.text())
+    return _finish(args, found)
+
+
+def _startup(args: argparse.Namespace) -> int:
+    from . import fresh
+
+    found = fresh.startup()
+    print(found.text())
+    return _finish(args, found)
+
+
+def _profile(args: argparse.Namespace) -> int:
+    from . import profile
+
+    found = profile.measure(args.workloads)
+    print(found.text())
+    return _finish(args, found)
+
+
+_MODES = {"": _table, "sweep": _sweep, "memory": _memory, "startup": _startup, "profile": _profile}
+
+
+def _finish(args: argparse.Namespace, found: Any) -> int:
+    """Write what was asked for. `found` has `data()`, `markdown()` and `failed`."""
+    write_files({args.json: json.dumps(found.data(), indent=1), args.markdown: found.markdown()})
+    return int(found.failed)
 
 
 def write_files(content: Mapping[Path | None, str]) -> None:
@@ -107,11 +158,34 @@ def unwritable(paths: Iterable[Path]) -> str:
     return ""
 
 
-def _wrong_workloads(names: list[str], gpu: bool) -> str:
+def _wrong_mode(args: argparse.Namespace, mode: str) -> str:
+    option = f"--{mode.replace('_', '-')}"
+    if args.plot and mode:
+        return (
+            f"--plot draws the table of workloads; {option} has none"
+            if mode != "all_results"
+            else ("--all-results chooses the names of its files; leave --plot out")
+        )
+    if args.plot:
+        from .plot import why_not
+
+        return why_not()
+    if mode == "all_results" and not args.all_results.is_dir():
+        return f"there is no folder {args.all_results}"
+    if mode == "all_results" and (args.json or args.markdown):
+        return "--all-results chooses the names of its files; leave --json and --markdown out"
+    if mode == "sweep" and find_spec("torch") is None:
+        return 'the sweep needs PyTorch, which is not installed (pip install ".[oracle]" in the checkout)'
+    if mode == "memory" and not Path("/proc/self/status").exists():
+        return "peak memory is read from Linux's /proc, which is not here"
+    return ""
+
+
+def _wrong_workloads(names: list[str], mode: str) -> str:
     from .workloads import WORKLOADS
 
-    if gpu and names:
-        return f"--gpu takes no workloads, got {' '.join(names)}"
+    if mode not in ("", "profile") and names:
+        return f"--{mode.replace('_', '-')} takes no workloads, got {' '.join(names)}"
     for name in names:
         if name not in WORKLOADS:
             close = get_close_matches(name, WORKLOADS, n=1)

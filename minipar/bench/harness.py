@@ -19,8 +19,10 @@ from .racer import ContenderError, Racer
 from .summary import Block, Row, check_losses
 
 BLOCK_SECONDS = 0.2
-STEPS_PER_BLOCK = (3, 3000)  # least and most
+STEPS_PER_BLOCK = (1, 3000)  # least and most
+FIRST_STEPS = 3  # to find out how many fit into a block
 ENOUGH = 7  # quiet blocks of every contender
+LONG_STEP, ENOUGH_LONG = 0.5, 2  # seconds; of those who take that long so many blocks must do
 PATIENCE = 1.5  # seconds to wait for a quiet moment before a block
 
 Start = Callable[[Contender, str], Racer]
@@ -29,36 +31,50 @@ Start = Callable[[Contender, str], Racer]
 def race(workload: str, contenders: Sequence[Contender], seconds: float, start: Start = Racer) -> list[Row]:
     """Measure until every contender has enough quiet blocks, or for about `seconds` seconds (one round at the least).
 
-    A contender that fails keeps its row, with the error. `start` makes the process of a contender.
+    A contender that fails keeps its row, with the error. `start` makes the process of a contender; they get ready
+    all at once.
     """
     rows = [Row(contender.name) for contender in contenders]
     with ExitStack() as stack:
         running: dict[int, tuple[Racer, int]] = {}  # which row → its process, and the steps of a block
-        for i, contender in enumerate(contenders):
+        starting = [stack.enter_context(start(contender, workload)) for contender in contenders]
+        for i, racer in enumerate(starting):
             try:
-                racer = stack.enter_context(start(contender, workload))
                 for name, value in racer.greet().items():
                     setattr(rows[i], name, value)
-                running[i] = racer, _steps_per_block(racer)
+            except ContenderError as error:
+                rows[i].error = str(error)
+        for i, racer in enumerate(starting):
+            try:
+                if not rows[i].error:
+                    running[i] = racer, _steps_per_block(racer)
             except ContenderError as error:
                 rows[i].error = str(error)
         deadline = perf_counter() + seconds
         while running:
-            for i in list(running):
+            for i in [i for i in running if not (_long(rows[i]) and _has_enough(rows[i]))]:
                 try:
                     rows[i].blocks.append(_block(*running[i]))
                 except ContenderError as error:
                     rows[i].error = str(error)
                     del running[i]
-            if perf_counter() > deadline or all((rows[i].quiet_blocks or 0) >= ENOUGH for i in running):
+            if perf_counter() > deadline or all(_has_enough(rows[i]) for i in running):
                 break
     _compare_losses(rows, contenders)
     return rows
 
 
+def _long(row: Row) -> bool:
+    return bool(row.blocks) and row.median > LONG_STEP
+
+
+def _has_enough(row: Row) -> bool:
+    return (row.quiet_blocks or 0) >= (ENOUGH_LONG if _long(row) else ENOUGH)
+
+
 def _steps_per_block(racer: Racer) -> int:
     least, most = STEPS_PER_BLOCK
-    return max(least, min(most, int(BLOCK_SECONDS / min(racer.run(least)))))
+    return max(least, min(most, int(BLOCK_SECONDS / min(racer.run(FIRST_STEPS)))))
 
 
 def _block(racer: Racer, steps: int) -> Block:

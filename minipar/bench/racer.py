@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .contenders import Contender
+from .contenders import ENVIRONMENT, Contender
 
 START_LIMIT = 600.0  # seconds to import, compile kernels and take the first steps
 BLOCK_LIMIT = 300.0  # seconds for one block
@@ -39,7 +39,7 @@ class Racer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.errors,
-                env=_environment(contender),
+                env=environment(contender),
             )
         except BaseException:
             self.errors.close()
@@ -70,8 +70,12 @@ class Racer:
 
     def run(self, steps: int) -> list[float]:
         """Seconds of each of `steps` steps, taken now. ContenderError if that fails."""
+        return self.ask(str(steps))
+
+    def ask(self, order: str) -> Any:
+        """The answer to one line. ContenderError if that fails."""
         try:
-            os.write(self.orders.fileno(), f"{steps}\n".encode())
+            os.write(self.orders.fileno(), f"{order}\n".encode())
         except BrokenPipeError:
             raise ContenderError(self._how_it_ended()) from None
         return self._read(BLOCK_LIMIT)
@@ -99,10 +103,10 @@ class Racer:
         return f"{ended}: {lines[-1]}" if lines else ended
 
 
-def _environment(contender: Contender) -> dict[str, str]:
-    """Ours and the contender's; the minipar that is running here is the one it imports."""
+def environment(contender: Contender) -> dict[str, str]:
+    """Ours, everybody's number of threads, the contender's; it imports the minipar that is running here."""
     import minipar
 
     home = str(Path(minipar.__file__).resolve().parent.parent)
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, **contender.environment}
+    return {**os.environ, "PYTHONPATH": path, **ENVIRONMENT, **contender.environment}

@@ -18,26 +18,35 @@ from .contenders import CONTENDERS, Prepared
 
 FIRST_LOSSES = 5
 WARM_UP = 3  # steps before each block, untimed: caches and thread pools have gone cold while others had their turn
+WARM_UP_LIMIT = 0.3  # seconds, after which one is enough
 
 
 def serve(prepare: Callable[[str], Prepared], workload: str, orders: Iterable[str], say: Callable[[Any], None]) -> int:
     """Prepare, then answer each order; returns the exit code."""
     try:
         prepared = prepare(workload)
-        losses = [prepared.step().item() for _ in range(FIRST_LOSSES)]
-        say({"losses": losses, "version": prepared.version, "threads": prepared.threads})
+        losses = prepared.losses or [number(prepared.step()) for _ in range(FIRST_LOSSES)]
+        say({"losses": list(losses), "version": prepared.version, "threads": prepared.threads})
         for order in orders:
-            say(timed(prepared.step, int(order)))
+            calls = -(-int(order) // prepared.steps_per_call)
+            say([seconds / prepared.steps_per_call for seconds in timed(prepared.step, calls)])
     except Exception as error:
         say({"error": " ".join(f"{type(error).__name__}: {error}".split())})
         return 1
     return 0
 
 
+def number(loss: Any) -> float:
+    return loss.item() if hasattr(loss, "item") else float(loss)
+
+
 def timed(step: Callable[[], Any], count: int) -> list[float]:
     """Seconds of each of `count` steps, after the warm-up."""
+    deadline = perf_counter() + WARM_UP_LIMIT
     for _ in range(WARM_UP):
         step()
+        if perf_counter() > deadline:
+            break
     seconds = []
     for _ in range(count):
         start = perf_counter()
@@ -46,15 +55,20 @@ def timed(step: Callable[[], Any], count: int) -> list[float]:
     return seconds
 
 
-def main() -> int:
-    contender, workload = sys.argv[1:]
-    messages = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever a library prints must not mix with the messages
+def messages() -> Callable[[Any], None]:
+    """A function that sends one message; whatever a library prints from now on goes elsewhere, not between them."""
+    output = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
 
     def say(message: Any) -> None:
-        messages.write(json.dumps(message) + "\n")
+        output.write(json.dumps(message) + "\n")
 
-    return serve(CONTENDERS[contender].prepare, workload, sys.stdin, say)
+    return say
+
+
+def main() -> int:
+    contender, workload = sys.argv[1:]
+    return serve(CONTENDERS[contender].prepare, workload, sys.stdin, messages())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minipar.backend.dispatch import serving
-from minipar.bench import contenders, harness, racer, worker
+from minipar.bench import harness, racer, worker
 from minipar.bench.contenders import CONTENDERS, Contender, Prepared
 from minipar.bench.racer import Racer
 
@@ -117,11 +117,46 @@ def test_an_interrupt_leaves_no_process(scripted, monkeypatch):
     assert started[0].process.returncode is not None
 
 
-def test_the_worker_answers_orders_and_reports_exceptions():
-    class Loss:
-        def item(self) -> float:
-            return 0.25
+def test_those_who_take_long_are_asked_less_often(scripted, monkeypatch):
+    """Two blocks do for steps of more than half a second, while the others go on."""
+    monkeypatch.setattr(harness, "ENOUGH", 7)
+    rows, _ = scripted({"long": GOOD.replace("1e-3", "0.7"), "a": GOOD}, seconds=0.5)
+    blocks = [harness.Block(0.7, 0.7, 0.0), harness.Block(0.1, 0.1, 0.0)]
+    assert [harness._has_enough(harness.Row("", blocks=[block] * 2)) for block in blocks] == [True, False]
+    assert [harness._has_enough(harness.Row("", blocks=[block] * 7)) for block in blocks] == [True, True]
+    assert len(rows[0].blocks) <= len(rows[1].blocks)
 
+
+def test_all_get_ready_at_once():
+    """Whoever is asked first would wait for the second in vain if that were started after it."""
+    order = []
+
+    class Recorder(Racer):
+        def __init__(self, contender, workload):
+            order.append(f"start {contender.name}")
+            super().__init__(contender, workload, [sys.executable, "-c", GOOD])
+
+        def greet(self):
+            order.append("greet")
+            return super().greet()
+
+    harness.race("W1", [Contender(name, lambda _: None) for name in "ab"], 0.0, Recorder)
+    assert order == ["start a", "start b", "greet", "greet"]
+
+
+def test_every_contender_has_the_same_number_of_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    for contender in CONTENDERS.values():
+        assert racer.environment(contender)["OMP_NUM_THREADS"] == "2"
+        assert racer.environment(contender)["NUMBA_NUM_THREADS"] == "2"
+
+
+class Loss:
+    def item(self) -> float:
+        return 0.25
+
+
+def test_the_worker_answers_orders_and_reports_exceptions():
     steps, said = [], []
 
     def prepare(workload: str) -> Prepared:
@@ -137,14 +172,39 @@ def test_the_worker_answers_orders_and_reports_exceptions():
     assert said == [{"error": "ZeroDivisionError: division by zero"}]
 
 
+def test_a_call_of_many_steps_is_divided_among_them(monkeypatch):
+    ticks = iter(range(0, 1000, 10))
+    monkeypatch.setattr(worker, "perf_counter", lambda: next(ticks))
+    calls, said = [], []
+    fit = Prepared(lambda: calls.append(1), "2.0", "1", steps_per_call=5, losses=(1.0, 0.5))
+    assert worker.serve(lambda workload: fit, "W1", ["12\n"], said.append) == 0
+    assert said[0]["losses"] == [1.0, 0.5]
+    assert said[1] == [2.0] * 3  # 10 seconds a call of five steps; three calls for twelve steps
+
+
+def test_a_long_warm_up_ends_after_one_step(monkeypatch):
+    ticks = iter(range(100))
+    monkeypatch.setattr(worker, "perf_counter", lambda: next(ticks))
+    calls = []
+    assert worker.timed(lambda: calls.append(1), 1) == [1]
+    assert len(calls) == 2
+
+
+def test_losses_are_numbers_or_tensors():
+    assert worker.number(Loss()) == 0.25
+    assert worker.number(1) == 1.0
+
+
 def test_the_reference_contender_runs_the_plain_kernels(monkeypatch):
+    from minipar.bench.peers import own
+
     served = []
 
     def build(library, workload):
         return lambda: served.append(serving("max_pool2d_forward", np.ones(1, np.float32)))
 
-    monkeypatch.setattr(contenders, "build", build)
-    contenders.minipar_reference("W3").step()
+    monkeypatch.setattr(own, "build", build)
+    CONTENDERS["reference"].prepare("W3").step()
     assert served == ["reference.pool2d"]
 
 
