@@ -1,17 +1,61 @@
-"""Max pooling and its gradient in compiled loops: same signatures and same bits as kernels.reference.pool2d.
+"""Max-pooling and its gradient, compiled: same signatures and same bits as ``kernels.reference.pool2d``.
 
-NumPy visits the whole image once a tap and writes masks; here a window's best stays in a register. One thread: a second
-pool of threads between multi-threaded BLAS calls costs the step more than it saves here (measured: 1.4 times slower).
+Rows of windows that lie wholly inside the image are reduced in vector registers (``pool_vectors``), the others one by
+one. A window's winner is one byte, the number of its tap: an eighth of the memory of an index, and all that the
+gradient needs. Threads work on different planes.
 """
 
 import numpy as np
+from numba import njit, prange
 
-from ..reference.pool2d import first_tap_inside, pool2d_output_size
-from ..reference.shapes import window_span
+from ..reference.pool2d import check_taps, first_tap_inside, pool2d_output_size
 from .compile import carray, check_real, compiled
+from .pool_vectors import pool_row, unpool_row
+from .threads import threads_for
 
 Pair = tuple[int, int]
 Shape4 = tuple[int, int, int, int]
+
+
+def max_pool2d_taps(
+    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(y, taps) for x (N, C, H, W) in float32 or float64; see the reference. TypeError for another dtype."""
+    check_real("x", x)
+    n, channels, height, width = x.shape
+    output = pool2d_output_size(x.shape, kernel, stride, padding, dilation, ceil_mode)
+    check_taps(kernel, x.shape, output, stride, padding, dilation)
+    y = np.empty((n, channels, *output), x.dtype)
+    taps = np.empty(y.shape, np.uint8)
+    planes = n * channels
+    _pool(
+        threads_for(y.size * kernel[0] * kernel[1] // 4, planes),
+        carray(x).reshape(-1), y.reshape(-1), taps.reshape(-1),
+        (planes, height, width), output, kernel, stride, padding, dilation,
+    )  # fmt: skip
+    return y, taps
+
+
+def max_pool2d_taps_backward(
+    g: np.ndarray, taps: np.ndarray, x_shape: Shape4, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> np.ndarray:
+    """dx (N, C, H, W) for g in float32 or float64; see the reference.
+
+    TypeError for another dtype, ValueError if the shapes disagree, IndexError for a tap outside its input plane.
+    """
+    check_real("g", g)
+    n, channels, height, width = x_shape
+    if g.shape != taps.shape or g.shape[:2] != (n, channels) or taps.dtype != np.uint8:
+        raise ValueError(f"g {g.shape} and taps {taps.shape} (bytes) must be alike and begin with {(n, channels)}")
+    dx = np.empty(x_shape, g.dtype)
+    planes, output = n * channels, g.shape[2:]
+    outside = _unpool(
+        threads_for(dx.size, planes), carray(g).reshape(-1), carray(taps).reshape(-1), dx.reshape(-1),
+        (planes, height, width), output, kernel, stride, padding, dilation,
+    )  # fmt: skip
+    if outside:
+        raise IndexError(f"{outside} of the taps lie outside their plane of {height} x {width} elements")
+    return dx
 
 
 def max_pool2d_forward(
@@ -21,21 +65,16 @@ def max_pool2d_forward(
     check_real("x", x)
     n, channels, height, width = x.shape
     output = pool2d_output_size(x.shape, kernel, stride, padding, dilation, ceil_mode)
-    rows = first_tap_inside(height, output[0], stride[0], padding[0], dilation[0])
-    columns = first_tap_inside(width, output[1], stride[1], padding[1], dilation[1])
-    row_ends = _last_taps(output[0], kernel[0], stride[0], padding[0], dilation[0], height)
-    column_ends = _last_taps(output[1], kernel[1], stride[1], padding[1], dilation[1], width)
+    for axis in (0, 1):
+        first_tap_inside(x.shape[2 + axis], output[axis], stride[axis], padding[axis], dilation[axis])
     y = np.empty((n, channels, *output), x.dtype)
     winners = np.empty(y.shape, np.int64)
-    max_pool2d_forward_planes(
-        carray(x).reshape(n * channels, height, width),
-        y.reshape(n * channels, *output),
-        winners.reshape(n * channels, *output),
-        np.stack((rows, row_ends)),
-        np.stack((columns, column_ends)),
-        dilation[0],
-        dilation[1],
-    )
+    planes = n * channels
+    _pool_indexed(
+        threads_for(y.size * kernel[0] * kernel[1], planes),
+        carray(x).reshape(planes, height, width), y.reshape(planes, *output), winners.reshape(planes, *output),
+        kernel, stride, padding, dilation,
+    )  # fmt: skip
     return y, winners
 
 
@@ -50,52 +89,176 @@ def max_pool2d_backward(g: np.ndarray, winners: np.ndarray, x_shape: Shape4) -> 
         raise ValueError(f"g {g.shape} and winners {winners.shape} must be alike and begin with {(n, channels)}")
     planes, size = n * channels, g.shape[2] * g.shape[3]
     dx = np.zeros((planes, height * width), g.dtype)
-    outside = max_pool2d_backward_planes(carray(g).reshape(planes, size), carray(winners).reshape(planes, size), dx)
+    outside = _unpool_indexed(
+        threads_for(g.size * 4, planes), carray(g).reshape(planes, size), carray(winners).reshape(planes, size), dx
+    )
     if outside:
         raise IndexError(f"{outside} of the winners lie outside their plane of {height} x {width} elements")
     return dx.reshape(x_shape)
 
 
-def _last_taps(output: int, kernel: int, stride: int, padding: int, dilation: int, size: int) -> np.ndarray:
-    """int64 (output,): one past each window's last tap inside the input."""
-    start = np.arange(output) * stride - padding
-    return np.minimum(start + window_span(kernel, dilation), size)
+@njit(error_model="numpy")
+def _taps_inside(start, kernel, dilation, size):
+    """(first, end) of the taps of a window from `start` on that lie in the image."""
+    first = -(start // dilation) if start < 0 else 0
+    return first, min(kernel, (size - 1 - start) // dilation + 1)
+
+
+@njit(error_model="numpy")
+def _whole_windows(output, kernel, stride, padding, dilation, size):
+    """(first, end) of the windows that lie wholly in the image."""
+    first = min(output, -(-padding // stride))
+    end = (size - 1 - dilation * (kernel - 1) + padding) // stride + 1
+    return first, max(first, min(output, end))
+
+
+@njit(error_model="numpy")
+def _pool_planes(first_plane, end_plane, x, y, taps, size, output, kernel, stride, padding, dilation):
+    _, height, width = size
+    rows, columns = output
+    first, end = _whole_windows(columns, kernel[1], stride[1], padding[1], dilation[1], width)
+    if stride[1] > 2:
+        first, end = columns, columns
+    for plane in range(first_plane, end_plane):
+        for oh in range(rows):
+            top = oh * stride[0] - padding[0]
+            i_first, i_end = _taps_inside(top, kernel[0], dilation[0], height)
+            line = (plane * height + top + i_first * dilation[0]) * width
+            to = (plane * rows + oh) * columns
+            if first < end:
+                pool_row(
+                    x, line + first * stride[1] - padding[1], dilation[0] * width, dilation[1], stride[1], i_first,
+                    i_end, kernel[1], y, to + first, taps, end - first,
+                )  # fmt: skip
+            for edge in ((0, first), (end, columns)):
+                for ow in range(edge[0], edge[1]):
+                    left = ow * stride[1] - padding[1]
+                    j_first, j_end = _taps_inside(left, kernel[1], dilation[1], width)
+                    best, tap = x.dtype.type(-np.inf), i_first * kernel[1] + j_first
+                    for i in range(i_first, i_end):
+                        for j in range(j_first, j_end):
+                            value = x[line + (i - i_first) * dilation[0] * width + left + j * dilation[1]]
+                            better = (value > best) | (value != value)
+                            # Two selections, not a branch: on real images a branch is guessed wrong every other time.
+                            best = value if better else best
+                            tap = i * kernel[1] + j if better else tap
+                    y[to + ow] = best
+                    taps[to + ow] = tap
+
+
+@njit(error_model="numpy")
+def _unpool_planes(first_plane, end_plane, g, taps, dx, size, output, kernel, stride, padding, dilation):
+    """Returns how many taps lay outside."""
+    _, height, width = size
+    rows, columns = output
+    pairs = kernel == (2, 2) and stride == (2, 2) and padding == (0, 0) and dilation == (1, 1)
+    pairs = pairs and 2 * rows <= height and 2 * columns <= width
+    outside = 0
+    for plane in range(first_plane, end_plane):
+        of, to = plane * rows * columns, plane * height * width
+        if pairs:  # each input has one window: its gradient is written once
+            for h in range(2 * rows):
+                row = of + h // 2 * columns
+                unpool_row(g, row, taps, row, h % 2 * 2, dx, to + h * width, columns)
+                for w in range(2 * columns, width):
+                    dx[to + h * width + w] = 0
+            for k in range(to + 2 * rows * width, to + height * width):
+                dx[k] = 0
+            for k in range(of, of + rows * columns):
+                outside += taps[k] > 3
+            continue
+        for k in range(to, to + height * width):
+            dx[k] = 0
+        for oh in range(rows):
+            for ow in range(columns):
+                k = of + oh * columns + ow
+                tap = np.int64(taps[k])
+                h = oh * stride[0] - padding[0] + tap // kernel[1] * dilation[0]
+                w = ow * stride[1] - padding[1] + tap % kernel[1] * dilation[1]
+                if 0 <= h < height and 0 <= w < width:
+                    dx[to + h * width + w] += g[k]
+                else:
+                    outside += 1
+    return outside
+
+
+def _signatures(arrays, returns="void"):
+    """For float32 and float64: threads, these arrays, then the sizes."""
+    sizes = ["UniTuple(int64, 3)", *["UniTuple(int64, 2)"] * 5]
+    return [
+        f"{returns}(int64, {', '.join([array.replace('real', real) for array in arrays] + sizes)})"
+        for real in ("float32", "float64")
+    ]
+
+
+@compiled(_signatures(["real[::1]", "real[::1]", "uint8[::1]"]), parallel=True)
+def _pool(threads, x, y, taps, size, output, kernel, stride, padding, dilation):
+    if threads == 1:
+        _pool_planes(0, size[0], x, y, taps, size, output, kernel, stride, padding, dilation)
+        return
+    for thread in prange(threads):
+        _pool_planes(
+            thread * size[0] // threads, (thread + 1) * size[0] // threads, x, y, taps, size, output, kernel, stride,
+            padding, dilation,
+        )  # fmt: skip
+
+
+@compiled(_signatures(["real[::1]", "uint8[::1]", "real[::1]"], "int64"), parallel=True)
+def _unpool(threads, g, taps, dx, size, output, kernel, stride, padding, dilation):
+    """Returns how many taps lay outside and were left out."""
+    if threads == 1:
+        return _unpool_planes(0, size[0], g, taps, dx, size, output, kernel, stride, padding, dilation)
+    outside = 0
+    for thread in prange(threads):
+        outside += _unpool_planes(
+            thread * size[0] // threads, (thread + 1) * size[0] // threads, g, taps, dx, size, output, kernel, stride,
+            padding, dilation,
+        )  # fmt: skip
+    return outside
+
+
+_PAIRS = ", ".join(["UniTuple(int64, 2)"] * 4)
 
 
 @compiled(
-    [
-        f"void({real}[:,:,::1], {real}[:,:,::1], int64[:,:,::1], int64[:,::1], int64[:,::1], int64, int64)"
-        for real in ("float32", "float64")
-    ]
+    [f"void(int64, {real}[:,:,::1], {real}[:,:,::1], int64[:,:,::1], {_PAIRS})" for real in ("float32", "float64")],
+    parallel=True,
 )
-def max_pool2d_forward_planes(x, y, winners, rows, columns, row_step, column_step):
-    """x (P, H, W), y and winners (P, OH, OW); rows (2, OH), columns (2, OW): each window's first tap and end."""
-    width = x.shape[2]
-    for plane in range(x.shape[0]):
-        for oh in range(y.shape[1]):
-            for ow in range(y.shape[2]):
-                best = y.dtype.type(-np.inf)
-                winner = rows[0, oh] * width + columns[0, ow]
-                for h in range(rows[0, oh], rows[1, oh], row_step):
-                    for w in range(columns[0, ow], columns[1, ow], column_step):
-                        value = x[plane, h, w]
-                        better = (value > best) | (value != value)
-                        # Two selections, not a branch: on real images a branch is guessed wrong every other time.
-                        best = value if better else best
-                        winner = h * width + w if better else winner
-                y[plane, oh, ow] = best
-                winners[plane, oh, ow] = winner
+def _pool_indexed(threads, x, y, winners, kernel, stride, padding, dilation):
+    planes, height, width = x.shape
+    for thread in prange(threads):
+        for plane in range(thread * planes // threads, (thread + 1) * planes // threads):
+            for oh in range(y.shape[1]):
+                top = oh * stride[0] - padding[0]
+                i_first, i_end = _taps_inside(top, kernel[0], dilation[0], height)
+                for ow in range(y.shape[2]):
+                    left = ow * stride[1] - padding[1]
+                    j_first, j_end = _taps_inside(left, kernel[1], dilation[1], width)
+                    best = y.dtype.type(-np.inf)
+                    winner = (top + i_first * dilation[0]) * width + left + j_first * dilation[1]
+                    for i in range(i_first, i_end):
+                        for j in range(j_first, j_end):
+                            h, w = top + i * dilation[0], left + j * dilation[1]
+                            value = x[plane, h, w]
+                            better = (value > best) | (value != value)
+                            best = value if better else best
+                            winner = h * width + w if better else winner
+                    y[plane, oh, ow] = best
+                    winners[plane, oh, ow] = winner
 
 
-@compiled([f"int64({real}[:,::1], int64[:,::1], {real}[:,::1])" for real in ("float32", "float64")])
-def max_pool2d_backward_planes(g, winners, dx):
+@compiled(
+    [f"int64(int64, {real}[:,::1], int64[:,::1], {real}[:,::1])" for real in ("float32", "float64")], parallel=True
+)
+def _unpool_indexed(threads, g, winners, dx):
     """Add g (P, OH*OW) to dx (P, H*W) at the winners; returns how many winners lay outside and were left out."""
     outside = 0
-    for plane in range(g.shape[0]):
-        for k in range(g.shape[1]):
-            winner = winners[plane, k]
-            if 0 <= winner < dx.shape[1]:
-                dx[plane, winner] += g[plane, k]
-            else:
-                outside += 1
+    for thread in prange(threads):
+        for plane in range(thread * len(g) // threads, (thread + 1) * len(g) // threads):
+            for k in range(g.shape[1]):
+                winner = winners[plane, k]
+                if 0 <= winner < dx.shape[1]:
+                    dx[plane, winner] += g[plane, k]
+                else:
+                    outside += 1
     return outside

@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from numba import cuda, int32, uint32
 
+from ..reference.conv2d import gated, put_into
 from ..reference.namespace import array_namespace
 from ..reference.shapes import conv_output_size
 from . import launcher
@@ -32,28 +33,58 @@ THREADS = 256
 
 
 def conv2d_forward(
-    x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    relu: bool = False,
 ) -> Array:
-    """y (N, O, P, Q) from x (N, C, H, W), w (O, C/groups, R, S) and bias (O,) or None.
+    """y (N, O, P, Q) from x (N, C, H, W), w (O, C/groups, R, S), bias (O,) or None; with ``relu`` nothing below 0.
 
     float32 or float64 CuPy arrays; a non-contiguous one is copied. Raises ValueError where shapes do not fit, devices
     differ or an array has more than 2^31 elements, TypeError for other dtypes.
     """
-    return launcher.launch(plan_conv2d_forward, x, w, bias, stride, padding, dilation, groups)
+    y = launcher.launch(plan_conv2d_forward, x, w, bias, stride, padding, dilation, groups)
+    return array_namespace(y).maximum(y, 0, out=y) if relu else y
 
 
 def conv2d_grad_input(
-    g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
+    g: Array,
+    w: Array,
+    x_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    gate: Array | None = None,
 ) -> Array:
-    """dx (N, C, H, W) from the output's gradient g (N, O, P, Q) and w; else as ``conv2d_forward``."""
-    return launcher.launch(plan_conv2d_grad_input, g, w, x_shape, stride, padding, dilation, groups)
+    """dx (N, C, H, W) from the output's gradient g (N, O, P, Q), 0 where ``gate`` ≤ 0, and w; else as the forward."""
+    return launcher.launch(plan_conv2d_grad_input, gated(g, gate), w, x_shape, stride, padding, dilation, groups)
 
 
 def conv2d_grad_weight(
-    g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    """dw (O, C/groups, R, S) from the output's gradient g (N, O, P, Q) and x; else as ``conv2d_forward``."""
-    return launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups)
+    g: Array,
+    x: Array,
+    w_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    gate: Array | None = None,
+    with_bias: bool = False,
+    out: Array | None = None,
+    bias_out: Array | None = None,
+) -> Any:
+    """dw (O, C/groups, R, S) from the output's gradient g (N, O, P, Q) and x; else as ``conv2d_grad_input``.
+
+    ``with_bias``: (dw, the sums of g); written into ``out`` and ``bias_out`` where those are given.
+    """
+    g = gated(g, gate)
+    dw = put_into(out, launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups))
+    return (dw, put_into(bias_out, g.sum((0, 2, 3)))) if with_bias else dw
 
 
 def plan_conv2d_forward(

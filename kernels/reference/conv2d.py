@@ -26,9 +26,19 @@ TILE_BYTES = 1 << 20
 
 
 def conv2d_forward(
-    x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    relu: bool = False,
 ) -> Array:
-    """y (N, O, OH, OW): y[n, o] = bias[o] + sum over c, i, j of w[o, c, i, j] x[n, c, i-th row, j-th column]."""
+    """y (N, O, OH, OW): y[n, o] = bias[o] + sum over c, i, j of w[o, c, i, j] x[n, c, i-th row, j-th column].
+
+    With ``relu``, 0 wherever that is below 0.
+    """
     xp = array_namespace(x)
     output = _output_size(x.shape, w.shape, stride, padding, dilation, groups)
     y = xp.empty((len(x), len(w), *output), x.dtype)
@@ -38,14 +48,29 @@ def conv2d_forward(
         xp.matmul(matrix, windows, out=_grouped(tile, groups))
         if bias is not None:
             tile += bias[:, None, None]
-    return y
+    return xp.maximum(y, 0, out=y) if relu else y
 
 
 def conv2d_grad_weight(
-    g: Array, x: Array, w_shape: Shape4, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    """dw (O, C/groups, kh, kw): each tap's correlation of the output gradient with the inputs it has seen."""
+    g: Array,
+    x: Array,
+    w_shape: Shape4,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    gate: Array | None = None,
+    with_bias: bool = False,
+    out: Array | None = None,
+    bias_out: Array | None = None,
+) -> Any:
+    """dw (O, C/groups, kh, kw): each tap's correlation of the output gradient with the inputs it has seen.
+
+    ``with_bias``: (dw, db), with db (O,) the output gradient's sums. They are written into ``out`` and ``bias_out``
+    where those are given. Where ``gate``, an array like g, is at or below 0, g counts as 0: a ReLU with output gate.
+    """
     xp = array_namespace(x)
+    g = gated(g, gate)
     output = _output_size(x.shape, w_shape, stride, padding, dilation, groups)
     _check_gradient(g, (len(x), w_shape[0], *output))
     rows, columns = w_shape[0] // groups, w_shape[1] * w_shape[2] * w_shape[3]
@@ -53,14 +78,23 @@ def conv2d_grad_weight(
     for images, windows in _unfolded_tiles(x, w_shape[2:], output, stride, padding, dilation, groups):
         gradient = _grouped(xp.ascontiguousarray(g[images], dtype=dw.dtype), groups)
         dw += xp.matmul(gradient, windows.swapaxes(2, 3)).sum(axis=0)
-    return dw.reshape(w_shape).astype(x.dtype, copy=False)
+    dw = put_into(out, dw.reshape(w_shape).astype(x.dtype, copy=False))
+    return (dw, put_into(bias_out, g.sum((0, 2, 3)))) if with_bias else dw
 
 
 def conv2d_grad_input(
-    g: Array, w: Array, x_shape: Shape4, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    g: Array,
+    w: Array,
+    x_shape: Shape4,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    gate: Array | None = None,
 ) -> Array:
-    """dx (N, C, H, W): every window's gradient, added back where the window was read ("col2im")."""
+    """dx (N, C, H, W): every window's gradient, added back where the window was read ("col2im"); gated as above."""
     xp = array_namespace(g)
+    g = gated(g, gate)
     n, channels, height, width = x_shape
     kernel, output = w.shape[2:], _output_size(x_shape, w.shape, stride, padding, dilation, groups)
     _check_gradient(g, (n, len(w), *output))
@@ -81,6 +115,24 @@ def conv2d_grad_input(
                 frame[:count, :, rows, columns] += windows[:count, :, i, j]
         dx[images] = frame[:count, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
     return dx
+
+
+def gated(g: Array, gate: Array | None) -> Array:
+    """g, with 0 where ``gate`` is at or below 0: the gradient of a ReLU whose output is ``gate``."""
+    if gate is None:
+        return g
+    if gate.shape != g.shape:
+        raise ValueError(f"the gate must have the output gradient's shape {g.shape}, got {gate.shape}")
+    xp = array_namespace(g)
+    return xp.where(gate <= 0, g.dtype.type(0), g)
+
+
+def put_into(out: Array | None, result: Array) -> Array:
+    """The result, in ``out`` if that is given."""
+    if out is None:
+        return result
+    out[...] = result
+    return out
 
 
 def _unfolded_tiles(

@@ -64,6 +64,47 @@ def max_pool2d_backward(g: Array, winners: Array, x_shape: Shape4) -> Array:
     return dx.reshape(x_shape)
 
 
+def max_pool2d_taps(
+    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> tuple[Array, Array]:
+    """(y, taps) as max_pool2d_forward, but for the winners: each is a byte, its number i·kw + j in its window.
+
+    Raises ValueError for windows of more than 256 taps.
+    """
+    xp = array_namespace(x)
+    output = pool2d_output_size(x.shape, kernel, stride, padding, dilation, ceil_mode)
+    check_taps(kernel, x.shape, output, stride, padding, dilation)
+    y = xp.full((*x.shape[:2], *output), -xp.inf, x.dtype)
+    taps = xp.full(y.shape, 255, xp.uint8)
+    met = xp.zeros(output, bool)
+    for (i, j), where, source in tap_rectangles(x.shape[2:], output, kernel, stride, padding, dilation):
+        candidate, best = x[:, :, *source], y[:, :, *where]
+        better = (candidate > best) | (candidate != candidate) | ~met[where]
+        xp.copyto(best, candidate, where=better)
+        xp.copyto(taps[:, :, *where], xp.uint8(i * kernel[1] + j), where=better)
+        met[where] = True
+    return y, taps
+
+
+def max_pool2d_taps_backward(
+    g: Array, taps: Array, x_shape: Shape4, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    """dx (N, C, H, W): each output's gradient goes to the input under its winning tap."""
+    xp = array_namespace(g)
+    dx = xp.zeros(x_shape, g.dtype)
+    for (i, j), where, source in tap_rectangles(x_shape[2:], g.shape[2:], kernel, stride, padding, dilation):
+        dx[:, :, *source] += xp.where(taps[:, :, *where] == i * kernel[1] + j, g[:, :, *where], g.dtype.type(0))
+    return dx
+
+
+def check_taps(kernel: Pair, x_shape: Shape4, output: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """ValueError unless a tap's number is a byte and every window has one inside the input."""
+    if kernel[0] * kernel[1] > 256:
+        raise ValueError(f"a window of {kernel[0]} x {kernel[1]} taps has more than 256 of them")
+    for i in (0, 1):
+        first_tap_inside(x_shape[2 + i], output[i], stride[i], padding[i], dilation[i])
+
+
 def avg_pool2d_forward(
     x: Array,
     kernel: Pair,

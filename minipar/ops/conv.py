@@ -13,9 +13,14 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
+from ..backend import namespace
 from ..backend.dispatch import kernel
+from ..tape import Value
 from .op import Op, check_dtypes
 from .reduce import sum
+from .select import where
 from .windows import Sizes, batched, framed, sizes, with_unit_axis, without_unit_axis
 
 
@@ -41,11 +46,56 @@ class Convolution(_Conv):
         return self.kernel("forward", x)(x, weight, bias, *self.geometry)
 
     def vjp(self, g, x, weight):
+        if isinstance(g, Value) or not fuses(g, self.geometry):
+            return self._simple_vjp(g, x, weight)
+        return self._fused_vjp(g, x, weight, None)
+
+    def _simple_vjp(self, g, x, weight):
+        """In operations that have gradients of their own."""
         dx = ConvInput(self.shapes[0], *self.geometry)(g, weight) if self.needs[0] else None
         dw = ConvWeight(self.shapes[1], *self.geometry)(g, x) if self.needs[1] else None
         if len(self.needs) == 2:
             return dx, dw
         return dx, dw, sum(g, (0, *range(2, len(g.shape)))) if self.needs[2] else None
+
+    def _fused_vjp(self, g, x, weight, gate):
+        """On arrays: the sums of g come with the weight's gradient, and both may be computed where they are kept."""
+        dx = dw = db = None
+        with_bias = len(self.needs) == 3 and self.needs[2]
+        if self.needs[0]:
+            dx = self.kernel("grad_input", g)(g, weight, self.shapes[0], *self.geometry, gate)
+        if self.needs[1]:
+            grad_weight = self.kernel("grad_weight", g)
+            if with_bias:
+                dw, db = grad_weight(g, x, self.shapes[1], *self.geometry, gate, True, self.room(1), self.room(2))
+            else:
+                dw = grad_weight(g, x, self.shapes[1], *self.geometry, gate, False, self.room(1))
+        elif with_bias:
+            db = (g if gate is None else np.where(gate <= 0, g.dtype.type(0), g)).sum((0, 2, 3))
+        return (dx, dw) if len(self.needs) == 2 else (dx, dw, db)
+
+
+class RectifiedConvolution(Convolution):
+    """relu(Convolution) as one node; its gradient passes where the output is above 0."""
+
+    saves_output = True
+
+    def forward(self, x, weight, bias=None):
+        self.shapes = x.shape, weight.shape
+        if fuses(x, self.geometry):
+            return self.kernel("forward", x)(x, weight, bias, *self.geometry, True)
+        y = self.kernel("forward", x)(x, weight, bias, *self.geometry)
+        return namespace(y).maximum(y, y.dtype.type(0), out=y)
+
+    def vjp(self, g, x, weight, y):
+        if isinstance(g, Value) or not fuses(g, self.geometry):
+            return self._simple_vjp(where(y <= 0, 0.0, g), x, weight)
+        return self._fused_vjp(g, x, weight, y)
+
+
+def fuses(array: Any, geometry: Sequence[Any]) -> bool:
+    """Do the kernels for this array apply a ReLU (or its gradient), and sum the bias's gradient, on the way?"""
+    return isinstance(array, np.ndarray) and len(geometry[0]) == 2
 
 
 class ConvInput(_Conv):
@@ -129,10 +179,22 @@ def conv3d(
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
-def _convolve(dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+def _convolve(
+    dims: int,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    operation: type[Convolution] = Convolution,
+) -> Any:
     name = f"conv{dims}d"
     if len(x.shape) != dims + 2:
-        return batched(name, dims, x, lambda x: _convolve(dims, x, weight, bias, stride, padding, dilation, groups))
+        return batched(
+            name, dims, x, lambda x: _convolve(dims, x, weight, bias, stride, padding, dilation, groups, operation)
+        )
     check_weight(name, dims, weight, groups)
     o, per_group, *window = weight.shape
     if o % groups:
@@ -160,7 +222,7 @@ def _convolve(dims: int, x: Any, weight: Any, bias: Any, stride: Any, padding: A
         x, weight = with_unit_axis(x), with_unit_axis(weight)
         stride, padding, dilation = (1, *stride), (0, *padding), (1, *dilation)
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    y = Convolution(stride, padding, dilation, groups)(*inputs)
+    y = operation(stride, padding, dilation, groups)(*inputs)
     return without_unit_axis(y) if dims == 1 else y
 
 

@@ -15,9 +15,12 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..backend.dispatch import kernel
+from ..tape import Value
 from .op import Op, array_of, check_dtypes
 from .shape import Copy, reshape
 from .windows import Sizes, batched, sizes, with_unit_axis, without_unit_axis
+
+MANY_TAPS = 256  # whose numbers are bytes
 
 
 class MaxPool2d(Op):
@@ -39,6 +42,33 @@ class MaxPool2d(Op):
 
     def vjp(self, g):
         return Unpool(self.aux, self.source)(g[0])
+
+
+class MaxPool2dAlone(Op):
+    """x (N, C, H, W) → the maxima alone. A winner is remembered as a byte, its tap's number i·kw + j in the window."""
+
+    __slots__ = ("geometry", "ceil_mode", "source")
+
+    def __init__(self, kernel, stride, padding, dilation, ceil_mode):
+        self.geometry, self.ceil_mode = (kernel, stride, padding, dilation), ceil_mode
+
+    def forward(self, x):
+        self.source = x.shape
+        y, self.aux = kernel("max_pool2d_taps", x)(x, *self.geometry, self.ceil_mode)
+        return y
+
+    def vjp(self, g):
+        if isinstance(g, Value):
+            return Unpool(self._winners(), self.source)(g)
+        return kernel("max_pool2d_taps_backward", g)(g, self.aux, self.source, *self.geometry)
+
+    def _winners(self):
+        """The taps as flat indices h·W + w."""
+        (_, columns), (high, wide), (above, left), (down, right) = self.geometry
+        xp = namespace(self.aux)
+        taps = self.aux.astype(xp.int64)
+        h = xp.arange(taps.shape[2])[:, None] * high - above + taps // columns * down
+        return h * self.source[3] + xp.arange(taps.shape[3]) * wide - left + taps % columns * right
 
 
 class Unpool(Op):
@@ -90,10 +120,14 @@ def max_pool1d(
     (tensor([[4., 3.]]), tensor([[1, 2]]))
     """
     window, step, frame, spread = pool_geometry("max_pool1d", 1, input, kernel_size, stride, padding, dilation)
-    pool = MaxPool2d((1, *window), (1, *step), (0, *frame), (1, *spread), bool(ceil_mode))
+    geometry = (1, *window), (1, *step), (0, *frame), (1, *spread), bool(ceil_mode)
+    if not return_indices and window[0] <= MANY_TAPS:
+        return batched(
+            "max_pool1d", 1, input, lambda x: without_unit_axis(MaxPool2dAlone(*geometry)(with_unit_axis(x)))
+        )
 
     def pooled(x: Any) -> tuple[Any, ...]:
-        return tuple([without_unit_axis(y) for y in pool(with_unit_axis(x))])
+        return tuple([without_unit_axis(y) for y in MaxPool2d(*geometry)(with_unit_axis(x))])
 
     return handed_out(batched("max_pool1d", 1, input, pooled), return_indices)
 
@@ -117,6 +151,8 @@ def max_pool2d(
     (tensor([[[4.]]]), tensor([[[1]]]))
     """
     geometry = pool_geometry("max_pool2d", 2, input, kernel_size, stride, padding, dilation)
+    if not return_indices and math.prod(geometry[0]) <= MANY_TAPS:
+        return batched("max_pool2d", 2, input, MaxPool2dAlone(*geometry, bool(ceil_mode)))
     return handed_out(batched("max_pool2d", 2, input, MaxPool2d(*geometry, bool(ceil_mode))), return_indices)
 
 

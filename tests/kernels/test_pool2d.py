@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
 
 from minipar.kernels.cpu import max_pool2d as compiled
+from minipar.kernels.cpu import threads
 from minipar.kernels.reference import pool2d
 from minipar.kernels.reference.shapes import pool_output_size
 
@@ -101,6 +102,68 @@ def test_overlapping_windows_add_up_at_their_common_winner(kernels):
     _, winners = kernels.max_pool2d_forward(x, **{**TWO, "stride": (1, 1)})
     dx = kernels.max_pool2d_backward(np.array([[[[1.0, 2.0], [4.0, 8.0]]]]), winners, x.shape)
     assert dx[0, 0].tolist() == [[0, 0, 0], [0, 15, 0], [0, 0, 0]]
+
+
+@IMPLEMENTATIONS
+@given(poolings(), layouts, st.booleans(), st.booleans(), seeds)
+@settings(max_examples=60, deadline=None)
+def test_taps_name_the_winners(kernels, pooling, layout, special, wide, seed):
+    shape, kernel, stride, padding, dilation, ceil_mode = pooling
+    geometry = (kernel, stride, padding, dilation)
+    rng = np.random.default_rng(seed)
+    values = [0.0, 1.0, -2.0, np.nan, -np.inf, np.inf] if special else [0.0, 1.0, -2.0, 3.0]
+    x = rng.choice(values, (*shape[:3], shape[3] + 40 * wide))
+    expected, winners = pool2d.max_pool2d_forward(x, *geometry, ceil_mode)
+    y, taps = kernels.max_pool2d_taps(laid_out(x, layout), *geometry, ceil_mode)
+    np.testing.assert_array_equal(y, expected)
+    assert taps.dtype == np.uint8
+    rows, columns = np.indices(y.shape[2:])
+    h = rows * stride[0] - padding[0] + taps.astype(int) // kernel[1] * dilation[0]
+    w = columns * stride[1] - padding[1] + taps.astype(int) % kernel[1] * dilation[1]
+    np.testing.assert_array_equal(h * x.shape[3] + w, winners)
+    g = rng.normal(size=y.shape)
+    dx = kernels.max_pool2d_taps_backward(laid_out(g, layout), laid_out(taps, layout), x.shape, *geometry)
+    np.testing.assert_allclose(dx, pool2d.max_pool2d_backward(g, winners, x.shape), rtol=1e-12, atol=1e-12)
+
+
+@given(st.integers(1, 9), st.integers(2, 70), st.sampled_from([np.float32, np.float64]), seeds)
+@settings(max_examples=30, deadline=None)
+def test_windows_of_two_by_two(height, width, dtype, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, 2, height + 1, width)).astype(dtype)
+    y, taps = compiled.max_pool2d_taps(x, **TWO)
+    geometry = [TWO[name] for name in ("kernel", "stride", "padding", "dilation")]
+    expected, expected_taps = pool2d.max_pool2d_taps(x, **TWO)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(taps, expected_taps)
+    np.testing.assert_array_equal(
+        compiled.max_pool2d_taps_backward(y, taps, x.shape, *geometry),
+        pool2d.max_pool2d_taps_backward(y, taps, x.shape, *geometry),
+    )
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_bits_do_not_depend_on_threads(monkeypatch, count):
+    monkeypatch.setattr(threads, "GRAIN", 1)
+    x = np.random.default_rng(0).normal(size=(2, 5, 9, 20)).astype(np.float32)
+    geometry = ((3, 3), (2, 2), (1, 1), (1, 1))
+    results = []
+    for number in (1, count):
+        threads.set_num_threads(number)
+        y, taps = compiled.max_pool2d_taps(x, *geometry, False)
+        results.append((y, taps, compiled.max_pool2d_taps_backward(y, taps, x.shape, *geometry)))
+    threads.set_num_threads(threads._default())
+    for one, several in zip(*results):
+        np.testing.assert_array_equal(one, several)
+
+
+def test_a_tap_outside_its_plane_is_refused():
+    g, taps = np.ones((1, 2, 1, 1)), np.full((1, 2, 1, 1), 200, np.uint8)
+    for geometry in [((2, 2), (2, 2), (0, 0), (1, 1)), ((3, 3), (1, 1), (0, 0), (1, 1))]:
+        with pytest.raises(IndexError, match="2 of the taps lie outside their plane of 4 x 4"):
+            compiled.max_pool2d_taps_backward(g, taps, (1, 2, 4, 4), *geometry)
+    with pytest.raises(ValueError, match="17 x 16 taps has more than 256"):
+        compiled.max_pool2d_taps(np.ones((1, 1, 20, 20)), (17, 16), (1, 1), (0, 0), (1, 1), False)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -1,0 +1,141 @@
+"""What convolution does to whole vectors beside multiplying them: gated copies, gathered rows, transposed blocks.
+
+LLVM IR for the reason that ``tile`` is: Numba's loops copy 14 numbers one at a time, here a mask makes it one move.
+Every index counts elements from an array's first one, and **none is checked**; nothing beyond what is named is read
+or written. All take float32 and float64.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from .vectors import LANE_BYTES, Vectors, integer
+
+
+@intrinsic
+def gated_copy(context, to, t, of, o, gate, q, gated, n):
+    """to[t + j] = of[o + j] for j < n.
+
+    If ``gated``, where gate[q + j] ≤ 0 it is 0 instead: the gradient of a ReLU whose output is ``gate``.
+    """
+    whole = types.int64
+    signature = types.void(to, whole, of, whole, gate, whole, types.boolean, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(of.dtype))
+        to, of_, gate = (_pointer(context, builder, signature, arguments, i) for i in (0, 2, 4))
+        with _over(v, arguments[7]) as (j, mask):
+            v.store(_gated(v, v.load(v.at(of_, j), mask), v.at(gate, j), mask, arguments[6]), v.at(to, j), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def gather_rows(context, to, t, step, of, o, places, first, count, n):
+    """to[t + k·step + j] = of[o + places[first + k] + j] for k < count, j < n: a stretch of pixels under many taps."""
+    whole = types.int64
+    signature = types.void(to, whole, whole, of, whole, places, whole, whole, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(of.dtype))
+        to, of_, places = (_pointer(context, builder, signature, arguments, i) for i in (0, 3, 5))
+        step, count, n = arguments[2], arguments[7], arguments[8]
+        only = v.first_lanes(n)
+        with builder.if_else(builder.icmp_signed("<=", n, integer(v.lanes))) as (short, long):
+            with short, cgutils.for_range(builder, count) as k:
+                row = v.at(of_, builder.load(v.at(places, k.index)))
+                v.store(v.load(row, only), v.at(to, builder.mul(k.index, step)), only)
+            with long, cgutils.for_range(builder, count) as k:
+                row = v.at(of_, builder.load(v.at(places, k.index)))
+                start = v.at(to, builder.mul(k.index, step))
+                with _over(v, n) as (j, mask):
+                    v.store(v.load(v.at(row, j), mask), v.at(start, j), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def transpose_block(context, to, t, to_step, of, o, of_step, gate, q, gated, rows, columns):
+    """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns, both at most the lanes of a vector.
+
+    Gated as in ``gated_copy``, the gate being laid out as ``of`` is. The transpose takes log2(lanes) rounds, each of
+    which swaps the off-diagonal quarters of ever smaller blocks.
+    """
+    whole = types.int64
+    signature = types.void(to, *[whole] * 2, of, *[whole] * 2, gate, whole, types.boolean, whole, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(of.dtype))
+        to, of_, gate = (_pointer(context, builder, signature, arguments, i) for i in (0, 3, 6))
+        to_step, of_step, gated, rows, columns = arguments[2], arguments[5], *arguments[8:]
+        inside = v.first_lanes(columns)
+        slots = [cgutils.alloca_once_value(builder, v.zero()) for _ in range(v.lanes)]
+        for i, slot in enumerate(slots):
+            builder.store(v.zero(), slot)  # this code may run in a loop
+            with builder.if_then(builder.icmp_signed("<", integer(i), rows)):
+                skip = builder.mul(of_step, integer(i))
+                row = v.load(v.at(of_, skip), inside)
+                builder.store(_gated(v, row, v.at(gate, skip), inside, gated), slot)
+        block, half = [builder.load(slot) for slot in slots], v.lanes // 2
+        while half:
+            low = [lane if not lane & half else lane - half + v.lanes for lane in range(v.lanes)]
+            high = [lane + half if not lane & half else lane + v.lanes for lane in range(v.lanes)]
+            for i in range(v.lanes):
+                if not i & half:
+                    a, b = block[i], block[i + half]
+                    block[i], block[i + half] = v.shuffle(a, b, low), v.shuffle(a, b, high)
+            half //= 2
+        filled = v.first_lanes(rows)
+        for j, vector in enumerate(block):
+            with builder.if_then(builder.icmp_signed("<", integer(j), columns)):
+                v.store(vector, v.at(to, builder.mul(to_step, integer(j))), filled)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit(error_model="numpy")
+def transpose(to, t, to_step, of, o, of_step, rows, columns):
+    """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns."""
+    lanes = LANE_BYTES // of.itemsize
+    for j in range(0, columns, lanes):
+        for i in range(0, rows, lanes):
+            transpose_block(
+                to, t + j * to_step + i, to_step, of, o + i * of_step + j, of_step, of, 0, False,
+                min(lanes, rows - i), min(lanes, columns - j),
+            )  # fmt: skip
+
+
+def _pointer(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i: int) -> Any:
+    """To the element of array argument i that argument i + 1 names."""
+    return builder.gep(context.make_array(signature.args[i])(context, builder, arguments[i]).data, [arguments[i + 1]])
+
+
+def _gated(v: Vectors, vector: Any, gate: Any, mask: Any, gated: Any) -> Any:
+    """The vector, with 0 where the gate is at or below 0."""
+    result = cgutils.alloca_once(v.builder, v.type)
+    v.builder.store(vector, result)
+    with v.builder.if_then(gated):
+        shut = v.builder.fcmp_ordered("<=", v.load(gate, mask), v.zero())
+        v.builder.store(v.builder.select(shut, v.zero(), vector), result)
+    return v.builder.load(result)
+
+
+class _over:
+    """A loop over the vectors that cover n numbers: (start, mask of the lanes before n)."""
+
+    def __init__(self, v: Vectors, n: Any) -> None:
+        self.v, self.n = v, n
+        self.loop = cgutils.for_range_slice(v.builder, integer(0), n, integer(v.lanes))
+
+    def __enter__(self) -> tuple[Any, Any]:
+        j, _ = self.loop.__enter__()
+        return j, self.v.first_lanes(self.v.builder.sub(self.n, j))
+
+    def __exit__(self, *exception: Any) -> Any:
+        return self.loop.__exit__(*exception)

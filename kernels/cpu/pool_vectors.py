@@ -1,0 +1,125 @@
+"""Max-pooling of a row of windows in vector registers, and its gradient; LLVM IR, as ``conv_vectors``.
+
+Windows a stride of 2 apart are read as two vectors of which every other lane is kept. **No index is checked.**
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from .conv_vectors import _over, _pointer
+from .vectors import Vectors, integer
+
+_BYTE = ir.IntType(8)
+
+
+@intrinsic
+def pool_row(context, x, o, row_step, tap_step, stride, first, end, columns, y, t, taps, n):
+    """y[t + j] = the maximum and taps[t + j] = the number of its tap, for j < n windows of taps (i, c), i·columns + c:
+
+    the numbers x[o + (i − first)·row_step + j·stride + c·tap_step] with first ≤ i < end and c < columns. The first of
+    equal taps wins, and a NaN wins over every number. The stride is 1 or 2.
+    """
+    whole = types.int64
+    signature = types.void(x, *[whole] * 7, y, whole, taps, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(x.dtype))
+        source, result = (_pointer(context, builder, signature, arguments, i) for i in (0, 8))
+        places = context.make_array(signature.args[10])(context, builder, arguments[10]).data
+        places = builder.gep(places, [arguments[9]])
+        row_step, tap_step, stride, first, end, columns = arguments[2:8]
+        n = arguments[11]
+        number_type = ir.IntType(8 * v.align)  # as wide as a lane, so that one mask chooses both
+        best = cgutils.alloca_once(builder, v.type)
+        tap = cgutils.alloca_once(builder, ir.VectorType(number_type, v.lanes))
+        value = cgutils.alloca_once(builder, v.type)
+        twice = builder.icmp_signed("==", stride, integer(2))
+        with _over(v, n) as (j, mask):
+            builder.store(ir.Constant(v.type, [float("-inf")] * v.lanes), best)
+            builder.store(v.broadcast(_narrowed(builder, builder.mul(first, columns), number_type)), tap)
+            with cgutils.for_range_slice(builder, first, end, integer(1)) as (i, _):
+                row = v.at(source, builder.mul(builder.sub(i, first), row_step))
+                row = v.at(row, builder.mul(j, stride))
+                with cgutils.for_range(builder, columns) as c:
+                    start = v.at(row, builder.mul(c.index, tap_step))
+                    with builder.if_else(twice) as (even, plain):
+                        with even:
+                            builder.store(_every_other(v, start, builder.sub(n, j)), value)
+                        with plain:
+                            builder.store(v.load(start, mask), value)
+                    candidate, so_far = builder.load(value), builder.load(best)
+                    # Unordered or greater: a NaN too, and after one only a NaN.
+                    better = builder.or_(
+                        builder.fcmp_ordered(">", candidate, so_far),
+                        builder.fcmp_unordered("uno", candidate, candidate),
+                    )
+                    number = _narrowed(builder, builder.add(builder.mul(i, columns), c.index), number_type)
+                    builder.store(builder.select(better, candidate, so_far), best)
+                    builder.store(builder.select(better, v.broadcast(number), builder.load(tap)), tap)
+            v.store(builder.load(best), v.at(result, j), mask)
+            narrow = builder.trunc(builder.load(tap), ir.VectorType(_BYTE, v.lanes))
+            _store_bytes(v, narrow, v.at(places, j), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def unpool_row(context, g, o, taps, t, tap, dx, d, n):
+    """dx[d + 2·j + c] = g[o + j] if taps[t + j] is tap + c, else 0, for j < n and c = 0, 1: one row of windows of 2."""
+    whole = types.int64
+    signature = types.void(g, whole, taps, whole, whole, dx, whole, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(g.dtype))
+        gradient, places = (_pointer(context, builder, signature, arguments, i) for i in (0, 2))
+        result = _pointer(context, builder, signature, arguments, 5)
+        n = arguments[7]
+        with _over(v, n) as (j, mask):
+            here = v.load(v.at(gradient, j), mask)
+            number = _load_bytes(v, v.at(places, j), mask)
+            pair = []
+            for c in range(2):
+                chosen = v.broadcast(builder.trunc(builder.add(arguments[4], integer(c)), _BYTE))
+                pair.append(builder.select(builder.icmp_unsigned("==", number, chosen), here, v.zero()))
+            rest = builder.mul(builder.sub(n, j), integer(2))
+            for half in range(2):
+                lanes = [half * v.lanes // 2 + lane // 2 + lane % 2 * v.lanes for lane in range(v.lanes)]
+                start = builder.add(builder.mul(j, integer(2)), integer(half * v.lanes))
+                inside = v.first_lanes(builder.sub(rest, integer(half * v.lanes)))
+                v.store(v.shuffle(*pair, lanes), v.at(result, start), inside)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _narrowed(builder: ir.IRBuilder, value: Any, kind: ir.IntType) -> Any:
+    return value if kind.width == 64 else builder.trunc(value, kind)
+
+
+def _every_other(v: Vectors, start: Any, n: Any) -> Any:
+    """Numbers 0, 2, 4, … from `start` on, the first n of them."""
+    last = v.builder.sub(v.builder.mul(n, integer(2)), integer(1))
+    low = v.load(start, v.first_lanes(last))
+    high = v.load(v.at(start, integer(v.lanes)), v.first_lanes(v.builder.sub(last, integer(v.lanes))))
+    return v.shuffle(low, high, list(range(0, 2 * v.lanes, 2)))
+
+
+def _masked_bytes(v: Vectors, name: str, result: Any, arguments: list[Any]) -> Any:
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    name = f"llvm.masked.{name}.v{v.lanes}i8.p0"
+    return v.builder.call(cgutils.get_or_insert_function(v.builder.module, kind, name), arguments)
+
+
+def _load_bytes(v: Vectors, pointer: Any, mask: Any) -> Any:
+    kind = ir.VectorType(_BYTE, v.lanes)
+    pointer = v.builder.bitcast(pointer, kind.as_pointer())
+    return _masked_bytes(v, "load", kind, [pointer, integer(1, ir.IntType(32)), mask, ir.Constant(kind, None)])
+
+
+def _store_bytes(v: Vectors, value: Any, pointer: Any, mask: Any) -> None:
+    pointer = v.builder.bitcast(pointer, value.type.as_pointer())
+    _masked_bytes(v, "store", ir.VoidType(), [value, pointer, integer(1, ir.IntType(32)), mask])
