@@ -35,7 +35,7 @@ __version__ = "0.1.0"
 newaxis = None  # x[minipar.newaxis]: PyTorch's, and NumPy's, name for a new axis
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
-from . import autograd, backend, linalg, nn, optim, random, special
+from . import autograd, backend, linalg, nn, random, special
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -67,6 +67,7 @@ from .backend.limits import finfo, iinfo
 from .backend.memory import contiguous_format, preserve_format
 from .backend.random import Generator, initial_seed, manual_seed
 from .backend.threads import get_num_threads, set_num_threads
+from .capture import compile
 from .checkpoint import load, save
 from .creation import (
     arange,
@@ -386,6 +387,7 @@ __all__ = [
     "clone",
     "column_stack",
     "combinations",
+    "compile",
     "concat",
     "concatenate",
     "contiguous_format",
@@ -747,8 +749,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """`minipar.backends`, `cuda`, `data`, `einops`, `onnx`, `parallel`, `utils` and `viz` load when first used."""
-    if name in ("backends", "cuda", "data", "einops", "onnx", "parallel", "utils", "viz"):
+    """These rooms load when they are first used."""
+    if name in ("backends", "cuda", "data", "einops", "onnx", "optim", "parallel", "utils", "viz"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 _WORDS = {"b": "bool", "i": "integer", "f": "floating-point"}
 _CONVERT = {"b": "bool()", "i": "long()", "f": "float()"}
+
+
+LOOKERS: list[Callable[..., Any]] = []
+
+
+def looks_only(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a check that looks at the numbers in tensors or arrays, and raises or does nothing.
+
+    So it may be run anew, on new numbers, when a compiled step is replayed.
+    """
+    LOOKERS.append(check)
+    return check
 
 
 def needs_tensors(name: str, **given: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend import namespace
 from ..backend.dtypes import quiet
-from .accepts import accepts
+from .accepts import accepts, looks_only
 from .arithmetic import number_as_tensor
 from .flat import Flat
 from .op import Elementwise
@@ -149,6 +149,7 @@ def fmod(input: Any, other: Any) -> Any:
     return FMod()(input, other)
 
 
+@looks_only
 def _check(name: str, a: Any, b: Any) -> None:
     """Numbers, and no whole division by zero: on the CPU only, as in PyTorch (a GPU would have to be waited for)."""
     accepts(name, "if", a)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from .accepts import looks_only
 from .index import GetItem, PutItem
 from .op import array_of
 from .shape import reshape
@@ -70,10 +71,14 @@ def check_numbers(name: str, input: Any, weight: Any) -> Any:
         raise RuntimeError(f"{name}: weight must have shape (rows, width), not {tuple(weight.shape)}")
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"{name}: input must hold integers, not {numbers.dtype.name}")
-    rows = weight.shape[0]
+    _check_rows(name, numbers, weight.shape[0])
+    return numbers
+
+
+@looks_only
+def _check_rows(name: str, numbers: Any, rows: int) -> None:
     if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= rows):
         raise IndexError(f"{name}: input must be in [0, {rows}), got {int(numbers.min())} to {int(numbers.max())}")
-    return numbers
 
 
 def normal_padding(name: str, padding_idx: int | None, rows: int) -> int | None:

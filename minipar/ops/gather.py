@@ -10,6 +10,7 @@ import numpy as np
 from .. import tape
 from ..backend import namespace
 from ..tape import Value
+from .accepts import looks_only
 from .index import getitem, take_along
 from .op import array_of
 from .select import where
@@ -30,6 +31,7 @@ def check_integers(name: str, index: Any) -> None:
         raise RuntimeError(f"{name}: index must be int64 or int32, not {index.array.dtype.name}")
 
 
+@looks_only
 def check_range(
     name: str, index: Any, size: int, what: str, error: type[Exception] = RuntimeError, least: int = 0
 ) -> None:

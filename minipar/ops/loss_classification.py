@@ -8,6 +8,7 @@ from typing import Any
 from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..tape import Value
+from .accepts import looks_only
 from .index import take_along
 from .loss import Denominated, check_arguments, check_constant, reduced
 from .op import Fat, array_of, check_dtypes
@@ -203,13 +204,18 @@ def _classes(name: str, input: Any, numbers: Any, ignored: int, weight: Any) -> 
             f"{tuple(numbers.shape)}"
         )
     count = _class_count(input)
-    wrong = numbers[(numbers != ignored) & ((numbers < 0) | (numbers >= count))]
-    if wrong.size:
-        raise IndexError(f"{name}: class numbers must be in [0, {count}), got {int(wrong[0])}")
+    _check_numbers(name, numbers, ignored, count)
     if weight is not None:
         check_constant(name, "weight", weight)
         _check_class_weights(name, weight, count)
     return Classes(numbers.reshape(-1), ignored, array_of(weight))
+
+
+@looks_only
+def _check_numbers(name: str, numbers: Any, ignored: int, count: int) -> None:
+    wrong = numbers[(numbers != ignored) & ((numbers < 0) | (numbers >= count))]
+    if wrong.size:
+        raise IndexError(f"{name}: class numbers must be in [0, {count}), got {int(wrong[0])}")
 
 
 def _check_class_weights(name: str, weight: Any, count: int) -> None:

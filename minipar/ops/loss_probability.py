@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .accepts import looks_only
 from .activation_smooth import logsigmoid
 from .exponential import exp, log
 from .extremes import clamp
@@ -31,6 +32,14 @@ def _log_from(p: Any) -> Any:
     return clamp(log(p), min=-100)
 
 
+@looks_only
+def _check_probabilities(p: Any) -> None:
+    if bool(((p < 0) | (p > 1)).any()):
+        raise RuntimeError(
+            "binary_cross_entropy: input must lie in [0, 1] everywhere; of logits take binary_cross_entropy_with_logits"
+        )
+
+
 def binary_cross_entropy(
     input: Any,
     target: Any,
@@ -50,11 +59,7 @@ def binary_cross_entropy(
     check_arguments("binary_cross_entropy", reduction, size_average, reduce)
     check_same_shape("binary_cross_entropy", input, target, ValueError)
     check_dtypes("binary_cross_entropy", input, target)
-    p = array_of(input)
-    if bool(((p < 0) | (p > 1)).any()):
-        raise RuntimeError(
-            "binary_cross_entropy: input must lie in [0, 1] everywhere; of logits take binary_cross_entropy_with_logits"
-        )
+    _check_probabilities(array_of(input))
     losses = BinaryCrossEntropy()(input, target)
     return reduced(losses if weight is None else losses * weight, reduction)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backend.dispatch import kernel
 from ..tape import Value
+from .accepts import looks_only
 from .exponential import exp, log
 from .extremes import clamp
 from .loss import Denominated, check_arguments, check_constant, paired, reduced
@@ -174,6 +175,12 @@ def poisson_nll_loss(
     return reduced(losses, reduction)
 
 
+@looks_only
+def _check_variance(var: Any) -> None:
+    if bool((var < 0).any()):
+        raise ValueError("gaussian_nll_loss: var must be 0 or more everywhere, but has a negative element")
+
+
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:
@@ -192,8 +199,7 @@ def gaussian_nll_loss(
             raise ValueError(f"gaussian_nll_loss: var must be 0 or more, not {var}")
         variance = input * 0 + max(float(var), eps)
     else:
-        if bool((array_of(var) < 0).any()):
-            raise ValueError("gaussian_nll_loss: var must be 0 or more everywhere, but has a negative element")
+        _check_variance(array_of(var))
         variance = _fitted_variance(input, var)
         variance = where(variance < eps, variance + (eps - variance.detach()), variance)
     losses = 0.5 * (log(variance) + (input - target) ** 2 / variance)

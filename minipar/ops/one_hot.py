@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from .accepts import looks_only
 from .op import array_of
 
 
@@ -24,9 +25,14 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
     xp = namespace(classes)
     if not classes.size and num_classes <= 0:
         raise RuntimeError("one_hot: num_classes must be given for a tensor without elements")
-    low, high = (int(classes.min()), int(classes.max())) if classes.size else (0, 0)
     if num_classes == -1:
-        num_classes = high + 1
+        num_classes = int(classes.max()) + 1
+    _check_classes(classes, num_classes)
+    return tape.new_value((classes[..., None] == xp.arange(num_classes)).astype("int64"))
+
+
+@looks_only
+def _check_classes(classes: Any, num_classes: int) -> None:
+    low, high = (int(classes.min()), int(classes.max())) if classes.size else (0, 0)
     if low < 0 or num_classes < 1 or high >= num_classes:
         raise RuntimeError(f"one_hot: classes must be in [0, num_classes={num_classes}), got {low} to {high}")
-    return tape.new_value((classes[..., None] == xp.arange(num_classes)).astype("int64"))

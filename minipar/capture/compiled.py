@@ -1,0 +1,190 @@
+"""`minipar.compile`: what a call of a compiled step does.
+
+The first call of a kind (shapes, dtypes, plain arguments, modes) runs as ever: optimizers make their state, kernels are
+compiled. The second is recorded while it runs. The others are replayed, as long as what the recording rests on is so.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import tape
+from ..backend import random
+from ..backend.dispatch import kernels_in_use
+from ..backend.dtypes import get_default_dtype
+from ..backend.threads import get_num_threads
+from ..nn.module import Module
+from ..tensor import Tensor, wrap
+from .arguments import tensors_in, with_tensors
+from .traced import active
+
+KEPT = 8  # recordings a step; the one that served longest ago makes room
+LIMIT = 64  # recordings that are made of one step in all
+
+
+class CompiledStep:
+    """What `minipar.compile` returns: call it as the step itself."""
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, step)
+        self._step = step
+        self._recordings: OrderedDict[Any, list[Recording]] = OrderedDict()
+        self._made = 0
+        self._last: Recording | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if active.recorder is not None:  # inside of another compiled step, whose part it is
+            return self._step(*args, **kwargs)
+        tensors: list[Tensor] = []
+        key = self._key(args, kwargs, tensors)
+        if random.holds_part_of_a_batch():
+            return self._run(args, kwargs)
+        recordings = self._recordings.get(key)
+        if recordings is None:
+            self._recordings[key] = []
+            return self._run(args, kwargs)
+        for recording in recordings:
+            if recording.holds():
+                return recording.replay(tensors) if recording.unkept() else self._run(args, kwargs)
+        if self._made == LIMIT:
+            raise RuntimeError(
+                f"minipar.compile: this step was recorded {LIMIT} times: what it rests on changes from call to call "
+                "(a module's mode, a parameter's memory, a plain argument); call it without compile"
+            )
+        self._made += 1
+        recording, results = record(self._step, args, kwargs, tensors)
+        recordings.insert(0, recording)
+        self._make_room()
+        return results
+
+    def _key(self, args: tuple, kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
+        given = tensors_in(args, tensors), tensors_in(kwargs, tensors) if kwargs else None
+        for x in tensors:
+            if x.tracked:
+                raise NotImplementedError(
+                    "minipar.compile: an argument that requires grad is not supported; inside of the step, take "
+                    "x = x.detach().requires_grad_() and return x.grad"
+                )
+            if not isinstance(x.array, np.ndarray):
+                raise NotImplementedError(f"minipar.compile: only tensors on the CPU are supported, not {x.device}")
+        if isinstance(self._step, Module) and tape.mode.grad and any(p.tracked for p in self._step.parameters()):
+            raise NotImplementedError(
+                "minipar.compile of a Module works under no_grad; to train, compile the whole step (zero_grad, "
+                "forward, loss, backward, optimizer.step)"
+            )
+        return given, tape.mode.grad, tape.mode.inference, kernels_in_use(), get_num_threads(), get_default_dtype()
+
+    def _run(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        return with_tensors(self._step(*args, **kwargs), lambda x: wrap(x.array.copy()))
+
+    def _make_room(self) -> None:
+        kept = [(key, recording) for key, recordings in self._recordings.items() for recording in recordings]
+        if len(kept) > KEPT:
+            key, oldest = min(kept, key=lambda pair: pair[1].used)
+            self._recordings[key].remove(oldest)
+
+
+class Recording:
+    """One recorded run of a step."""
+
+    clock = 0
+
+    def __init__(self, holds: Callable[[], bool], unkept: Callable[[], bool], run: Callable[..., Any]) -> None:
+        self.holds, self.unkept, self.run = holds, unkept, run
+        self.quiet = True  # does a replay compute by kernels alone?
+        self.used = 0
+        self.grads: list[Any] = []
+        self.give_back: Callable[[tuple[Tensor, ...]], Any] = tuple
+
+    def replay(self, tensors: list[Tensor]) -> Any:
+        Recording.clock += 1
+        self.used = Recording.clock
+        arrays = [x.array for x in tensors]
+        try:
+            if self.quiet:
+                return self.give_back(self.run(arrays))
+            with np.errstate(all="ignore"):
+                return self.give_back(self.run(arrays))
+        except BaseException:
+            for value in self.grads:  # half-written
+                value._grad = None
+            raise
+
+
+def record(
+    step: Callable[..., Any], args: tuple, kwargs: dict[str, Any], tensors: list[Tensor]
+) -> tuple[Recording, Any]:
+    """Run the step once, and note what it does. Returns the recording, and the step's results."""
+    from .guards import conditions, unkept
+    from .patches import Listening
+    from .program import Pull
+    from .recorder import Recorder
+    from .replay import replay_of
+    from .source import Source
+
+    recorder = Recorder()
+    if tape.mode.guard is not None:
+        raise RuntimeError("minipar.compile: a step cannot be recorded under detect_anomaly; call it without compile")
+    inputs = [np.copy(x.array, order="K") for x in tensors]
+    with Listening(recorder):
+        given = [wrap(array) for array in inputs]
+        for array in inputs:
+            recorder.vary(array)
+        places = iter(given)
+        args, kwargs = with_tensors(args, lambda _: next(places)), with_tensors(kwargs, lambda _: next(places))
+        results = step(*args, **kwargs)
+        outputs: list[np.ndarray] = []
+        template = with_tensors(results, lambda x: _Place(outputs, recorder.output(x)))
+        del results, args, kwargs
+        recorder.settle_grads()
+        recorder.let_go()
+    if recorder.kept_outside(given):
+        gc.collect()
+    for value in recorder.kept_outside(given):
+        shape = tuple(value.array.shape)
+        raise RuntimeError(
+            f"minipar.compile: the step keeps a tensor of shape {shape} beyond its end (in an attribute, "
+            "a list or a global), which a replay would not renew: return it from the step instead"
+        )
+    source, second = Source(), Source()
+    holds = source.function("", [f"return {' and '.join(conditions(recorder, source)) or True}"])
+    free = second.function("", [f"return {' and '.join(unkept(recorder, second)) or True}"])
+    recording = Recording(holds, free, replay_of(recorder.program, inputs, outputs))
+    recording.grads = [value for key, value in recorder.touched.items() if key not in recorder.entries]
+    recording.quiet = all(step.raw for step in recorder.program if isinstance(step, Pull))
+    recording.give_back = functools.partial(_filled, template)
+    if isinstance(template, _Place):
+        recording.give_back = _only
+    return recording, _filled(template, tuple([wrap(array.copy()) for array in outputs]))
+
+
+class _Place:
+    """Stands for a tensor in the results."""
+
+    def __init__(self, outputs: list[np.ndarray], array: np.ndarray) -> None:
+        self.index = len(outputs)
+        outputs.append(array)
+
+
+def _only(results: tuple[Tensor, ...]) -> Tensor:
+    return results[0]
+
+
+def _filled(template: Any, results: tuple[Tensor, ...]) -> Any:
+    """The template with the tensors in their places."""
+    kind = type(template)
+    if kind is _Place:
+        return results[template.index]
+    if kind is tuple or kind is list:
+        return kind([_filled(part, results) for part in template])
+    if isinstance(template, tuple) and hasattr(template, "_fields"):
+        return kind(*[_filled(part, results) for part in template])
+    if kind is dict:
+        return {name: _filled(part, results) for name, part in template.items()}
+    return template

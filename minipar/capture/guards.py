@@ -1,0 +1,58 @@
+"""What must still be as it was when a step was recorded, as one expression that Python compiles.
+
+Tensors from outside are known by their identity and that of their arrays: what they hold may change, and is seen.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import Any
+
+from ..nn.parameter import Parameter
+from .recorder import Recorder
+from .source import Source
+
+
+def conditions(recorder: Recorder, source: Source) -> list[str]:
+    """One condition a line."""
+    lines = []
+    for value, array, tracked in recorder.live.values():
+        name = source.name(value)
+        if isinstance(value, Parameter) and value.in_buffer():
+            buffer: Any = value.buffer  # not the view: to hold one is to look at it (nn.parameter)
+            lines.append(f"{name}.array is {source.name(buffer.data_views)}[{value.slot}]")
+        else:
+            lines.append(f"{name}.array is {source.name(array)}")
+        lines.append(f"{name}.tracked is {tracked}")
+    for value, was_there in recorder.entries.values():
+        grad = f"{source.name(value)}._grad"
+        if was_there:
+            parameter: Any = value
+            views = source.name(parameter.buffer.grad_views)
+            lines.append(f"{grad} is not None and {grad}.array is {views}[{parameter.slot}]")
+        else:
+            lines.append(f"{grad} is None")
+    for module in recorder.modules.values():
+        name = source.name(module)
+        lines.append(f"{name}.training is {module.training} and {name}._hooked is {module._hooked}")
+        for kind in ("_parameters", "_modules"):
+            parts = getattr(module, kind)
+            if parts:
+                table = source.name(parts)
+                lines += [f"{table}.get({key!r}) is {source.name(part)}" for key, part in parts.items()]
+    return lines
+
+
+def unkept(recorder: Recorder, source: Source) -> list[str]:
+    """Does nobody keep a gradient that a replay would write over? (Eager then puts the new one elsewhere.)
+
+    A slot's view is referred to by its buffer's list and by the gradient's tensor, which the parameter refers to; each
+    question adds one.
+    """
+    count = source.name(getrefcount)
+    lines = []
+    for value in recorder.touched.values():
+        if isinstance(value, Parameter) and value.buffer is not None and id(value) not in recorder.entries:
+            grad, view = f"{source.name(value)}._grad", f"{source.name(value.buffer.grad_views)}[{value.slot}]"
+            lines.append(f"({count}({view}) < 3 if {grad} is None else {count}({grad}) < 3 and {count}({view}) < 4)")
+    return lines

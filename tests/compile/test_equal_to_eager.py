@@ -1,0 +1,84 @@
+"""A compiled step gives the bits of the step itself: losses, parameters, buffers, gradients, after 20 calls."""
+
+import numpy as np
+import pytest
+
+import minipar
+from minipar import nn
+from tests.compile.steps import STEPS
+
+
+def numbers_of(x):
+    """Every tensor in nested results, as arrays."""
+    if isinstance(x, minipar.Tensor):
+        return [x.detach().numpy().copy()]
+    if isinstance(x, dict):
+        x = list(x.values())
+    return [array for part in x for array in numbers_of(part)]
+
+
+def state_of(kept):
+    found = []
+    for x in kept:
+        tensors = [*x.parameters(), *x.buffers()] if isinstance(x, nn.Module) else [x]
+        found += [t.detach().numpy().copy() for t in tensors]
+        found += [t.grad.numpy().copy() for t in tensors if t.grad is not None]
+    return found
+
+
+def trained(make, compiled, steps=20):
+    minipar.manual_seed(0)
+    step, batches, kept = make()
+    if compiled:
+        step = minipar.compile(step)
+    results = []
+    for i in range(steps):
+        results.append(numbers_of(step(*batches[i % len(batches)])))
+    return results, state_of(kept), step
+
+
+def same(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_twenty_steps_have_the_bits_of_eager(name):
+    wanted, state, _ = trained(STEPS[name], False)
+    got, compiled_state, step = trained(STEPS[name], True)
+    assert step._made == 1, "recorded once"
+    for i, (want, have) in enumerate(zip(wanted, got)):
+        assert len(want) == len(have)
+        assert all(map(same, want, have)), f"call {i}: {want} {have}"
+    assert len(state) == len(compiled_state)
+    assert all(map(same, state, compiled_state))
+
+
+def test_memory_stays_flat_over_many_replays():
+    import gc
+    import tracemalloc
+
+    step, batches, _ = STEPS["transformer"]()
+    step = minipar.compile(step)
+    for _ in range(5):
+        step(*batches[0])
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(200):
+            step(*batches[0])
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+def test_broken_replay_is_noticed():
+    """The comparison above can fail: leave the second batch's numbers out, and it does."""
+    step, batches, _ = STEPS["mlp_adam"]()
+    step = minipar.compile(step)
+    minipar.manual_seed(0)
+    first = [step(*batches[0]).item() for _ in range(3)]
+    assert step(*batches[1]).item() != step(*batches[0]).item()
+    assert np.isfinite(first).all()
