@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Time training steps of small models against other libraries, or check and time the GPU kernels."
     )
     parser.epilog = EPILOG
-    parser.add_argument("workloads", nargs="*", metavar="workload", help="W1, W2a, …, W6 (default: all)")
+    parser.add_argument(
+        "workloads",
+        nargs="*",
+        metavar="workload",
+        help="W1, W2a, …, W6; with --sweep a kind of layer, as Conv2d (default: all)",
+    )
     parser.add_argument(
         "--seconds", type=positive_float, default=20.0, help="at most this long a workload (default 20)"
     )
@@ -100,7 +105,7 @@ def _table(args: argparse.Namespace) -> int:
 def _sweep(args: argparse.Namespace) -> int:
     from .sweep import command
 
-    found = command.measure()
+    found = command.measure(args.workloads)
     print(command.report(found))
     return _finish(args, found)
 
@@ -182,13 +187,18 @@ def _wrong_mode(args: argparse.Namespace, mode: str) -> str:
 
 
 def _wrong_workloads(names: list[str], mode: str) -> str:
-    from .workloads import WORKLOADS
+    """What --sweep takes are kinds of layers."""
+    if mode == "sweep":
+        from .sweep.cases import FAMILIES as known
+    else:
+        from .workloads import WORKLOADS as known  # type: ignore[assignment]
 
-    if mode not in ("", "profile") and names:
+    if mode not in ("", "profile", "sweep") and names:
         return f"--{mode.replace('_', '-')} takes no workloads, got {' '.join(names)}"
     for name in names:
-        if name not in WORKLOADS:
-            close = get_close_matches(name, WORKLOADS, n=1)
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            return f"unknown workload {name!r}: choose from {', '.join(WORKLOADS)}{hint}"
+            what = "layer" if mode == "sweep" else "workload"
+            return f"unknown {what} {name!r}: choose from {', '.join(known)}{hint}"
     return ""

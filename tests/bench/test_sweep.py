@@ -43,7 +43,7 @@ def test_the_worker_builds_times_and_survives_a_failure():
     assert said[0] == {"version": minipar.__version__}
     assert "AssertionError" in said[1]["error"]  # no case was named yet
     assert len(said[2]["losses"]) == worker.LOSSES
-    assert len(said[3]) >= 3
+    assert len(said[3]) >= 2
 
 
 class Scripted:

@@ -121,12 +121,12 @@ def geometric_mean(ratios: Sequence[float]) -> float:
     return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else math.nan
 
 
-def measure() -> Sweep:
-    """Every case in turn. ContenderError if a process cannot start."""
+def measure(families: Sequence[str] = ()) -> Sweep:
+    """Every case of these families (of all) in turn. ContenderError if a process cannot start."""
     with ExitStack() as stack:
         pair = [stack.enter_context(_start(name)) for name in ("minipar", "torch")]
         versions = [racer.greet()["version"] for racer in pair]
-        everything = cases()
+        everything = [name for name in cases() if not families or name.split()[0] in families]
         facts = {**conditions(), "torch": versions[1]}
         clocks = [reading(racer.process.pid) for racer in pair]
         outcomes = {}

@@ -18,7 +18,7 @@ from ..workloads import Step, Workload, ordinary_step, prepare
 from .cases import cases
 
 LOSSES = 2
-WARM_UP = 2
+WARM_UP = 1
 
 
 def serve(library: Any, known: dict[str, Workload], orders: Iterable[str], say: Callable[[Any], None]) -> int:
@@ -40,12 +40,12 @@ def serve(library: Any, known: dict[str, Workload], orders: Iterable[str], say: 
 
 
 def timed(step: Step, limit: float) -> list[float]:
-    """Seconds of each step, for `limit` seconds; three steps at the least, after the warm-up."""
+    """Seconds of each step, for `limit` seconds; two at the least, after the warm-up."""
     for _ in range(WARM_UP):
         step()
     seconds: list[float] = []
     deadline = perf_counter() + limit
-    while len(seconds) < 3 or perf_counter() < deadline:
+    while len(seconds) < 2 or perf_counter() < deadline:
         start = perf_counter()
         step()
         seconds.append(perf_counter() - start)
