@@ -28,6 +28,8 @@ CHOICES = ("auto", "reference", "library")
 
 REFERENCE = {  # name -> module of minipar.kernels that holds it
     "matmul": "reference.matmul",
+    "linear_forward": "reference.linear",
+    "linear_backward": "reference.linear",
     "conv2d_forward": "reference.conv2d",
     "conv2d_grad_input": "reference.conv2d",
     "conv2d_grad_weight": "reference.conv2d",
@@ -74,6 +76,9 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
     "radam_step": "reference.adaptive_steps",
 }
 COMPILED = {
+    "matmul": "cpu.matmul",
+    "linear_forward": "cpu.linear",
+    "linear_backward": "cpu.linear",
     "conv2d_forward": "cpu.conv2d",
     "conv2d_grad_input": "cpu.conv2d",
     "conv2d_grad_weight": "cpu.conv2d",
@@ -100,6 +105,8 @@ COMPILED = {
 }
 CUDA = {
     "matmul": "cuda.matmul",
+    "linear_forward": "cuda.linear",
+    "linear_backward": "cuda.linear",
     "conv2d_forward": "cuda.conv2d",
     "conv2d_grad_input": "cuda.conv2d",
     "conv2d_grad_weight": "cuda.conv2d",

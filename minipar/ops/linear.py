@@ -1,45 +1,47 @@
-"""y = x Wᵀ + b as one node."""
+"""y = x Wᵀ + b as one node, with a ReLU behind it where there is one."""
 
 from __future__ import annotations
 
-import math
 from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
+from .activation_rectified import relu
 from .linalg import matmul
-from .op import Fat, check_dtypes
+from .op import Fat, array_of, check_dtypes
 from .shape import squeeze, transpose, unsqueeze
 
 
 class Linear(Fat):
-    """x (…, in), weight (out, in), bias (out,) or absent → y (…, out). ∂x = G W, ∂W = Gᵀ x, ∂b = Σ G"""
+    """x (…, in), weight (out, in), bias (out,) or absent → y (…, out). ∂x = G W, ∂W = Gᵀ x, ∂b = Σ G
+
+    With `relu` it is y = max(x Wᵀ + b, 0), and G is 0 where y ≤ 0.
+    """
+
+    __slots__ = ("relu", "saves_output")
 
     saves = (0, 1)
     needed_for = MappingProxyType({0: 1, 1: 0})
 
-    def forward(self, x, weight, bias=None):
-        y = kernel("matmul", x)(x, weight.T)
-        if bias is not None:
-            y += bias
-        return y
+    def __init__(self, relu: bool = False) -> None:
+        self.relu = self.saves_output = relu
 
-    def vjp(self, g, x, weight):
-        matmul = kernel("matmul", g)
-        rows = _rows(g)
-        dx = matmul(g, weight) if self.needs[0] else None
-        dw = matmul(rows.T, _rows(x)) if self.needs[1] else None
-        if len(self.needs) == 2:
-            return dx, dw
-        return dx, dw, rows.sum(0) if self.needs[2] else None
+    def forward(self, x, weight, bias=None):
+        return kernel("linear_forward", x)(x, weight, bias, self.relu)
+
+    def vjp(self, g, x, weight, y=None):
+        # What is not needed may have changed since; its shape has not.
+        x, weight = [array_of(self.inputs[i]) if array is None else array for i, array in enumerate((x, weight))]
+        needs = self.needs
+        of_bias = len(needs) == 3 and needs[2]
+        out = None, self.room(1) if needs[1] else None, self.room(2) if of_bias else None
+        return kernel("linear_backward", g)(g, x, weight, y, (needs[0], needs[1], of_bias), out)[: len(needs)]
 
     def composite(self, x, weight, bias=None):
         y = matmul(x, transpose(weight, 0, 1))
-        return y if bias is None else y + bias
-
-
-def _rows(x: Any) -> Any:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        if bias is not None:
+            y = y + bias
+        return relu(y) if self.relu else y
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
