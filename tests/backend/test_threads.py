@@ -93,6 +93,25 @@ def test_what_is_no_number_of_threads_is_refused():
             minipar.set_num_threads(thing)
 
 
+def test_openmps_patience_is_set_for_this_process_alone_and_only_if_the_user_has_not():
+    program = (
+        "import os; from minipar.kernels.cpu import threads; import numba.np.ufunc.parallel as pool; "
+        "launch = pool._launch_threads; "
+        "pool._launch_threads = lambda: (print(os.environ.get('GOMP_SPINCOUNT')), launch()); threads.many_may_enter(); "
+        "print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
+    for name, value, lines in (
+        ("UNRELATED", "1", [threads.SPINS, "None"]),
+        ("GOMP_SPINCOUNT", "7", ["7", "7"]),
+        ("OMP_WAIT_POLICY", "passive", ["None", "None"]),
+    ):
+        environment = {**os.environ, name: value}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == lines
+
+
 CROWD = """
 import threading
 import numpy as np, numba
