@@ -9,6 +9,38 @@ from .namespace import array_namespace
 Array = Any
 
 
+def attention_forward(
+    q: Array, k: Array, v: Array, bias: Array | None, noise: Array | None, causal: bool, scale: float, out: Array
+) -> Array:
+    """out (N, H, L, D) = (weights · noise) v, and returns the weights (N, H, L, S).
+
+    q (N, H, L, E), k (N, H, S, E), v (N, H, S, D); bias and noise of the weights' shape, or None. `causal`: query i
+    attends to keys 0 … i. The last axis of `out` is contiguous.
+    """
+    allowed = array_namespace(q).tri(q.shape[-2], k.shape[-2], dtype=bool) if causal else None
+    weights = attention_weights(q, k, bias, allowed, scale)
+    out[...] = (weights if noise is None else weights * noise) @ v
+    return weights
+
+
+def attention_gradient(
+    g: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    weights: Array,
+    noise: Array | None,
+    scale: float,
+    dq: Array,
+    dk: Array,
+    dv: Array,
+    wants_scores: bool = False,
+) -> Array | None:
+    """Writes dq, dk and dv, whose last axes are contiguous; returns the gradient of the bias if `wants_scores`."""
+    dq[...], dk[...], dv[...], dscores = attention_backward(g, q, k, v, weights, noise, scale)
+    return dscores if wants_scores else None
+
+
 def attention_weights(q: Array, k: Array, bias: Array | None, allowed: Array | None, scale: float) -> Array:
     """softmax(q kᵀ · scale + bias) (…, L, S) of q (…, L, E) and k (…, S, E); 0 where not `allowed` (bool, or None).
 

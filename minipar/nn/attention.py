@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..creation import empty, zeros
-from ..ops.attention import scaled_dot_product_attention
+from ..ops.attention import packed_self_attention, scaled_dot_product_attention
 from ..ops.dropout import dropout
 from ..ops.join import cat
 from ..ops.linalg import matmul
@@ -119,6 +119,8 @@ class MultiheadAttention(Module):
         self._check(query, key, value, key_padding_mask, attn_mask)
         if is_causal and attn_mask is None:
             raise RuntimeError("MultiheadAttention: is_causal is a hint about attn_mask; pass attn_mask too")
+        if query is key and key is value and not need_weights and self._is_plain(query, attn_mask):
+            return self._self_attention(query, attn_mask, key_padding_mask, is_causal), None
         single = query.ndim == 2
         q, k, v = self._projected(query, key, value)
         if single:
@@ -144,6 +146,23 @@ class MultiheadAttention(Module):
         if single:
             return squeeze(y, 1), None if weights is None else squeeze(weights, 0)
         return (transpose(y, 0, 1) if self.batch_first else y), weights
+
+    def _is_plain(self, query: Any, attn_mask: Any) -> bool:
+        """May the heads' attention be one operation on the packed projection?"""
+        appends = self.bias_k is not None or self.add_zero_attn
+        if self.in_proj_weight is None or appends or query.array.ndim != 3 or query.array.dtype.char not in "fd":
+            return False
+        return attn_mask is None or not attn_mask.requires_grad
+
+    def _self_attention(self, x: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool) -> Any:
+        batch_axis = 0 if self.batch_first else 1
+        causal = is_causal and key_padding_mask is None
+        mask = None
+        if not causal and (attn_mask is not None or key_padding_mask is not None):
+            mask = self._merged(attn_mask, key_padding_mask, x.shape[batch_axis], x.dtype).array
+        rate = self.dropout if self.training else 0.0
+        projected = linear(x, self.in_proj_weight, self.in_proj_bias)
+        return self.out_proj(packed_self_attention(projected, self.num_heads, batch_axis, mask, rate, causal))
 
     def _weights(self, q: Any, k: Any, mask: Any) -> Any:
         scores = matmul(q * (1 / math.sqrt(self.head_dim)), transpose(k, -1, -2))
@@ -193,6 +212,10 @@ class MultiheadAttention(Module):
         return k, v, mask
 
     def _check(self, query: Any, key: Any, value: Any, key_padding_mask: Any, attn_mask: Any) -> None:
+        if query is key and key is value and attn_mask is None and key_padding_mask is None:
+            shape = query.array.shape
+            if len(shape) == 3 and shape[2] == self.embed_dim == self.kdim == self.vdim:
+                return
         shapes = [tuple(x.shape) for x in (query, key, value)]
         ranks = {len(shape) for shape in shapes}
         if ranks not in ({2}, {3}):

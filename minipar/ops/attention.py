@@ -15,38 +15,129 @@ from .linalg import matmul
 from .op import Fat, array_of, broadcast_error, cast, check_dtypes, unbroadcast
 from .repeat import repeat_interleave
 from .select import where
-from .shape import expand, transpose
+from .shape import expand, permute, reshape, transpose
 from .softmax import softmax
 
 
 class Attention(Fat):
     """q (…, L, E), k (…, S, E), v (…, S, D), bias (broadcast to (…, L, S)) or absent → softmax(q kᵀ · scale + bias) v
 
-    `allowed` (bool) and `noise` (dropout's, of the weights) are arrays or None, and constant. ∂v = wᵀ G,
+    `mask` (added as bias is, but constant) and `noise` (dropout's, of the weights) are arrays or None. ∂v = wᵀ G,
     ∂scores = w (∂w − Σ ∂w w) with ∂w = G vᵀ, ∂q = ∂scores k · scale, ∂k = ∂scoresᵀ q · scale, ∂bias = ∂scores.
     """
 
-    __slots__ = ("allowed", "noise", "scale")
+    __slots__ = ("mask", "noise", "causal", "scale")
     saves = (0, 1, 2)
 
-    def __init__(self, allowed, noise, scale):
-        self.allowed, self.noise, self.scale = allowed, noise, scale
+    def __init__(self, mask, noise, causal, scale):
+        self.mask, self.noise, self.causal, self.scale = mask, noise, causal, scale
 
     def forward(self, q, k, v, bias=None):
-        self.aux = kernel("attention_weights", q)(q, k, bias, self.allowed, self.scale)
-        return (self.aux if self.noise is None else self.aux * self.noise) @ v
+        y = namespace(q).empty((*q.shape[:-1], v.shape[-1]), q.dtype)
+        added = self.mask if bias is None else bias
+        if added is not None:
+            added = _four(namespace(q).broadcast_to(added, (*q.shape[:-1], k.shape[-2])))
+        noise = None if self.noise is None else _four(self.noise)
+        forward = kernel("attention_forward", q)
+        self.aux = forward(_four(q), _four(k), _four(v), added, noise, self.causal, self.scale, _four(y))
+        return y
 
     def vjp(self, g, q, k, v):
-        *grads, dscores = kernel("attention_backward", g)(g, q, k, v, self.aux, self.noise, self.scale)
-        return tuple(grads) if len(self.needs) == 3 else (*grads, unbroadcast(dscores, self.inputs[3].shape))
+        empty = namespace(q).empty
+        dq, dk, dv = (empty(x.shape, x.dtype) for x in (q, k, v))
+        noise = None if self.noise is None else _four(self.noise)
+        given = [_four(x) for x in (g, q, k, v)]
+        places = [_four(x) for x in (dq, dk, dv)]
+        wants = len(self.needs) == 4 and self.needs[3]
+        dscores = kernel("attention_gradient", g)(*given, self.aux, noise, self.scale, *places, wants)
+        if len(self.needs) == 3:
+            return dq, dk, dv
+        if not wants:
+            return dq, dk, dv, None
+        return dq, dk, dv, unbroadcast(dscores.reshape((*q.shape[:-1], k.shape[-2])), self.inputs[3].shape)
 
     def composite(self, q, k, v, bias=None):
         scores = matmul(q * self.scale, transpose(k, -1, -2))
         scores = scores if bias is None else scores + bias
-        scores = scores if self.allowed is None else where(self.allowed, scores, -math.inf)
+        scores = scores if self.mask is None else scores + self.mask
+        if self.causal:
+            scores = where(namespace(array_of(q)).tri(*scores.shape[-2:], dtype=bool), scores, -math.inf)
         idle = (array_of(scores) == -math.inf).all(-1, keepdims=True)  # attends to nothing: weights 0
         weights = where(idle, 0.0, softmax(where(idle, 0.0, scores), -1))
         return matmul(weights if self.noise is None else weights * self.noise, v)
+
+
+class PackedAttention(Fat):
+    """Rows (…) of queries, keys and values side by side, each of `heads` heads → the heads' results side by side.
+
+    x (N, L, 3·heads·D), or with `batch_axis` 1 (L, N, 3·heads·D) → (N, L, heads·D) or (L, N, heads·D). The heads are
+    read, and their gradients written, where they lie.
+    """
+
+    __slots__ = ("heads", "batch_axis", "mask", "noise", "causal", "scale")
+    saves = (0,)
+
+    def __init__(self, heads, batch_axis, mask, noise, causal, scale):
+        self.heads, self.batch_axis, self.mask = heads, batch_axis, mask
+        self.noise, self.causal, self.scale = noise, causal, scale
+
+    def forward(self, x):
+        q, k, v = self._parts(x)
+        y = namespace(x).empty((*x.shape[:2], x.shape[2] // 3), x.dtype)
+        added = self.mask
+        if added is not None:
+            added = namespace(x).broadcast_to(added, (*q.shape[:3], k.shape[2]))
+        forward = kernel("attention_forward", x)
+        self.aux = forward(q, k, v, added, self.noise, self.causal, self.scale, self._heads(y))
+        return y
+
+    def vjp(self, g, x):
+        dx = namespace(x).empty(x.shape, x.dtype)
+        gradient = kernel("attention_gradient", x)
+        gradient(self._heads(g), *self._parts(x), self.aux, self.noise, self.scale, *self._parts(dx))
+        return dx
+
+    def _parts(self, x: Any) -> Any:
+        """Queries, keys and values (N, heads, L, D), each a view of x."""
+        a, b, width = x.shape
+        parts = x.reshape(a, b, 3, self.heads, width // (3 * self.heads))
+        return parts.transpose((2, 0, 3, 1, 4) if self.batch_axis == 0 else (2, 1, 3, 0, 4))
+
+    def _heads(self, y: Any) -> Any:
+        """Results (N, heads, L, D), a view of y."""
+        a, b, width = y.shape
+        heads = y.reshape(a, b, self.heads, width // self.heads)
+        return heads.transpose((0, 2, 1, 3) if self.batch_axis == 0 else (1, 2, 0, 3))
+
+    def composite(self, x):
+        a, b, width = x.shape
+        parts = reshape(x, (a, b, 3, self.heads, width // (3 * self.heads)))
+        parts = permute(parts, (2, 0, 3, 1, 4) if self.batch_axis == 0 else (2, 1, 3, 0, 4))
+        y = Attention(self.mask, self.noise, self.causal, self.scale).composite(parts[0], parts[1], parts[2])
+        return reshape(permute(y, (0, 2, 1, 3) if self.batch_axis == 0 else (2, 0, 1, 3)), (a, b, width // 3))
+
+
+def _four(x: Any) -> Any:
+    """An array (…, L, E) with two axes before its last two."""
+    lead = x.shape[:-2]
+    if len(lead) == 2:
+        return x
+    return x.reshape(math.prod(lead[:-1]), lead[-1] if lead else 1, *x.shape[-2:])
+
+
+def packed_self_attention(
+    x: Any, heads: int, batch_axis: int, mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False
+) -> Any:
+    """Self-attention of `heads` heads on projections x (N, L, 3·E), or, with `batch_axis` 1, (L, N, 3·E).
+
+    Each row holds a query, a key and a value of E = heads·D features. `mask` is an array that broadcasts to
+    (N, heads, L, L) and is added to the scores, or None. Returns (N, L, E) or (L, N, E).
+    """
+    shape = x.shape
+    batch, length = shape[batch_axis], shape[1 - batch_axis]
+    noise = _noise(x, dropout_p, (batch, heads, length, length))
+    width = shape[2] // (3 * heads)
+    return PackedAttention(heads, batch_axis, mask, noise, is_causal, 1 / math.sqrt(width))(x)
 
 
 def scaled_dot_product_attention(
@@ -83,10 +174,10 @@ def scaled_dot_product_attention(
         key, value = _served(query, key), _served(query, value)
     query, key, value = _matched(query, key, value)
     scores = (*query.shape[:-1], key.shape[-2])
-    allowed, bias = _masks(query, attn_mask, is_causal, scores)
+    constant, bias = _masks(query, attn_mask, scores)
     noise = _noise(query, dropout_p, scores)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None and query.shape[-1] else 1.0 if scale is None else scale
-    node = Attention(allowed, noise, factor)
+    node = Attention(constant, noise, is_causal, factor)
     return node(query, key, value) if bias is None else node(query, key, value, bias)
 
 
@@ -124,11 +215,8 @@ def _broadcast(shapes: list[tuple[int, ...]], leads: list[tuple[int, ...]]) -> t
         raise RuntimeError(broadcast_error("scaled_dot_product_attention", shapes)) from None
 
 
-def _masks(query: Any, mask: Any, is_causal: bool, scores: tuple[int, ...]) -> tuple[Any, Any]:
-    """(allowed, bias): a bool array or None, and a floating-point value or None."""
-    xp = namespace(array_of(query))
-    if is_causal:
-        return xp.tril(xp.ones(scores[-2:], bool)), None
+def _masks(query: Any, mask: Any, scores: tuple[int, ...]) -> tuple[Any, Any]:
+    """(constant, bias) to be added to the scores: an array or None, and a floating-point value or None."""
     if mask is None:
         return None, None
     shape = tuple(mask.shape)
@@ -137,7 +225,9 @@ def _masks(query: Any, mask: Any, is_causal: bool, scores: tuple[int, ...]) -> t
             f"scaled_dot_product_attention: attn_mask must broadcast to the scores' shape {scores}, got {shape}"
         )
     if mask.dtype.kind == "b":
-        return array_of(mask), None
+        array = array_of(mask)
+        number = query.dtype.type
+        return namespace(array).where(array, number(0), number(-math.inf)), None
     if mask.dtype.kind != "f":
         raise RuntimeError(
             f"scaled_dot_product_attention: attn_mask must be bool or floating point, not {mask.dtype.name}"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from minipar.ops.attention import Attention
+from minipar.ops.attention import Attention, packed_self_attention
 from tests.ops.case import Case, among, beside
 
 ALLOWED = np.array([[True, False, True], [False, False, False], [True, True, True]])  # the second attends to nothing
@@ -27,7 +27,7 @@ def blocked(m, q, k, v):
 
 
 def noisy(m, q, k, v):
-    return Attention(None, beside(q, NOISE), 0.5)(q, k, v)
+    return Attention(None, beside(q, NOISE), False, 0.5)(q, k, v)
 
 
 def noisy_by_hand(m, q, k, v):
@@ -37,6 +37,21 @@ def noisy_by_hand(m, q, k, v):
 
 def dependent(m, x):
     return m.nn.functional.scaled_dot_product_attention(x, x * x, x + 1)
+
+
+def packed(batch_axis, is_causal=False):
+    return lambda m, x: packed_self_attention(x, 2, batch_axis, is_causal=is_causal)
+
+
+def packed_by_hand(batch_axis, is_causal=False):
+    def run(m, x):
+        a, b, width = x.shape
+        parts = x.reshape(a, b, 3, 2, width // 6)
+        q, k, v = parts.permute(*((2, 0, 3, 1, 4) if batch_axis == 0 else (2, 1, 3, 0, 4)))
+        y = m.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+        return y.permute(*((0, 2, 1, 3) if batch_axis == 0 else (2, 0, 1, 3))).reshape(a, b, width // 3)
+
+    return run
 
 
 SQUARE = ((3, 3), (3, 3), (3, 3))
@@ -55,5 +70,7 @@ ATTENTION = [
     Case("attention grouped", attend(enable_gqa=True), ((1, 4, 2, 2), (1, 2, 2, 2), (1, 2, 2, 2))),
     Case("attention broadcast", attend(), ((2, 1, 2, 2), (1, 2, 2, 2), (2, 2, 2, 2))),
     Case("attention dropout", noisy, SQUARE, theirs=noisy_by_hand),
+    *[Case(f"attention packed {options}", packed(*options), ((2, 3, 12),), among(((3, 1, 6),), ((1, 4, 18),)),
+           theirs=packed_by_hand(*options)) for options in ((0,), (1,), (0, True))],
     Case("attention of dependent inputs", dependent, ((3, 3),)),
 ]  # fmt: skip

@@ -133,6 +133,7 @@ def test_composite_is_the_same_function_with_the_same_gradients(case: Case, monk
 def test_every_fat_operation_has_its_composite_compared() -> None:
     assert {op.__name__ for op in every_op() if issubclass(op, Fat)} == {
         "Attention",
+        "PackedAttention",
         "Normalize",
         "RowNorm",
         "Linear",
