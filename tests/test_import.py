@@ -26,7 +26,7 @@ def test_import_loads_numpy_and_nothing_heavy():
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", ["parallel", "data", "viz"])
+@pytest.mark.parametrize("name", ["parallel", "data", "optim", "viz"])
 def test_lazy_rooms_are_attributes(name):
     assert run_python(f"import minipar; print(minipar.{name}.__name__)").stdout.strip() == f"minipar.{name}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pkgutil import walk_packages
 from typing import Any
 
@@ -22,6 +23,9 @@ def all_kernels() -> list[Any]:
 
 def warm() -> int:
     """Compile what is not in the cache, with a line a kernel. Exit code 1 if it cannot be kept."""
+    if find_spec("numba") is None:
+        say("numba is not installed, so there is nothing to compile: see `minipar doctor`")
+        return 1
     from ..kernels.cpu import cache
 
     kernels = all_kernels()

@@ -11,11 +11,12 @@ import minipar.kernels
 ROOT = Path(minipar.kernels.__file__).parent
 USE = """
 import numpy as np
-from minipar.kernels.cpu import max_pool2d
-y, winners = max_pool2d.max_pool2d_forward(np.eye(4)[None, None], (2, 2), (2, 2), (0, 0), (1, 1), False)
-assert y.ravel().tolist() == [1, 0, 0, 1] and winners.ravel().tolist() == [0, 2, 8, 10]
+from minipar.kernels.cpu import optimizer_steps
+p = np.ones(3)
+optimizer_steps.sgd_step(p, np.ones(3), None, 0.25, 0, 0, 0, False, False, False)
+assert p.tolist() == [0.75] * 3
 """
-COMPILING = "minipar: compiling max_pool2d.max_pool2d_forward_planes, once on this machine…"
+COMPILING = "minipar: compiling optimizer_steps._sgd, once on this machine…"
 
 
 def start(folder, source=USE, *arguments, pythonpath=None) -> subprocess.Popen:
@@ -39,12 +40,12 @@ def test_four_processes_on_a_cold_cache_compile_each_kernel_once(tmp_path):
 import sys, time
 from pathlib import Path
 import numpy as np
-from minipar.kernels.cpu import max_pool2d, optimizer_steps
+from minipar.kernels.cpu import optimizer_steps
 x = np.ones(4, np.float32)
 steps = [
     lambda: optimizer_steps.sgd_step(x, x.copy(), None, 0.1, 0, 0, 0, False, False, False),
     lambda: optimizer_steps.adam_step(x, x.copy(), x.copy(), x.copy(), 1, 0.1, 0.9, 0.99, 1e-8, 0, False),
-    lambda: max_pool2d.max_pool2d_forward(np.eye(4)[None, None], (2, 2), (2, 2), (0, 0), (1, 1), False),
+    lambda: optimizer_steps.sgd_step(x, x.copy(), x.copy(), 0.1, 0.9, 0, 0, False, False, False),
 ]
 while not Path({str(go)!r}).exists():
     time.sleep(0.01)
@@ -56,7 +57,7 @@ for k in range(3):
     lines = sorted(line for process in processes for line in finish(process))
     assert lines == sorted(
         f"minipar: compiling {name}, once on this machine…"
-        for name in ("optimizer_steps._sgd", "optimizer_steps._adam", "max_pool2d.max_pool2d_forward_planes")
+        for name in ("optimizer_steps._sgd", "optimizer_steps._adam", "optimizer_steps._momentum")
     )
     assert len(list(tmp_path.rglob("*.kernel"))) == 3
 
@@ -69,7 +70,7 @@ def test_a_warm_cache_compiles_nothing(tmp_path):
 def test_an_unusable_folder_means_no_cache_not_no_kernel(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     (line,) = finish(start(tmp_path / "file"))
-    assert line.endswith("max_pool2d_forward_planes, anew in each process (see `minipar doctor`)…")
+    assert line.endswith("compiling optimizer_steps._sgd, anew in each process (see `minipar doctor`)…")
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
@@ -88,7 +89,7 @@ def test_an_edit_in_a_source_that_the_kernel_can_reach_is_a_new_key(tmp_path):
     shutil.copytree(ROOT, library / "minipar" / "kernels")
     cache, sources = tmp_path / "cache", library / "minipar" / "kernels" / "cpu"
     assert finish(start(cache, pythonpath=library)) == [COMPILING]
-    for source, lines in (("max_pool2d", [COMPILING]), ("compile", [COMPILING]), ("optimizer_steps", [])):
+    for source, lines in (("optimizer_steps", [COMPILING]), ("compile", [COMPILING]), ("adaptive_steps", [])):
         with open(sources / f"{source}.py", "a") as file:
             file.write("# edited\n")
         assert finish(start(cache, pythonpath=library)) == lines, source
@@ -115,11 +116,11 @@ def test_compile_all_compiles_every_signature(tmp_path):
 def test_the_text_of_a_kernel_runs_as_plain_python():
     import numpy as np
 
-    from minipar.kernels.cpu.max_pool2d import max_pool2d_backward_planes
+    from minipar.kernels.cpu.optimizer_steps import _sgd
 
-    dx = np.zeros((1, 4))
-    assert max_pool2d_backward_planes.py_func(np.ones((1, 3)), np.array([[1, 1, 9]]), dx) == 1
-    assert dx.tolist() == [[0, 2, 0, 0]]
+    p = np.ones(3)
+    _sgd.py_func(p, np.ones(3), 0.25, 0.0, True, 1)
+    assert p.tolist() == [1.25] * 3
 
 
 FACTORY = """
