@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import index as as_index
 from typing import Any
 
 from ..ops.shape import flatten, unflatten
 from ..tensor import Tensor
+from .fusion import fused
 from .module import Module
 
 
@@ -81,6 +82,9 @@ class Sequential(_Row):
     (2, 12)
     """
 
+    _planned: tuple[Module, ...] = ()  # the modules for which the steps were worked out
+    _steps: Sequence[Callable[[Any], Any]] = ()
+
     def __init__(self, *modules: Any) -> None:
         super().__init__()
         named = modules[0].items() if len(modules) == 1 and isinstance(modules[0], OrderedDict) else enumerate(modules)
@@ -88,8 +92,12 @@ class Sequential(_Row):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        for module in self._modules.values():
-            input = module(input)
+        modules = tuple(self._modules.values())
+        if modules != self._planned:
+            object.__setattr__(self, "_planned", modules)
+            object.__setattr__(self, "_steps", fused(modules))
+        for step in self._steps:
+            input = step(input)
         return input
 
     def __getitem__(self, index: int | slice) -> Any:

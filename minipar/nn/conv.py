@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from ..creation import empty
-from ..ops.conv import conv1d, conv2d, conv3d, named_padding
+from ..ops.conv import Convolution, RectifiedConvolution, convolve, named_padding
 from ..ops.pad import pad
 from ..ops.windows import Sizes, sizes
 from ..tensor import Tensor
@@ -82,8 +81,6 @@ class ConvNd(Module):
 class _Convolution(ConvNd):
     """A convolution of `dims` axes; the arguments of PyTorch's Conv1d, Conv2d and Conv3d."""
 
-    function: Callable[..., Any]
-
     def __init__(
         self,
         in_channels: int,
@@ -114,10 +111,19 @@ class _Convolution(ConvNd):
         )
 
     def forward(self, input: Tensor) -> Tensor:
+        return self._convolved(input, Convolution)
+
+    def forward_relu(self, input: Tensor) -> Tensor:
+        """relu(forward(input)) as one node."""
+        return self._convolved(input, RectifiedConvolution)
+
+    def _convolved(self, input: Tensor, operation: type[Convolution]) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._frame(), self.padding_mode), 0
-        return self.function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return convolve(
+            self.dims, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, operation
+        )
 
     def _frame(self) -> list[int]:
         """The padding as `pad` takes it: before and behind, the last axis first."""
@@ -140,7 +146,6 @@ class Conv1d(_Convolution):
     """
 
     dims = 1
-    function = staticmethod(conv1d)
 
 
 class Conv2d(_Convolution):
@@ -154,7 +159,6 @@ class Conv2d(_Convolution):
     """
 
     dims = 2
-    function = staticmethod(conv2d)
 
 
 class Conv3d(_Convolution):
@@ -167,4 +171,3 @@ class Conv3d(_Convolution):
     """
 
     dims = 3
-    function = staticmethod(conv3d)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..creation import empty
 from ..ops.bilinear import bilinear
-from ..ops.linear import linear
+from ..ops.linear import linear, linear_relu
 from ..tensor import Tensor
 from . import init
 from .module import Module
@@ -43,6 +43,10 @@ class Linear(Module):
         if "weight" in own and "bias" in own:
             return linear(input, own["weight"], own["bias"])
         return linear(input, self.weight, self.bias)
+
+    def forward_relu(self, input: Tensor) -> Tensor:
+        """relu(forward(input)) as one node."""
+        return linear_relu(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

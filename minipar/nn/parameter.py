@@ -93,7 +93,7 @@ class Parameter(Tensor):
         return view
 
     def accumulate(self, grad: Any) -> None:
-        """Add a finished gradient: the first since `.grad` was None is written into the slot, if it is not there yet."""
+        """Add a finished gradient: the first since `.grad` was None is written into the slot, unless it lies there."""
         buffer = self.buffer
         lent, self.lent = self.lent, False
         if self._grad is not None or isinstance(grad, Value) or buffer is None or not self.in_buffer():

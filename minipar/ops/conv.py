@@ -147,7 +147,7 @@ def conv1d(
     >>> F.conv1d(minipar.tensor([[1.0, 2.0, 3.0, 4.0]]), minipar.tensor([[[1.0, -1.0]]]))
     tensor([[-1., -1., -1.]])
     """
-    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
+    return convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -163,7 +163,7 @@ def conv2d(
     >>> F.conv2d(image, minipar.ones(1, 1, 2, 2)), F.conv2d(image, minipar.ones(3, 1, 3, 3), padding="same").shape
     (tensor([[[10.]]]), (3, 2, 2))
     """
-    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+    return convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv3d(
@@ -176,10 +176,10 @@ def conv3d(
     >>> F.conv3d(minipar.ones(1, 2, 3, 4, 5), minipar.ones(6, 2, 3, 3, 3)).shape
     (1, 6, 1, 2, 3)
     """
-    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
+    return convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
-def _convolve(
+def convolve(
     dims: int,
     x: Any,
     weight: Any,
@@ -193,7 +193,7 @@ def _convolve(
     name = f"conv{dims}d"
     if len(x.shape) != dims + 2:
         return batched(
-            name, dims, x, lambda x: _convolve(dims, x, weight, bias, stride, padding, dilation, groups, operation)
+            name, dims, x, lambda x: convolve(dims, x, weight, bias, stride, padding, dilation, groups, operation)
         )
     check_weight(name, dims, weight, groups)
     o, per_group, *window = weight.shape

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
+from ..tape import Value
 from .activation_rectified import relu
 from .linalg import matmul
 from .op import Fat, array_of, check_dtypes
@@ -20,6 +21,7 @@ class Linear(Fat):
 
     __slots__ = ("relu", "saves_output")
 
+    kernels_only = True
     saves = (0, 1)
     needed_for = MappingProxyType({0: 1, 1: 0})
 
@@ -53,9 +55,33 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     tensor([[3.5],
             [3.5]])
     """
-    shape, matrix = tuple(input.shape), tuple(weight.shape)
-    if len(matrix) == 1 and bias is None:
+    if len(weight.shape) == 1 and bias is None:
         return squeeze(linear(input, unsqueeze(weight, 0)), -1)
+    return _linear(Linear(), input, weight, bias)
+
+
+def linear_relu(input: Any, weight: Any, bias: Any = None) -> Any:
+    """relu(linear(…)) as one node, for a weight (out, in)."""
+    return _linear(Linear(relu=True), input, weight, bias)
+
+
+def _linear(operation: Linear, input: Any, weight: Any, bias: Any) -> Any:
+    if not (isinstance(input, Value) and isinstance(weight, Value) and _fit(input.array, weight.array, bias)):
+        _check(input, weight, bias)
+    return operation(input, weight) if bias is None else operation(input, weight, bias)
+
+
+def _fit(x: Any, weight: Any, bias: Any) -> bool:
+    """Is all well, as it nearly always is? Seen at a glance; what is wrong, `_check` says."""
+    real = x.dtype
+    fits = weight.ndim == 2 and x.ndim and x.shape[-1] == weight.shape[1] and weight.dtype == real and real.kind == "f"
+    if bias is None or not fits:
+        return bool(fits)
+    return isinstance(bias, Value) and bias.array.dtype == real and bias.array.shape == weight.shape[:1]
+
+
+def _check(input: Any, weight: Any, bias: Any) -> None:
+    shape, matrix = tuple(input.shape), tuple(weight.shape)
     if len(matrix) != 2:
         raise RuntimeError(f"linear: weight must have shape (out, in), not {matrix}")
     if not shape or shape[-1] != matrix[1]:
@@ -66,4 +92,3 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if bias is not None and tuple(bias.shape) != matrix[:1]:
         raise RuntimeError(f"linear: bias must have shape ({matrix[0]},), not {tuple(bias.shape)}")
     check_dtypes("linear", input, weight, bias)
-    return Linear()(input, weight) if bias is None else Linear()(input, weight, bias)

@@ -38,6 +38,7 @@ class MeanSquaredError(Denominated, Fat):
     """y = Σ (x − t)², or, if `divide`, its mean; ∂x = 2 g (x − t), over their number"""
 
     __slots__ = ("divide", "denominator")
+    kernels_only = True
     saves = (0, 1)
 
     def __init__(self, divide, denominator):
