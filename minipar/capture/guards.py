@@ -32,7 +32,8 @@ def conditions(recorder: Recorder, source: Source) -> list[str]:
             lines.append(f"{grad} is not None and {grad}.array is {views}[{parameter.slot}]")
         else:
             lines.append(f"{grad} is None")
-    for module in recorder.modules.values():
+    parts_of_parts = {id(part): part for module in recorder.modules.values() for part in module.modules()}
+    for module in parts_of_parts.values():  # also those that Sequential calls in its own way
         name = source.name(module)
         lines.append(f"{name}.training is {module.training} and {name}._hooked is {module._hooked}")
         for kind in ("_parameters", "_modules"):
@@ -54,5 +55,6 @@ def unkept(recorder: Recorder, source: Source) -> list[str]:
     for value in recorder.touched.values():
         if isinstance(value, Parameter) and value.buffer is not None and id(value) not in recorder.entries:
             grad, view = f"{source.name(value)}._grad", f"{source.name(value.buffer.grad_views)}[{value.slot}]"
-            lines.append(f"({count}({view}) < 3 if {grad} is None else {count}({grad}) < 3 and {count}({view}) < 4)")
+            alone = f"{grad} is None or {grad}.array is not {view}"
+            lines.append(f"({count}({view}) < 3 if {alone} else {count}({grad}) < 3 and {count}({view}) < 4)")
     return lines

@@ -26,7 +26,7 @@ from ..tensor.interop import Interop
 from .memory import array_slot, data_dependent, grad_slot
 from .raw import KernelProxies
 from .recorder import Recorder
-from .traced import PLAIN, RAW, TRACE, Traced, active
+from .traced import PLAIN, RAW, TRACE, Traced, active, plain_of
 
 _lock = threading.RLock()  # one recording at a time: they share the places of the hooks
 
@@ -228,6 +228,9 @@ def _numpy(original: Callable[..., Any]) -> Callable[..., Any]:
         recorder = active.recorder
         if recorder is None or (recorder.mode != TRACE and not any(type(x) is Traced for x in args)):
             return original(*args, **kwargs)
+        for x in args:
+            if isinstance(x, Value) and recorder.varies([plain_of(x.array)]):
+                raise data_dependent(original.__name__)
         return recorder.call(original, args, kwargs)
 
     return hook

@@ -36,9 +36,9 @@ class Forward:
     settled: list[np.ndarray] = field(default_factory=list)  # arrays that the operation had before
     aside: list[np.ndarray] = field(default_factory=list)  # arrays that it keeps of its forward
     read_aside: bool = False  # has anybody but itself read those?
+    raw: bool = False  # is it replayed as its calls?
 
-    @property
-    def raw(self) -> bool:
+    def all_raw(self) -> bool:
         return self.calls is not None and all(pull.calls is not None for pull in self.pulls)
 
     def run(self) -> None:
@@ -58,15 +58,16 @@ class Pull:
     op: Op
     grad: Any
     saved: list[Any]
+    inputs: list[Any]  # all that a Fat operation had
     outs: list[Any]
     calls: list[Call] | None
     fresh: list[int]
     forward: Forward | None
     aux: Any  # what the operation kept, where its forward is not replayed
+    raw: bool = False
 
-    @property
-    def raw(self) -> bool:
-        return self.calls is not None and (self.forward is None or self.forward.raw)
+    def all_raw(self) -> bool:
+        return self.calls is not None and (self.forward is None or self.forward.all_raw())
 
     def run_whole(self) -> None:
         """Where the operation's kernels ran instead of its forward, it has not kept what its gradient needs."""
@@ -77,6 +78,8 @@ class Pull:
     def run(self) -> None:
         if self.forward is None:
             self.op.aux = self.aux
+        if self.inputs:
+            self.op.inputs = self.inputs  # type: ignore[attr-defined]
         pulled = self.op.vjp(self.grad, *self.saved)
         pulled = pulled if isinstance(pulled, tuple) else (pulled,)
         if isinstance(self.op, Elementwise):

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..nn.parameter import Parameter
+from ..ops.index import GetItem
 from ..ops.op import Elementwise, Fat, Op
 from ..tape import Value
-from .memory import array_slot
+from .memory import array_slot, data_dependent
 from .program import Forward, Pull, attributes
 from .raw import Call, Watch
 from .tensors import Tensors
@@ -30,6 +31,8 @@ class Recorder(Tensors):
 
     def operation(self, original: Callable[..., Any], op: Op, inputs: tuple) -> Any:
         before = attributes(op)
+        if isinstance(op, GetItem) and any(x.dtype.kind == "b" and self.varies([x]) for x in before):
+            raise data_dependent("an index by a mask")
         args = [array_slot.__get__(x) if isinstance(x, Value) else untraced(x) for x in inputs]
         for x in inputs:
             if isinstance(x, Value):
@@ -114,7 +117,8 @@ class Recorder(Tensors):
         calls = None
         if not loose & set(watch.before):
             calls = self._calls(watch, [outs[i] for i in fresh], known | slots)
-        pull = Pull(node, grad, saved, outs, calls, fresh, forward, node.aux)
+        inputs = [array_slot.__get__(x) if isinstance(x, Value) else x for x in getattr(node, "inputs", ())]
+        pull = Pull(node, grad, saved, inputs, outs, calls, fresh, forward, node.aux)
         if forward is not None:
             forward.pulls.append(pull)
         self.add(pull, [outs[i] for i in fresh])

@@ -26,10 +26,17 @@ def replay_of(
     writer = _Writer()
     for i, array in enumerate(inputs):
         writer.line(f"{writer.name(np.copyto)}({writer.name(array)}, arrays[{i}])")
+    operations = [step for step in program if isinstance(step, (Forward, Pull))]
+    for step in operations:
+        step.raw = step.all_raw()
     for step in program:
         _WRITE[type(step)](writer, step)
     kept = ", ".join(f"{writer.name(wrap)}({writer.name(array)}.copy())" for array in outputs)
     writer.line(f"return ({kept}{',' if outputs else ''})")
+    for step in operations:  # nothing must hold on to a slot's own array
+        step.calls = None
+        if isinstance(step, Forward):
+            step.pulls, step.settled = [], writer.unwatched(step.settled)
     return writer.source.function("arrays", writer.lines)
 
 
@@ -88,7 +95,7 @@ class _Writer:
             self.line(f"if not {flag}: {again}")
 
     def pull(self, step: Pull) -> None:
-        again = self._again(step, "run", ("grad", "saved", "outs", "aux"))
+        again = self._again(step, "run", ("grad", "saved", "inputs", "outs", "aux"))
         if not step.raw:
             self.line(again)
             return
@@ -128,7 +135,7 @@ class _Writer:
         if step.array is None:
             self.line(f"{value}._grad = None")
         elif step.in_buffer:
-            view = f"{self.name(step.value.buffer.grad_views)}[{step.value.slot}]"
+            view = f"{self.source.name(step.value.buffer.grad_views)}[{step.value.slot}]"
             self.line(f"if {value}._grad is None or {value}._grad.array is not {view}: "
                       f"{value}._grad = {self.name(wrap)}({view})")  # fmt: skip
         else:
