@@ -12,10 +12,11 @@ from itertools import pairwise
 from typing import Any
 
 from ..contenders import CONTENDERS
-from ..cpu_clock import foreign_share, reading
+from ..cpu_clock import Reading, foreign_share, reading
 from ..machine import conditions
 from ..racer import ContenderError, Racer
 from ..report import aligned, duration, markdown_table
+from ..summary import QUIET
 from .cases import cases
 
 BLOCK_SECONDS = 0.04
@@ -128,16 +129,15 @@ def measure(families: Sequence[str] = ()) -> Sweep:
         versions = [racer.greet()["version"] for racer in pair]
         everything = [name for name in cases() if not families or name.split()[0] in families]
         facts = {**conditions(), "torch": versions[1]}
-        clocks = [reading(racer.process.pid) for racer in pair]
+        before = _both(pair)
         outcomes = {}
         for count, name in enumerate(everything, start=1):
             outcomes[name] = _one(name, *pair)
             if sys.stderr.isatty():
                 sys.stderr.write(f"\r{count}/{len(everything)} cases")
-        shares = [foreign_share(before, reading(r.process.pid)) for before, r in zip(clocks, pair)]
-        if None not in shares:  # each sees the other as foreign
-            used = [share for share in shares if share is not None]
-            facts["others"] = f"at most {min(used):.2f} cores were busy beside either library, the other one included"
+        others = foreign_share(before, _both(pair))
+        if others is not None:
+            facts["others"] = f"kept {others:.2f} cores busy meanwhile" + (", too many to believe" * (others > QUIET))
     return Sweep(facts, outcomes)
 
 
@@ -146,6 +146,13 @@ def report(sweep: Sweep) -> str:
     lines = aligned([COLUMNS, *_lines(sweep.measured, WORST)])
     wrong = [f"{name}: {outcome.error}" for name, outcome in sweep.outcomes.items() if outcome.error]
     return "\n".join([*lines, "", *aligned([FAMILY_COLUMNS, *sweep.families()]), "", *wrong, sweep.summary()])
+
+
+def _both(pair: Sequence[Racer]) -> Reading | None:
+    """The clocks now, with both libraries' processes as one."""
+    readings = [reading(racer.process.pid) for racer in pair]
+    known = [each for each in readings if each is not None]
+    return Reading(known[0].wall, known[0].everybody, sum(r.own for r in known)) if len(known) == 2 else None
 
 
 def _start(name: str) -> Racer:
