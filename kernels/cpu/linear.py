@@ -5,16 +5,18 @@ in another order.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
+from numpy import empty
 
 from .compile import compiled
 from .gemm import ALONE, product, share
 from .signatures import real_signatures
 from .threads import threads_for
 from .tile import COLUMN_BIAS, ZERO
-from .vectors import one, pointer
+from .vectors import at, one, pointer
 
 _NO_VECTOR = {char: np.empty(0, char) for char in "fd"}
 _NO_MATRIX = {char: np.empty((0, 0), char) for char in "fd"}
@@ -22,15 +24,13 @@ _NO_MATRIX = {char: np.empty((0, 0), char) for char in "fd"}
 
 def linear_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, relu: bool = False) -> np.ndarray:
     """See the reference. ValueError for shapes that do not fit, TypeError unless all are float32 or all float64."""
-    shape = None
     if x.ndim != 2:
-        shape, x = (*x.shape[:-1], len(weight)), _rows(x)
+        return linear_forward(_rows(x), weight, bias, relu).reshape(*x.shape[:-1], len(weight))
     if bias is None:
         bias = _NO_VECTOR[x.dtype.char]
-    m, n = x.shape[0], weight.shape[0]
-    y = np.empty((m, n), x.dtype)
-    work = m * weight.size
-    threads = 1 if work < ALONE else threads_for(work, max(m, n))
+    y = empty((len(x), len(weight)), x.dtype)
+    work = x.size * len(weight)
+    threads = 1 if work < ALONE else threads_for(work, max(y.shape))
     try:
         if threads == 1:
             _forward(x, weight, bias, relu, y)
@@ -39,8 +39,8 @@ def linear_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = 
     except TypeError:
         if bias.flags.c_contiguous:
             raise
-        return linear_forward(x, weight, np.ascontiguousarray(bias), relu).reshape(shape or y.shape)
-    return y if shape is None else y.reshape(shape)
+        return linear_forward(x, weight, bias.copy(), relu)
+    return y
 
 
 def linear_backward(
@@ -52,48 +52,40 @@ def linear_backward(
     out: Sequence[np.ndarray | None] = (None, None, None),
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
     """See the reference. ValueError for shapes that do not fit, TypeError unless all are float32 or all float64."""
-    real, lead = x.dtype, None
-    none = _NO_MATRIX[real.char]
     if x.ndim != 2:
-        lead, x, g = x.shape, _rows(x), _rows(g)
         y = None if y is None else _rows(y)
+        dx, dw, db = linear_backward(_rows(g), _rows(x), weight, y, needs, out)
+        return None if dx is None else dx.reshape(x.shape), dw, db
+    real = x.dtype
     wants_x, wants_weight, wants_bias = needs
-    dx = dw = db = None
-    if wants_x:
-        dx = np.empty(x.shape, real)
-    if wants_weight:
-        dw = out[1]
-        if dw is None:
-            dw = np.empty(weight.shape, real)
-    if wants_bias:
-        db = out[2]
-        if db is None:
-            db = np.empty(len(weight), real)
-    given = (
-        g, x, weight, none if y is None else y, none if dx is None else dx, none if dw is None else dw,
-        _NO_VECTOR[real.char] if db is None else db, wants_x, wants_weight, wants_bias, y is not None,
-    )  # fmt: skip
-    work = x.shape[0] * weight.size
+    none = _NO_MATRIX[real.char]
+    dx = empty(x.shape, real) if wants_x else none
+    dw = none if not wants_weight else empty(weight.shape, real) if out[1] is None else out[1]
+    db = _NO_VECTOR[real.char] if not wants_bias else empty(len(weight), real) if out[2] is None else out[2]
+    relu = y is not None
+    work = x.size * len(weight)
     threads = 1 if work < ALONE else threads_for(work, max(weight.shape))
     try:
         if threads == 1:
-            _backward(*given)
+            _backward(g, x, weight, y if relu else none, dx, dw, db, wants_x, wants_weight, wants_bias, relu)
         else:
-            _backward_of_threads(*given, threads)
+            _backward_of_threads(
+                g, x, weight, y if relu else none, dx, dw, db, wants_x, wants_weight, wants_bias, relu, threads
+            )
     except TypeError:
-        if all(place is None or place.flags.c_contiguous for place in out):
+        if dw.flags.c_contiguous and db.flags.c_contiguous:
             raise
         found = linear_backward(g, x, weight, y, needs)  # gradients are computed in whole rows, and copied elsewhere
         for place, gradient in zip((dw, db), found[1:]):
             if gradient is not None:
                 place[...] = gradient
         dx = found[0]
-    return dx if lead is None or dx is None else dx.reshape(lead), dw, db
+    return dx if wants_x else None, dw if wants_weight else None, db if wants_bias else None
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
     """x (…, n) as a matrix; without copying where the leading axes allow it."""
-    return x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+    return x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
 @compiled(real_signatures("in2A in2A in1 boolean out2"))
@@ -175,9 +167,25 @@ def _check_gradients(g, x, weight, y, dx, dw, db, wants_x, wants_weight, wants_b
 @njit(error_model="numpy")
 def _pass(g, y, passed, first, end):
     """The gradient before the ReLU, of some rows: it passes where the output is above 0 (or NaN)."""
-    for i in range(first, end):
-        for j in range(g.shape[1]):
-            passed[i, j] = 0 if y[i, j] <= 0 else g[i, j]
+    n = g.shape[1]
+    row, item = n * g.itemsize, g.itemsize
+    if g.strides == (row, item) and y.strides == (row, item):  # then rows are one long vector
+        count = ((end - first) * n,)
+        _pass_vector(
+            carray(at(pointer(g), first * n), count),
+            carray(at(pointer(y), first * n), count),
+            carray(at(pointer(passed), first * n), count),
+        )
+    else:
+        for i in range(first, end):
+            for j in range(n):
+                passed[i, j] = 0 if y[i, j] <= 0 else g[i, j]
+
+
+@njit(error_model="numpy")
+def _pass_vector(g, y, passed):
+    for i in range(len(g)):
+        passed[i] = 0 if y[i] <= 0 else g[i]
 
 
 @njit(error_model="numpy")

@@ -4,8 +4,11 @@ Two matrices are one product; threads share its rows or columns. Stacks of matri
 one is used for all), and threads share the stack.
 """
 
+from math import prod
+
 import numpy as np
 from numba import njit, prange
+from numpy import empty
 
 from .compile import compiled
 from .gemm import ALONE, product, share
@@ -18,10 +21,9 @@ from .vectors import pointer
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """See the reference. ValueError for shapes that do not fit, TypeError unless both are float32 or both float64."""
     if a.ndim == 2 and b.ndim == 2:
-        m, n = a.shape[0], b.shape[1]
-        c = np.empty((m, n), a.dtype)
-        work = m * b.size
-        threads = 1 if work < ALONE else threads_for(work, max(m, n))
+        c = empty((len(a), b.shape[1]), a.dtype)
+        work = len(a) * b.size
+        threads = 1 if work < ALONE else threads_for(work, max(c.shape))
         if threads == 1:
             _matrices(a, b, c)
         else:
@@ -40,8 +42,8 @@ def _of_stacks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.squeeze(matmul(a, b[:, np.newaxis]), -1)
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     m, n = a.shape[-2], b.shape[-1]
-    c = np.empty((*lead, m, n), a.dtype)
-    outer, inner = (int(np.prod(lead[:-1])), lead[-1])
+    c = empty((*lead, m, n), a.dtype)
+    outer, inner = prod(lead[:-1]), lead[-1]
     stack_c = c.reshape(outer, inner, m, n)
     stack_a, stack_b = _stack(a, lead), _stack(b, lead)
     work = c.size * a.shape[-1]
@@ -58,7 +60,7 @@ def _stack(x: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
     if x.ndim < 5 and len(lead) < 3:
         return x.reshape((1,) * (4 - x.ndim) + x.shape)
     whole = np.broadcast_to(x, lead + x.shape[-2:])
-    return whole.reshape(int(np.prod(lead[:-1])), lead[-1], *x.shape[-2:])
+    return whole.reshape(prod(lead[:-1]), lead[-1], *x.shape[-2:])
 
 
 @compiled(real_signatures("in2A in2A out2"))

@@ -43,6 +43,20 @@ def test_forward_equals_the_reference(dtype, lead, size, n, has_bias, relu, layo
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("m", [1, 2, 5, 20, 200])
+def test_a_long_sum_is_cut_off_only_at_its_end(dtype, m):
+    """The product adds up such sums in stretches; here the first ones are far below 0."""
+    x, weight, bias = drawn(0, dtype, (m, 900), (10, 900), (10,))
+    x[:, :450] -= 1
+    weight[:, :450] = np.abs(weight[:, :450])
+    x[:, 450:] += 2
+    weight[:, 450:] = np.abs(weight[:, 450:])
+    for layout in ("contiguous", "transposed"):
+        y = compiled.linear_forward(laid_out(x, layout), laid_out(weight, layout), bias, True)
+        np.testing.assert_allclose(y, x @ weight.T + bias, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(leads, sizes, sizes, st.booleans(), st.tuples(*[st.booleans()] * 3), layouts, layouts, seeds)
 @settings(max_examples=120, deadline=None)
 def test_backward_equals_the_reference(dtype, lead, size, n, relu, needs, layout_g, layout_x, seed):
