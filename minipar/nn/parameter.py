@@ -95,18 +95,20 @@ class Parameter(Tensor):
     def accumulate(self, grad: Any) -> None:
         """Add a finished gradient: the first since `.grad` was None is written into the slot, unless it lies there."""
         buffer = self.buffer
-        lent, self.lent = self.lent, False
+        if self.lent:
+            self.lent = False
+            if self._grad is None and grad is buffer.grad_views[self.slot]:  # type: ignore[union-attr]
+                self._grad = wrap(grad)
+                return
         if self._grad is not None or isinstance(grad, Value) or buffer is None or not self.in_buffer():
             super().accumulate(grad)
             return
-        view = buffer.grad_views[self.slot]
-        if lent and grad is view:
-            self._grad = wrap(view)
-        elif _watched(buffer.grad_views, self.slot, 1):
+        if _watched(buffer.grad_views, self.slot, 0):
             super().accumulate(grad)
-        else:
-            view[...] = grad
-            self._grad = wrap(view)
+            return
+        view = buffer.grad_views[self.slot]
+        view[...] = grad
+        self._grad = wrap(view)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()

@@ -32,12 +32,19 @@ class Linear(Fat):
         return kernel("linear_forward", x)(x, weight, bias, self.relu)
 
     def vjp(self, g, x, weight, y=None):
-        # What is not needed may have changed since; its shape has not.
-        x, weight = [array_of(self.inputs[i]) if array is None else array for i, array in enumerate((x, weight))]
-        needs = self.needs
-        of_bias = len(needs) == 3 and needs[2]
-        out = None, self.room(1) if needs[1] else None, self.room(2) if of_bias else None
-        return kernel("linear_backward", g)(g, x, weight, y, (needs[0], needs[1], of_bias), out)[: len(needs)]
+        if x is None:  # what is not needed may have changed since; its shape has not
+            x = array_of(self.inputs[0])
+        if weight is None:
+            weight = array_of(self.inputs[1])
+        backward = kernel("linear_backward", g)
+        if len(self.needs) == 2:
+            of_x, of_weight = self.needs
+            return backward(
+                g, x, weight, y, (of_x, of_weight, False), (None, self.room(1) if of_weight else None, None)
+            )[:2]
+        of_x, of_weight, of_bias = self.needs
+        out = None, self.room(1) if of_weight else None, self.room(2) if of_bias else None
+        return backward(g, x, weight, y, (of_x, of_weight, of_bias), out)
 
     def composite(self, x, weight, bias=None):
         y = matmul(x, transpose(weight, 0, 1))

@@ -139,7 +139,7 @@ class Plan:
 
         Of a buffer's views note the list and the slot, for to hold a view is to look at it.
         """
-        self.seen = []
+        self.seen: list[tuple[Tensor, Any, Any, int, Any]] = []
         for p in self.parameters:
             situation = _situation(p)
             if type(situation) is FlatBuffer:
