@@ -103,7 +103,6 @@ def _peer(name: str, prepare: Callable[[str], Prepared], requires: str, install:
 
 
 _KERAS = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-_TENSORFLOW = ("tensorflow", "pip install tensorflow-cpu")
 _SKLEARN = ("sklearn", "pip install scikit-learn")
 
 # The first is the one that all others are divided by.
@@ -118,8 +117,9 @@ CONTENDERS = {
         _torch("torch-compile"),
         _torch("torch-channels-last", kinds=("cnn",)),
         _peer("jax", _from("jax_jit"), "jax", "pip install jax"),
-        _peer("tensorflow", _from("tensorflow_function"), *_TENSORFLOW, environment=_KERAS),
-        _peer("tensorflow-xla", _from("tensorflow_function", xla=True), *_TENSORFLOW, environment=_KERAS),
+        _peer(
+            "tensorflow", _from("tensorflow_function"), "tensorflow", "pip install tensorflow-cpu", environment=_KERAS
+        ),
         _peer("sklearn", _from("scikit_learn"), *_SKLEARN, kinds=("mlp",)),
         _peer("sklearn-fit", _from("scikit_learn", fit=True), *_SKLEARN, kinds=("mlp",)),
         _peer("autograd", _from("autograd_numpy"), "autograd", "pip install autograd"),

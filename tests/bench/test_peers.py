@@ -19,7 +19,7 @@ from minipar.bench.workloads import WORKLOADS, build
 
 SMALL = {"mlp": "W2a", "rnn": "W4a", "encoder": "W6"}  # a CNN's convolutions are left to the benchmark: seconds
 # Those that take long to compile too; PyTorch itself is in test_workloads.py.
-LEFT_OUT = ("torch", "torch-compile", "torch-channels-last", "tensorflow-xla", "tinygrad")
+LEFT_OUT = ("torch", "torch-compile", "torch-channels-last", "tinygrad")
 INSTALLED = [name for name in PEERS if name not in LEFT_OUT and not CONTENDERS[name].why_missing()]
 
 

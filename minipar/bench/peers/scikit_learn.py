@@ -38,16 +38,24 @@ def _partial_fit(p: Problem) -> Prepared:
 
 
 def _fit(p: Problem) -> Prepared:
-    def trained(steps: int) -> tuple[Any, float]:
-        model, y, loss_scale = _model(p, max_iter=steps, n_iter_no_change=steps + 1, shuffle=False, warm_start=True)
-        start = perf_counter()
-        model.fit(p.x, y)
-        return [loss_scale * loss for loss in model.loss_curve_], perf_counter() - start
+    def fitted(steps: int) -> Any:
+        return _model(p, max_iter=steps, n_iter_no_change=np.inf, shuffle=False, warm_start=True)
 
-    losses, seconds = trained(5)
-    steps = max(5, min(500, int(5 * CALL_SECONDS / seconds)))
-    model, y, _ = _model(p, max_iter=steps, n_iter_no_change=steps + 1, shuffle=False, warm_start=True)
-    return Prepared(lambda: model.fit(p.x, y).loss_, sklearn.__version__, str(THREADS), steps, tuple(losses))
+    model, y, loss_scale = fitted(5)
+    start = perf_counter()
+    model.fit(p.x, y)
+    steps = max(5, min(500, int(5 * CALL_SECONDS / (perf_counter() - start))))
+    losses = tuple(loss_scale * loss for loss in model.loss_curve_)
+    model, y, _ = fitted(steps)
+
+    def call() -> float:
+        model.loss_curve_ = []
+        model.fit(p.x, y)
+        if len(model.loss_curve_) != steps:  # its time would be divided by steps that it never took
+            raise RuntimeError(f"the fit took {len(model.loss_curve_)} steps, not {steps}")
+        return model.loss_
+
+    return Prepared(call, sklearn.__version__, str(THREADS), steps, losses)
 
 
 def _model(p: Problem, **options: Any) -> tuple[Any, np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""TensorFlow: the step as a tf.function (with `xla`: compiled by XLA) with a Keras optimizer."""
+"""TensorFlow: the step as a tf.function, with a Keras optimizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..contenders import THREADS, Prepared
 from .problem import EARLY_EPSILON, HEADS, problem
 
 
-def prepare(workload: str, xla: bool = False) -> Prepared:
+def prepare(workload: str) -> Prepared:
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     p = problem(workload)
@@ -24,7 +24,7 @@ def prepare(workload: str, xla: bool = False) -> Prepared:
         optimizer = tf.keras.optimizers.SGD(p.lr)
     optimizer.build(params)
 
-    @tf.function(jit_compile=xla)
+    @tf.function
     def train(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = criterion(forward(params, x), y)
