@@ -7,8 +7,10 @@ from functools import wraps
 from typing import Any
 
 from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..backend.dtypes import quiet
 from ..backend.random import default_generator
+from ..tape import Value
 from .exponential import exp
 from .inplace import in_place
 from .op import Elementwise, array_of, check_dtypes
@@ -42,7 +44,7 @@ class ReLU(Elementwise):
         return namespace(x).maximum(x, x.dtype.type(0))
 
     def vjp(self, g, y):
-        return where(y <= 0, 0.0, g)
+        return where(y <= 0, 0.0, g) if isinstance(y, Value) else kernel("relu_gradient", g)(g, y)
 
 
 class LeakyReLU(Elementwise):

@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..backend.dtypes import quiet
+from ..tape import Value
 from .accepts import needs_tensors
 from .activation_rectified import applied
 from .exponential import exp, sigmoid
@@ -57,12 +59,13 @@ class GELU(Elementwise):
     saves = (0,)
 
     def forward(self, x):
-        with quiet():
-            return x * _normal_cdf(x)
+        return kernel("gelu", x)(x)
 
     def vjp(self, g, x):
-        density = exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
-        return g * (_normal_cdf(x) + x * density)
+        if not isinstance(x, Value):
+            return kernel("gelu_gradient", x)(g, x)
+        cdf = 0.5 * (1.0 + erf(x * (1 / math.sqrt(2))))
+        return g * (cdf + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
 
 
 class TanhGELU(Elementwise):
@@ -71,11 +74,12 @@ class TanhGELU(Elementwise):
     saves = (0,)
 
     def forward(self, x):
-        with quiet():
-            return x * 0.5 * (1.0 + tanh(_gelu_argument(x)))
+        return kernel("tanh_gelu", x)(x)
 
     def vjp(self, g, x):
-        bend = tanh(_gelu_argument(x))
+        if not isinstance(x, Value):
+            return kernel("tanh_gelu_gradient", x)(g, x)
+        bend = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x)))
         slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * (x * x))
         return g * (0.5 * (1.0 + bend) + 0.5 * x * (1.0 - bend * bend) * slope)
 
@@ -86,10 +90,11 @@ class SiLU(Elementwise):
     saves = (0,)
 
     def forward(self, x):
-        with quiet():
-            return x * sigmoid(x)
+        return kernel("silu", x)(x)
 
     def vjp(self, g, x):
+        if not isinstance(x, Value):
+            return kernel("silu_gradient", x)(g, x)
         gate = sigmoid(x)
         return g * gate * (1.0 + x * (1.0 - gate))
 
@@ -106,14 +111,6 @@ class Mish(Elementwise):
     def vjp(self, g, x):
         gate = tanh(softplus(x))
         return g * (gate + x * sigmoid(x) * (1.0 - gate * gate))
-
-
-def _normal_cdf(x: Any) -> Any:
-    return 0.5 * (1.0 + erf(x * (1 / math.sqrt(2))))
-
-
-def _gelu_argument(x: Any) -> Any:
-    return math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
