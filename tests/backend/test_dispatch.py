@@ -95,6 +95,8 @@ def test_numpy_arrays_are_served_by_compiled_kernels_where_there_are_some(choice
     with minipar.use_kernels(choice):
         for dtype, array in FLOAT.items():
             compiled = choice != "reference" and dtype != "float16" and name in dispatch.COMPILED
+            if choice == "library":  # NumPy's own products
+                compiled = compiled and name not in ("matmul", "linear_forward", "linear_backward")
             table = dispatch.COMPILED if compiled else dispatch.REFERENCE
             assert dispatch.serving(name, array) == table[name], dtype
             found = dispatch.kernel(name, array)
