@@ -121,6 +121,7 @@ def record(
     step: Callable[..., Any], args: tuple, kwargs: dict[str, Any], tensors: list[Tensor]
 ) -> tuple[Recording, Any]:
     """Run the step once, and note what it does. Returns the recording, and the step's results."""
+    from .fusion import fuse
     from .guards import conditions, unkept
     from .patches import Listening
     from .program import Pull
@@ -152,12 +153,13 @@ def record(
             f"minipar.compile: the step keeps a tensor of shape {shape} beyond its end (in an attribute, "
             "a list or a global), which a replay would not renew: return it from the step instead"
         )
+    program = fuse(recorder.program, recorder.candidates, outputs)
     source, second = Source(), Source()
     holds = source.function("", [f"return {' and '.join(conditions(recorder, source)) or True}"])
     free = second.function("", [f"return {' and '.join(unkept(recorder, second)) or True}"])
-    recording = Recording(holds, free, replay_of(recorder.program, inputs, outputs))
+    recording = Recording(holds, free, replay_of(program, inputs, outputs))
     recording.grads = [value for key, value in recorder.touched.items() if key not in recorder.entries]
-    recording.quiet = all(step.raw for step in recorder.program if isinstance(step, Pull))
+    recording.quiet = all(step.raw for step in program if isinstance(step, Pull))
     recording.give_back = functools.partial(_filled, template)
     if isinstance(template, _Place):
         recording.give_back = _only

@@ -13,7 +13,7 @@ from .raw import Call
 from .traced import arrays_in, plain_of, with_arrays
 
 
-@dataclass
+@dataclass(eq=False)
 class Computed:
     """out ← function(*args); or, without `out`, function(*args) changes its arguments."""
 
@@ -23,7 +23,7 @@ class Computed:
     out: Any = None  # an array, or a list of arrays
 
 
-@dataclass
+@dataclass(eq=False)
 class Forward:
     """An operation: its kernel calls, or its forward with the results copied to where they were."""
 
@@ -51,7 +51,7 @@ class Forward:
                 np.copyto(old, new)
 
 
-@dataclass
+@dataclass(eq=False)
 class Pull:
     """An operation's gradient; as Forward."""
 
@@ -87,7 +87,7 @@ class Pull:
         store(self.op, self.outs, self.fresh, pulled)
 
 
-@dataclass
+@dataclass(eq=False)
 class Grad:
     """value.grad ← None; the slot of its buffer; or a copy of `array`."""
 
@@ -96,7 +96,7 @@ class Grad:
     in_buffer: bool
 
 
-@dataclass
+@dataclass(eq=False)
 class Outside:
     """Something that is called as it is: a step of an optimizer or a scheduler."""
 

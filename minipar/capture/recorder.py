@@ -8,15 +8,17 @@ needs no replay, and what depends on no tensor needs none either.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..nn.parameter import Parameter
+from ..ops.activation_rectified import ReLU
 from ..ops.index import GetItem
 from ..ops.op import Elementwise, Fat, Op
 from ..tape import Value
+from .fusion import fused_forward, fused_pull
 from .memory import array_slot, data_dependent
 from .program import Forward, Pull, attributes
 from .raw import Call, Watch
@@ -48,7 +50,9 @@ class Recorder(Tensors):
         forward = self._forward(op, args, outs, aside, watch, before)
         if forward is not None:
             forward.settled, forward.aside = before, aside
-            self.forwards[op] = forward
+            self.forwards[op] = self.makers[id(outs[0])] = forward
+            if type(op) is ReLU and id(args[0]) in self.makers:
+                self._try_fused(self.makers[id(args[0])], forward)
             if aside:
                 attributes(op, lambda x: x if id(x) in earlier else self.aside(x, forward))
         traced = [y if isinstance(y, Value) else self.traced(array) for y, array in zip(parts, outs)]
@@ -56,11 +60,11 @@ class Recorder(Tensors):
 
     def _watched(self, run: Callable[[], Any]) -> tuple[Any, Watch]:
         watch = self.watch = Watch()
-        self.mode = RAW
+        mode, self.mode = self.mode, RAW
         try:
             return run(), watch
         finally:
-            self.mode, self.watch = TRACE, None
+            self.mode, self.watch = mode, None
 
     def aside(self, array: np.ndarray, forward: Forward) -> Traced:
         """What an operation keeps of its forward is traced too, for who reads it there (batch norm's statistics)."""
@@ -122,6 +126,21 @@ class Recorder(Tensors):
         if forward is not None:
             forward.pulls.append(pull)
         self.add(pull, [outs[i] for i in fresh])
+        if forward is not None and forward in self.fusions_of_layers:
+            candidate = self.fusions_of_layers[forward]
+            if len(candidate.relu.pulls) == 1 and candidate.relu.pulls[0].outs[0] is grad:
+                self.plainly(fused_pull, candidate, candidate.relu.pulls[0], pull, self._tried)
+
+    def _try_fused(self, layer: Forward, relu: Forward) -> None:
+        candidate = self.plainly(fused_forward, layer, relu, self._tried)
+        if candidate is not None:
+            self.candidates.append(candidate)
+            self.fusions_of_layers[layer] = candidate
+
+    def _tried(self, function: Callable[..., Any], args: Sequence[Any]) -> tuple[list[Any], Watch]:
+        """What function(*args) gives, and what it does: for a trial beside the step."""
+        made, watch = self._watched(lambda: function(*[self.traced(x) for x in args]))
+        return [plain_of(x) for x in made] if isinstance(made, tuple) else [plain_of(made)], watch
 
     def _is_slot(self, node: Any, i: int, array: np.ndarray) -> bool:
         leaf = node.edges[i][0] if node.edges[i] is not None else None
