@@ -70,16 +70,16 @@ class Version:
     def __init__(self, count: int = 0) -> None:
         self.count = count
         self.changed_by = ""
-        self.sharers: Sequence[weakref.ref[Value]] = ()  # a value and its views; empty while there is no view
+        self.sharers: list[weakref.ref[Value]] | tuple[()] = ()  # a value and its views; empty while there is no view
         self._prune_at = 8
 
     def add_sharer(self, value: Value) -> None:
-        sharers = list(self.sharers) if not self.sharers else self.sharers
-        if len(sharers) >= self._prune_at:
-            sharers = [sharer for sharer in sharers if sharer() is not None]
-            self._prune_at = 2 * len(sharers) + 8
-        sharers.append(weakref.ref(value))  # type: ignore[union-attr]
-        self.sharers = sharers
+        if not self.sharers:
+            self.sharers = []
+        elif len(self.sharers) >= self._prune_at:
+            self.sharers = [sharer for sharer in self.sharers if sharer() is not None]
+            self._prune_at = 2 * len(self.sharers) + 8
+        self.sharers.append(weakref.ref(value))  # type: ignore[union-attr]
 
     def beside(self, value: Value) -> list[Value]:
         """Whatever else is still alive and looks at this memory as part of the graph."""
