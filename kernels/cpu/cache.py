@@ -14,12 +14,17 @@ import hashlib
 import os
 import pickle
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from .fingerprint import fingerprint
+
+UNUSED = 60 * 24 * 3600  # seconds; what no process has loaded for so long goes when something new comes
+
+_held: set[str] = set()  # the locks of this process
 
 
 def cache_root() -> Path:
@@ -44,14 +49,20 @@ def kernel_folder() -> Path | None:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold kernel ``name``'s lock among all processes and threads; no lock where there is no folder or no locking."""
+    """Hold kernel ``name``'s lock among all processes; no lock where there is no folder or no locking.
+
+    Its threads have taken Numba's lock before.
+    """
     folder = kernel_folder()
     with contextlib.ExitStack() as stack:
-        if folder is not None:
+        # A factory's kernels share a name, and one may call another: a process would wait for itself for ever.
+        if folder is not None and name not in _held:
             # A file system without locks costs a second compilation, not the run.
             with contextlib.suppress(OSError):
                 lock = stack.enter_context(open(folder / f"{name}.lock", "wb"))
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            _held.add(name)
+            stack.callback(_held.discard, name)
         yield
 
 
@@ -73,7 +84,9 @@ def entry(name: str, function: Callable[..., Any], options: str, signature: str)
 def load(path: Path) -> Any | None:
     """What ``save`` stored, or None. A damaged file counts as none: it is compiled anew and replaced."""
     try:
-        return pickle.loads(path.read_bytes())
+        stored = pickle.loads(path.read_bytes())
+        os.utime(path)
+        return stored
     except Exception:  # unpickling damaged bytes may raise anything
         return None
 
@@ -88,3 +101,11 @@ def save(path: Path, payload: bytes) -> None:
             Path(part).replace(path)
         except OSError:
             Path(part).unlink()
+        _forget_the_unused(path.parent)
+
+
+def _forget_the_unused(folder: Path) -> None:
+    """Edited and updated kernels leave files behind that nobody asks for again."""
+    for path in folder.iterdir():
+        if path.suffix in (".kernel", ".part") and time.time() - path.stat().st_mtime > UNUSED:
+            path.unlink(missing_ok=True)

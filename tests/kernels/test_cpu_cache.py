@@ -123,6 +123,42 @@ def test_the_text_of_a_kernel_runs_as_plain_python():
     assert p.tolist() == [1.25] * 3
 
 
+def test_what_nobody_loads_for_long_is_forgotten(tmp_path):
+    finish(start(tmp_path))
+    (used,) = tmp_path.rglob("*.kernel")
+    old = [used.with_name(name) for name in ("edited-0123.kernel", "broken-off.part")]
+    for path in (used, *old):
+        path.touch()
+        os.utime(path, (0, 0))
+    assert finish(start(tmp_path)) == []  # loading is using
+    assert used.stat().st_mtime > 0
+    finish(start(tmp_path, USE.replace("np.ones(3)", "np.ones(3, np.float32)")))
+    assert used.exists()
+    assert not any(path.exists() for path in old)
+    assert len(list(tmp_path.rglob("*.kernel"))) == 2
+
+
+def test_a_kernel_may_call_another_of_its_name(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(NESTED)
+    use = f"import runpy; runpy.run_path({str(script)!r})"
+    assert len(finish(start(tmp_path / "cache", use))) == 2
+    assert finish(start(tmp_path / "cache", use)) == []
+
+
+NESTED = """
+from minipar.kernels.cpu.compile import compiled
+
+def make(inner):
+    @compiled(["int64(int64)"])
+    def kernel(x):
+        return x + 1 if inner is None else 10 * inner(x)
+
+    return kernel
+
+assert make(make(None))(4) == 50
+"""
+
 FACTORY = """
 import numpy as np
 from minipar.kernels.cpu.compile import compiled
