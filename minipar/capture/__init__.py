@@ -14,21 +14,33 @@ replay.py      a recording as one straight-line Python function
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
-def compile(step: Callable[..., Any]) -> Any:
+def compile(
+    model: Callable[..., Any] | None = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: str = "replay",
+    mode: None = None,
+    options: None = None,
+    disable: bool = False,
+) -> Any:
     """Record a training step once and replay it: the same calls on the same memory, without the tape. Also a decorator.
 
-    `step` is a function of tensors (and numbers, strings, tuples, lists and dicts of such) that does everything:
-    zero_grad, forward, loss, backward, the optimizer's step. It returns tensors, which come back detached. It is
-    recorded again where another shape, dtype or plain argument comes, a module is switched to eval, or a parameter's
-    memory is replaced. Results are those of the step itself, to the bit.
+    `model` is a function of tensors (and numbers, strings, tuples, lists and dicts of such) that does a whole step:
+    zero_grad, forward, loss, backward, the optimizer's step. It returns tensors, which come back detached. The first
+    call of a kind runs as it is, the second is recorded, the others are replayed. It is recorded again where another
+    shape, dtype or plain argument comes, a module is switched to eval, or a parameter's memory is replaced. Results are
+    those of the step itself, to the bit, but where a layer and the ReLU after it are fused (float32: about 1e-6).
 
-    Python in the step runs only while it is recorded. So RuntimeError where it looks at a tensor's numbers (`item`,
-    `if loss > 1`, `tolist`, an index by a mask) or keeps a tensor for later, and NotImplementedError for arguments that
-    require grad, tensors on a GPU, and a Module with gradients: compile the whole step. A recorded step that replaces
-    numbers outside of tensors (a counter, a list) does so only while it is recorded.
+    Python in the step runs only while it is recorded: what it changes outside of tensors, replays do not. RuntimeError
+    where it looks at a tensor's numbers (`item`, `if loss > 1`, `tolist`, an index by a mask) or keeps a tensor for
+    later. NotImplementedError for arguments that require grad, tensors on a GPU, a Module while gradients are recorded
+    (compile the whole step), `dynamic=True`, and any backend, mode and options. `fullgraph` is always so: nothing falls
+    back in parts. With `disable` the function itself is returned.
 
     >>> model = nn.Linear(3, 1)
     >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
@@ -44,8 +56,16 @@ def compile(step: Callable[..., Any]) -> Any:
     >>> losses == sorted(losses, reverse=True)
     True
     """
-    if not callable(step):
-        raise TypeError(f"compile takes a function (or a Module), not {type(step).__name__}")
+    refused = {"dynamic": dynamic, "mode": mode, "options": options, "backend": backend != "replay" and backend}
+    for argument, given in refused.items():
+        if given:
+            raise NotImplementedError(f"compile: {argument}={given!r} is not supported")
+    if model is None:
+        return partial(compile, fullgraph=fullgraph, disable=disable)
+    if not callable(model):
+        raise TypeError(f"compile takes a function (or a Module), not {type(model).__name__}")
+    if disable:
+        return model
     from .compiled import CompiledStep  # which an eager user never needs
 
-    return CompiledStep(step)
+    return CompiledStep(model)

@@ -10,6 +10,10 @@ def refused(of, why, call, error, *says):
 
 
 PLAIN = [
+    refused("compile", "no function", lambda m, x: m.compile(3), TypeError, "function", "int"),
+    refused("compile", "dynamic", lambda m, x: m.compile(abs, dynamic=True), NotImplementedError, "dynamic=True"),
+    refused("compile", "mode", lambda m, x: m.compile(abs, mode="x"), NotImplementedError, "mode='x'"),
+    refused("compile", "array", lambda m, x: m.compile(abs)(x.numpy()), TypeError, "compiled step", "NumPy"),
     *[
         refused(name, "no tensor", lambda m, x, name=name: getattr(m, name)(1.0), TypeError, f"{name}: input", "float")
         for name in ("clone", "detach", "get_device", "is_complex", "is_signed", "numel")
