@@ -10,11 +10,11 @@ import numpy as np
 from numba import njit, prange
 
 from .compile import compiled
-from .conv_frame import fill_frame, find_stretches, tap_places
-from .conv_vectors import gated_copy, gather_rows, transpose
+from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
+from .conv_vectors import gated_copy, transpose
 from .tile import ACCUMULATE, FLAT, SINGLE, TALL, tile
 
-DEPTH = 512  # rows of im2col packed at a time, about: a panel of 32 pixels fills 64 KiB
+DEPTH = 320  # rows of im2col packed at a time, about: a panel of 32 pixels fills 40 KiB, a first-level cache
 
 _tall, _flat, _single = (tile(None, *shape) for shape in (TALL, FLAT, SINGLE))
 
@@ -59,16 +59,16 @@ def multiply(vectors, a, ao, a_row, a_k, b, width, size, c, co, c_row, m, n, sta
 
 @njit(error_model="numpy")
 def multiply_panel(
-    shape, of, base, places, taps, stretches, count, n, buffer, a, ao, packed, rows, m,
+    shape, of, base, places, taps, pieces, starts, n, buffer, a, ao, packed, rows, m,
     c, co, c_row, bias, bias_o, start, relu,
 ):  # fmt: skip
     """c[co + (row − rows[0])·c_row + pixel] of n pixels, for rows rows[0] … rows[1] − 1 of the m output channels."""
     vectors, block, width = shape
+    lanes = width // vectors
     depth = max(1, DEPTH // taps) * taps
     for k in range(0, places.size, depth):
         deep = min(depth, places.size - k)
-        for s in range(count):
-            gather_rows(buffer, stretches[0, s], width, of, base + stretches[1, s], places, k, deep, stretches[2, s])
+        gather(buffer, width, of, base, pieces, starts, -(-n // lanes), lanes, places, k, deep)
         for row in range(rows[0], rows[1], block):
             height = min(block, m - row)
             a_row, a_k = (1, height) if packed else (places.size, 1)
@@ -102,7 +102,7 @@ def correlate_part(
     """One thread's share: some of the blocks of pixels, some of the output channels."""
     images, groups, channels, height, width, m, rows, columns = sizes
     first_row, row_spacing, row_room, first_column, column_spacing, column_room = out
-    _, block, panel_width = shape
+    vectors, block, panel_width = shape
     images_at_once, rows_at_once, columns_at_once, row_parts = cut
     part, blocks = thread % row_parts, -(-m // block)
     mine = part * blocks // row_parts * block, min(m, (part + 1) * blocks // row_parts * block)
@@ -115,6 +115,11 @@ def correlate_part(
     buffer = np.empty(min(channels, max(1, DEPTH // taps)) * taps * panel_width, x.dtype)
     corner = np.empty((mine[1] - mine[0]) * panel_width, x.dtype)
     stretches, outlets = np.empty((3, panel_width), np.int64), np.empty((3, panel_width), np.int64)
+    pieces, starts, lanes = (
+        np.empty((3, panel_width), np.int64),
+        np.empty(vectors + 1, np.int64),
+        panel_width // vectors,
+    )
 
     channel_size = row_room * column_room
     column_blocks = -(-columns // columns_at_once)
@@ -154,14 +159,15 @@ def correlate_part(
             yo += (first_row + row * row_spacing) * column_room + first_column + column * column_spacing
             for pixel in range(0, count * pixels, panel_width):
                 n = min(panel_width, count * pixels - pixel)
-                pieces = find_stretches(stretches, pixel, n, pixels, wide, image_size, row_size, 1)
+                inlets = find_stretches(stretches, pixel, n, pixels, wide, image_size, row_size, 1)
+                find_pieces(pieces, starts, stretches, inlets, lanes, n)
                 exits = find_stretches(
                     outlets, pixel, n, pixels, stretch, groups * m * channel_size, row_spacing * column_room,
                     column_spacing,
                 )  # fmt: skip
                 direct = exits == 1 and column_spacing == 1
                 multiply_panel(
-                    shape, frame if framed else x, base, places, taps, stretches, pieces, n, buffer,
+                    shape, frame if framed else x, base, places, taps, pieces, starts, n, buffer,
                     a, group * m * places.size, packed, mine, m, y if direct else corner,
                     yo + outlets[1, 0] if direct else 0, channel_size if direct else panel_width, bias, group * m,
                     start, relu,

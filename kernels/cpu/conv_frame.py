@@ -8,7 +8,7 @@ frame, and a *panel* of it, some pixels wide, is packed where it is used: the wh
 
 from numba import njit
 
-from .conv_vectors import gated_copy
+from .conv_vectors import gated_copy, gather_vectors
 
 
 @njit(error_model="numpy")
@@ -42,6 +42,39 @@ def find_stretches(stretches, start, n, image_pixels, columns, image_size, row_s
         done += length
         count += 1
     return count
+
+
+@njit(error_model="numpy")
+def find_pieces(pieces, starts, stretches, count, lanes, n):
+    """Cut stretches of n pixels at vectors of `lanes`: vector v is made of pieces starts[v] … starts[v + 1] − 1.
+
+    For pieces[:, p] see ``gather_vectors``. Returns the number of vectors.
+    """
+    vectors, p, s = -(-n // lanes), 0, 0
+    for v in range(vectors):
+        starts[v] = p
+        while s < count:
+            first, end = stretches[0, s] - v * lanes, stretches[0, s] + stretches[2, s] - v * lanes
+            pieces[0, p] = stretches[1, s] - first
+            pieces[1, p] = max(0, first)
+            pieces[2, p] = min(lanes, end)
+            p += 1
+            if end > lanes:
+                break
+            s += 1
+            if end == lanes:
+                break
+    starts[vectors] = p
+    return vectors
+
+
+@njit(error_model="numpy")
+def gather(to, step, of, base, pieces, starts, vectors, lanes, places, first, count):
+    """`count` rows of im2col, from row `first` on, for pixels in pieces: to[k·step + pixel]."""
+    for v in range(vectors):
+        gather_vectors(
+            to, v * lanes, step, of, base, pieces, starts[v], starts[v + 1] - starts[v], places, first, count
+        )
 
 
 @njit(error_model="numpy")

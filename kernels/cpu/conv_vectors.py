@@ -1,4 +1,4 @@
-"""What convolution does to whole vectors beside multiplying them: gated copies, gathered rows, transposed blocks.
+"""What convolution does to whole vectors beside multiplying them: gated copies, gathered vectors, transposed blocks.
 
 LLVM IR for the reason that ``tile`` is: Numba's loops copy 14 numbers one at a time, here a mask makes it one move.
 Every index counts elements from an array's first one, and **none is checked**; nothing beyond what is named is read
@@ -12,7 +12,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .vectors import LANE_BYTES, Vectors, integer
+from .vectors import INT32, LANE_BYTES, Vectors, integer
 
 
 @intrinsic
@@ -35,25 +35,62 @@ def gated_copy(context, to, t, of, o, gate, q, gated, n):
 
 
 @intrinsic
-def gather_rows(context, to, t, step, of, o, places, first, count, n):
-    """to[t + k·step + j] = of[o + places[first + k] + j] for k < count, j < n: a stretch of pixels under many taps."""
+def gather_vectors(context, to, t, step, of, o, pieces, first_piece, number, places, first, count):
+    """One vector of each of `count` rows of im2col, put together from stretches of the frame.
+
+    Vector to[t + k·step …] for k < count: lanes pieces[1, p] ≤ lane < pieces[2, p] are of[o + pieces[0, p] +
+    places[first + k] + lane] for the `number` pieces p from first_piece on, the others 0. A piece is loaded with its
+    lanes masked, into what the pieces before it left; so each vector is stored once, and whole.
+    """
     whole = types.int64
-    signature = types.void(to, whole, whole, of, whole, places, whole, whole, whole)
+    signature = types.void(to, whole, whole, of, whole, pieces, whole, whole, places, whole, whole)
 
     def codegen(context, builder, signature, arguments):
         v = Vectors(builder, str(of.dtype))
-        to, of_, places = (_pointer(context, builder, signature, arguments, i) for i in (0, 3, 5))
-        step, count, n = arguments[2], arguments[7], arguments[8]
-        only = v.first_lanes(n)
-        with builder.if_else(builder.icmp_signed("<=", n, integer(v.lanes))) as (short, long):
-            with short, cgutils.for_range(builder, count) as k:
-                row = v.at(of_, builder.load(v.at(places, k.index)))
-                v.store(v.load(row, only), v.at(to, builder.mul(k.index, step)), only)
-            with long, cgutils.for_range(builder, count) as k:
-                row = v.at(of_, builder.load(v.at(places, k.index)))
-                start = v.at(to, builder.mul(k.index, step))
-                with _over(v, n) as (j, mask):
-                    v.store(v.load(v.at(row, j), mask), v.at(start, j), mask)
+        to, of_, places = (_pointer(context, builder, signature, arguments, i) for i in (0, 3, 8))
+        step, first_piece, number, count = arguments[2], arguments[6], arguments[7], arguments[10]
+        table = context.make_array(signature.args[5])(context, builder, arguments[5])
+        columns = cgutils.unpack_tuple(builder, table.shape)[1]
+
+        def entry(row, p):
+            index = builder.add(builder.mul(columns, integer(row)), builder.add(first_piece, p))
+            return builder.load(v.at(table.data, index))
+
+        def piece(p):
+            behind, before = v.first_lanes(entry(2, p)), v.first_lanes(entry(1, p))
+            return entry(0, p), builder.and_(behind, builder.not_(before))
+
+        def rows():
+            return cgutils.for_range(builder, count)
+
+        def place(k):
+            return v.at(of_, builder.load(v.at(places, k)))
+
+        end = builder.append_basic_block("gathered")
+        many = builder.append_basic_block("many")
+        choice = builder.switch(number, many)
+        for few in range(1, 5):
+            block = builder.append_basic_block(f"pieces{few}")
+            choice.add_case(integer(few), block)
+            builder.position_at_end(block)
+            known = [piece(integer(p)) for p in range(few)]
+            with rows() as k:
+                vector, start = v.zero(), place(k.index)
+                for offset, mask in known:
+                    vector = _merged(v, v.at(start, offset), mask, vector)
+                v.store(vector, v.at(to, builder.mul(k.index, step)))
+            builder.branch(end)
+        builder.position_at_end(many)
+        vector = cgutils.alloca_once(builder, v.type)
+        with rows() as k:
+            builder.store(v.zero(), vector)
+            start = place(k.index)
+            with cgutils.for_range(builder, number) as p:
+                offset, mask = piece(p.index)
+                builder.store(_merged(v, v.at(start, offset), mask, builder.load(vector)), vector)
+            v.store(builder.load(vector), v.at(to, builder.mul(k.index, step)))
+        builder.branch(end)
+        builder.position_at_end(end)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -114,6 +151,12 @@ def transpose(to, t, to_step, of, o, of_step, rows, columns):
 def _pointer(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i: int) -> Any:
     """To the element of array argument i that argument i + 1 names."""
     return builder.gep(context.make_array(signature.args[i])(context, builder, arguments[i]).data, [arguments[i + 1]])
+
+
+def _merged(v: Vectors, pointer: Any, mask: Any, others: Any) -> Any:
+    """The masked lanes of the vector at `pointer`, the other lanes of `others`."""
+    pointer = v.builder.bitcast(pointer, v.type.as_pointer())
+    return v.call("masked.load", [pointer, integer(v.align, INT32), mask, others])
 
 
 def _gated(v: Vectors, vector: Any, gate: Any, mask: Any, gated: Any) -> Any:

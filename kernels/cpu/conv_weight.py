@@ -13,12 +13,12 @@ import numpy as np
 from numba import njit, prange
 
 from .compile import compiled
-from .conv_frame import fill_frame, find_stretches, tap_places
-from .conv_vectors import gather_rows, transpose, transpose_block
+from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
+from .conv_vectors import transpose, transpose_block
 from .tile import ACCUMULATE, TALL, ZERO, tile
 from .vectors import LANE_BYTES
 
-PIXELS = 256  # summed at a time: 14 rows of im2col and a panel of the gradient fit the first-level cache
+PIXELS = 192  # summed at a time: 14 rows of im2col and a panel of the gradient fit the first-level cache
 
 _tile = tile(None, *TALL)
 _ROWS, _VECTORS = TALL
@@ -69,6 +69,7 @@ def weight_item(
     row_step = PIXELS + lanes
     buffer = np.empty(block * row_step, x.dtype)
     stretches, outlets = np.empty((3, PIXELS), np.int64), np.empty((3, PIXELS), np.int64)
+    stretch_pieces, starts = np.empty((3, PIXELS), np.int64), np.empty(PIXELS // lanes + 1, np.int64)
 
     channel_size = rows * columns
     column_blocks = -(-columns // columns_at_once)
@@ -102,19 +103,19 @@ def weight_item(
             go = (image * groups + group) * m * channel_size + row * columns + column
             for pixel in range(0, count * pixels, PIXELS):
                 n = min(PIXELS, count * pixels - pixel)
-                pieces_in = find_stretches(stretches, pixel, n, pixels, wide, mine * plane, row_size, 1)
-                pieces_out = find_stretches(
+                inlets = find_stretches(stretches, pixel, n, pixels, wide, mine * plane, row_size, 1)
+                vectors = find_pieces(stretch_pieces, starts, stretches, inlets, lanes, n)
+                exits = find_stretches(
                     outlets, pixel, n, pixels, stretch, groups * m * channel_size, columns, 1
                 )  # fmt: skip
-                turn_gradient(turned, lanes, g, go, gate, gated, m, PIXELS, channel_size, outlets, pieces_out)
+                turn_gradient(turned, lanes, g, go, gate, gated, m, PIXELS, channel_size, outlets, exits)
                 for k in range(first_k, end_k, block):
                     tall = min(block, end_k - k)
                     within = min(tall, size - k)
-                    for s in range(pieces_in):
-                        gather_rows(
-                            buffer, stretches[0, s], row_step, frame, stretches[1, s], places, k - first_channel * taps,
-                            within, stretches[2, s],
-                        )  # fmt: skip
+                    gather(
+                        buffer, row_step, frame, 0, stretch_pieces, starts, vectors, lanes, places,
+                        k - first_channel * taps, within,
+                    )  # fmt: skip
                     if within < tall:
                         for j in range(n):
                             buffer[within * row_step + j] = 1
