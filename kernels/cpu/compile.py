@@ -31,6 +31,7 @@ from numba.core.typeconv.rules import default_type_manager
 from numba.core.types import Array
 
 from . import cache
+from .machine_code import link_waiting
 from .threads import many_may_enter
 
 # Numba numbers functions as a process compiles them, and names their machine code by the number. In our cache the code
@@ -95,6 +96,7 @@ class Kernel(CPUDispatcher):
         if signature is None:
             wanted = " or ".join(self.declared.values())
             raise TypeError(f"{self.name} takes {wanted}, got ({', '.join(map(str, given))})")
+        link_waiting(signature)
         # Numba's lock first: threads that compile different kernels must take the two locks in one order.
         with global_compiler_lock, cache.locked(self.name):
             entry = super().compile(signature)

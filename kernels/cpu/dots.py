@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .machine_code import link
+from .machine_code import link, link_waiting, when_needed
 from .tile import ACCUMULATE, COLUMN_BIAS, ROW_BIAS
 from .vectors import BIT, INT64, REAL, Vectors, at, integer
 
@@ -39,6 +39,7 @@ def _block(context, a, a_row, b, b_row, m, n, size, c, c_row, c_column, start, b
     signature = types.void(a, whole, b, *[whole] * 4, c, *[whole] * 3, bias, types.boolean)
 
     def codegen(context, builder, signature, arguments):
+        link_waiting(str(a.dtype))
         builder.call(_function(builder.module, str(a.dtype)), arguments)
         return context.get_dummy_value()
 
@@ -53,7 +54,8 @@ def _function(module: ir.Module, dtype: str) -> ir.Function:
 
 
 def _link(dtype: str) -> None:
-    link(f"minipar.dots.{dtype}", lambda module: _Writer(_function(module, dtype), dtype).write())
+    write = lambda module: _Writer(_function(module, dtype), dtype).write()  # noqa: E731
+    when_needed(dtype, lambda: link(f"minipar.dots.{dtype}", write))
 
 
 class _Writer:

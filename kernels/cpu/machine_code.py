@@ -2,7 +2,8 @@
 
 What a kernel contains is compiled with it, and again with every function that calls that one, and again where threads
 run it: a register tile takes a second or two each time. So tiles are machine code of their own, kept in the same cache
-as kernels, and registered with the linker under a name before any kernel that calls them is compiled or loaded.
+as kernels, and registered with the linker under a name before any kernel that calls them is compiled or loaded: those
+of float64 before a kernel of float64, so that nobody waits for a dtype that is not used.
 """
 
 import pickle
@@ -18,6 +19,26 @@ from numba.core.registry import cpu_target
 from . import cache
 
 _linked: dict[str, Any] = {}  # name -> the library that holds the machine code, which lives as long as the process
+_waiting: dict[str, list[Callable[[], None]]] = {"float32": [], "float64": []}
+
+
+def when_needed(real: str, make: Callable[[], None]) -> None:
+    """Call `make` before the next kernel of dtype `real` is compiled or loaded."""
+    _waiting[real].append(make)
+
+
+def link_waiting(signature: str) -> None:
+    """Make ready what kernels of the dtypes in this signature may call."""
+    for real, waiting in _waiting.items():
+        if waiting and real in signature:
+            with global_compiler_lock:
+                while waiting:
+                    make = waiting.pop(0)  # in order: what comes later may call what comes earlier
+                    try:
+                        make()
+                    except BaseException:
+                        waiting.insert(0, make)
+                        raise
 
 
 def link(name: str, write: Callable[[ir.Module], None]) -> None:

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .machine_code import link
+from .machine_code import link, link_waiting, when_needed
 from .vectors import INT64, REAL, Vectors, integer
 
 
@@ -60,7 +60,7 @@ def _packing(write):
             write(builder, Vectors(builder, dtype), *function.args)
             builder.ret_void()
 
-        link(f"{name}.{dtype}", define)
+        when_needed(dtype, lambda: link(f"{name}.{dtype}", define))
 
     @intrinsic
     def call(context, b, b_k, b_column, to, width, n, size):
@@ -68,6 +68,7 @@ def _packing(write):
         signature = types.void(b, whole, whole, to, whole, whole, whole)
 
         def codegen(context, builder, signature, arguments):
+            link_waiting(str(b.dtype))
             builder.call(declared(builder.module, str(b.dtype)), arguments)
             return context.get_dummy_value()
 

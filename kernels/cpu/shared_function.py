@@ -7,6 +7,7 @@ and is known to the linker under a name (see ``machine_code``).
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -19,6 +20,7 @@ from numba.extending import intrinsic
 
 from . import cache
 from .compile import _KernelCache
+from .machine_code import link_waiting, when_needed
 from .vectors import BIT, INT64, REAL
 
 _KINDS = {"pointer": "CPointer({})", "int64": "int64", "boolean": "boolean"}
@@ -35,7 +37,7 @@ def shared(arguments: str) -> Callable[[Callable[..., None]], Any]:
         name = f"minipar.shared.{function.__module__.rpartition('.')[2]}.{function.__name__}"
         for real in REAL:
             signature = f"void({', '.join(_KINDS[kind].format(real) for kind in kinds)})"
-            _linked.append(_Code(f"{name}.{real}", function, signature))
+            when_needed(real, partial(_link, f"{name}.{real}", function, signature))
         return _call(name, kinds, inspect.signature(function))
 
     return decorate
@@ -61,12 +63,17 @@ class _Code(CFunc):
 _linked: list[_Code] = []  # the code lives as long as the process
 
 
+def _link(name: str, function: Callable[..., None], signature: str) -> None:
+    _linked.append(_Code(name, function, signature))
+
+
 def _call(name: str, kinds: list[str], parameters: inspect.Signature) -> Any:
     def typed(context, *arguments):
         first = arguments[0]
         formal = [first if kind == "pointer" else getattr(types, kind) for kind in kinds]
 
         def codegen(context, builder, signature, given):
+            link_waiting(str(first.dtype))
             number = REAL[str(first.dtype)].as_pointer()
             # A C function takes a bool as a byte; Numba hands it over as a bit.
             of_kind = {"pointer": number, "int64": INT64, "boolean": ir.IntType(8)}

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .machine_code import link
+from .machine_code import link, link_waiting, when_needed
 from .vectors import AVX2, AVX512, BIT, INT64, LANE_BYTES, REAL, Vectors, first_element, integer, lanes
 
 __all__ = ["AVX2", "AVX512", "LANE_BYTES", "lanes"]  # where those who use tiles look for them
@@ -74,6 +74,7 @@ def tile(dtype: str | None, rows: int, vectors: int) -> Callable[..., None]:
 
             given = [pointer(0, 1), *arguments[2:5], pointer(5, 6), *arguments[7:11]]
             given += [pointer(11, 12), *arguments[13:17], pointer(17, 18), arguments[19]]
+            link_waiting(str(a.dtype))
             builder.call(_function(builder.module, dtype or str(a.dtype), rows, vectors), given)
             return context.get_dummy_value()
 
@@ -96,7 +97,7 @@ def _link(dtype: str, rows: int, vectors: int) -> None:
     def write(module: ir.Module) -> None:
         _Writer(_function(module, dtype, rows, vectors), dtype).write(rows, vectors)
 
-    link(f"minipar.tile.{dtype}.{rows}x{vectors}", write)
+    when_needed(dtype, lambda: link(f"minipar.tile.{dtype}.{rows}x{vectors}", write))
 
 
 class _Writer:
