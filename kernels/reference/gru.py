@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .namespace import array_namespace
-from .packed import packed_steps
+from .packed import as_given, gates_of_inputs, gradients_of_weights, packed_steps, rows_by_time, sizes_of
 
 Array = Any
 Saved = tuple[Array, Array, Array]
@@ -82,3 +82,32 @@ def gru_backward(
         d_state += xp.matmul(db[rows], w_hh)
     da = xp.concatenate([flat[:, : 2 * hidden], flat[:, 3 * hidden :]], axis=1)
     return da, db, dh
+
+
+def gru_sequence(
+    x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None,
+    batch_sizes: Sequence[int] | None, batch_first: bool, reverse: bool,
+) -> tuple[Array, Array, Any]:  # fmt: skip
+    """(h after each step, h_n (B, H) after each sequence's last, what the gradient needs).
+
+    x (T, B, I), or (B, T, I) with `batch_first`, or the rows (N, I) of packed sequences of these `batch_sizes` (else
+    None); h has x's order of axes. w_ih (3H, I), w_hh (3H, H), b_ih and b_hh (3H,) or both None.
+    """
+    a = gates_of_inputs(rows_by_time(x, batch_first), w_ih, b_ih)
+    h, h_n, saved = gru_forward(a, h0, w_hh, b_hh, sizes_of(x, batch_sizes, batch_first), reverse)
+    return as_given(h, x, batch_first), h_n, saved
+
+
+def gru_sequence_backward(
+    g: Array | None, g_n: Array | None, x: Array, saved: Any, w_ih: Array, w_hh: Array,
+    batch_sizes: Sequence[int] | None, batch_first: bool, reverse: bool, needs: Sequence[bool],
+    out: Sequence[Array | None] = (None,) * 4,
+) -> tuple[Array | None, ...]:  # fmt: skip
+    """The gradients of x, h0, w_ih, w_hh, b_ih and b_hh, None where `needs` says that one is not needed.
+
+    From those of h and h_n (None: zero). `out`: where to write those of the weights and biases, or None.
+    """
+    rows, gh = rows_by_time(x, batch_first), None if g is None else rows_by_time(g, batch_first)
+    da, db, dh0 = gru_backward(gh, g_n, saved, w_hh, sizes_of(x, batch_sizes, batch_first), reverse)
+    dx = as_given(da @ w_ih, x, batch_first) if needs[0] else None
+    return dx, dh0, *gradients_of_weights(da, db, rows, saved[1], needs[2:], out)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .namespace import array_namespace
-from .packed import packed_steps
+from .packed import as_given, gates_of_inputs, gradients_of_weights, packed_steps, rows_by_time, sizes_of
 
 Array = Any
 Saved = tuple[Array, Array, Array, Array]
@@ -91,6 +91,36 @@ def lstm_backward(
         dh[:size] = xp.matmul(step.reshape(size, 4 * hidden), w_hh)
     dw_hr = None if dh_all is None else xp.matmul(dh_all.T, o * tanh_c)
     return da.reshape(gates.shape), dh, dc, dw_hr
+
+
+def lstm_sequence(
+    x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None,
+    w_hr: Array | None, batch_sizes: Sequence[int] | None, batch_first: bool, reverse: bool,
+) -> tuple[Array, Array, Array, Any]:  # fmt: skip
+    """(h after each step, h_n (B, P) and c_n (B, H) after each sequence's last, what the gradient needs).
+
+    x (T, B, I), or (B, T, I) with `batch_first`, or the rows (N, I) of packed sequences of these `batch_sizes` (else
+    None); h has x's order of axes. w_ih (4H, I), w_hh (4H, P), b_ih and b_hh (4H,) or both None.
+    """
+    a = gates_of_inputs(rows_by_time(x, batch_first), w_ih, b_ih, b_hh)
+    h, h_n, c_n, saved = lstm_forward(a, h0, c0, w_hh, w_hr, sizes_of(x, batch_sizes, batch_first), reverse)
+    return as_given(h, x, batch_first), h_n, c_n, saved
+
+
+def lstm_sequence_backward(
+    g: Array | None, g_hn: Array | None, g_cn: Array | None, x: Array, saved: Any, w_ih: Array, w_hh: Array,
+    w_hr: Array | None, batch_sizes: Sequence[int] | None, batch_first: bool, reverse: bool, needs: Sequence[bool],
+    out: Sequence[Array | None] = (None,) * 4,
+) -> tuple[Array | None, ...]:  # fmt: skip
+    """The gradients of x, h0, c0, w_ih, w_hh, b_ih, b_hh and w_hr, None where `needs` says that one is not needed.
+
+    From those of h, h_n and c_n (None: zero). `out`: where to write those of w_ih, w_hh and the biases, or None.
+    """
+    rows, gh = rows_by_time(x, batch_first), None if g is None else rows_by_time(g, batch_first)
+    sizes = sizes_of(x, batch_sizes, batch_first)
+    da, dh0, dc0, dw_hr = lstm_backward(gh, g_hn, g_cn, saved, w_hh, w_hr, sizes, reverse)
+    dx = as_given(da @ w_ih, x, batch_first) if needs[0] else None
+    return dx, dh0, dc0, *gradients_of_weights(da, da, rows, saved[1], needs[3:7], out), dw_hr
 
 
 def _parts(gates: Array, hidden: int) -> tuple[Array, ...]:

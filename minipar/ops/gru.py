@@ -26,21 +26,25 @@ class GRU(Recurrent):
         n = tanh(a_n + r * b_n)
         return ((1 - z) * n + z * h,)
 
-    def forward(self, x, h0, w_ih, w_hh, b_ih, b_hh):
-        a = self.gates(x, w_ih, b_ih)
-        *results, self.aux = kernel("gru_forward", x)(a, h0, w_hh, b_hh, self.batch_sizes, self.reverse)
+    def forward(self, x, *state_and_weights):
+        walk = self.batch_sizes, self.batch_first, self.reverse
+        *results, self.aux = kernel("gru_sequence", x)(x, *state_and_weights, *walk)
         return tuple(results)
 
     def vjp(self, grads, x, w_ih, w_hh):
-        da, db, dh0 = kernel("gru_backward", x)(*grads, self.aux, w_hh, self.batch_sizes, self.reverse)
-        dx, weights = self.gradients(da, db, x, self.aux[1], w_ih, 2)
-        return dx, dh0, *weights
+        walk = self.batch_sizes, self.batch_first, self.reverse
+        backward = kernel("gru_sequence_backward", x)
+        return backward(*grads, x, self.aux, w_ih, w_hh, *walk, self.needs, self.rooms(2))
 
 
 def gru(
-    x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, batch_sizes: Sequence[int], reverse: bool = False
-) -> tuple[Any, Any]:
-    """h (N, H) after every step and h_n (B, H) after each sequence's last, of x (N, I) and h0 (B, H).
+    x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, batch_sizes: Sequence[int] | None,
+    reverse: bool = False, batch_first: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    """h after every step and h_n (B, H) after each sequence's last, of x and h0 (B, H).
+
+    x (N, I) holds the rows of packed sequences; with `batch_sizes` None it is (T, B, I), or (B, T, I) with
+    `batch_first`; h has its order of axes.
 
     With a = W_ih x_t + b_ih and b = W_hh h_{t−1} + b_hh in three parts each: r = σ(a_r + b_r), z = σ(a_z + b_z),
     n = tanh(a_n + r⊙b_n), h_t = (1 − z)⊙n + z⊙h_{t−1} (Cho et al. 2014; b_n inside the product, as in PyTorch).
@@ -52,5 +56,5 @@ def gru(
     >>> gru(x, state, w, w, None, None, [1, 1])[1]  # z = ½, n = 0, twice
     tensor([[0.25]])
     """
-    check_walk("GRU", batch_sizes, x, h0, w_ih, w_hh, b_ih, b_hh)
-    return GRU(batch_sizes, reverse)(x, h0, w_ih, w_hh, b_ih, b_hh)
+    check_walk("GRU", batch_sizes, batch_first, x, h0, w_ih, w_hh, b_ih, b_hh)
+    return GRU(batch_sizes, reverse, batch_first)(x, h0, w_ih, w_hh, b_ih, b_hh)

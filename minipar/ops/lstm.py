@@ -25,23 +25,25 @@ class LSTM(Recurrent):
         h = sigmoid(o) * tanh(c)
         return (h if w_hr is None else linear(h, w_hr)), c
 
-    def forward(self, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr):
-        a = self.gates(x, w_ih, b_ih, b_hh)
-        *results, self.aux = kernel("lstm_forward", x)(a, h0, c0, w_hh, w_hr, self.batch_sizes, self.reverse)
+    def forward(self, x, *states_and_weights):
+        walk = self.batch_sizes, self.batch_first, self.reverse
+        *results, self.aux = kernel("lstm_sequence", x)(x, *states_and_weights, *walk)
         return tuple(results)
 
     def vjp(self, grads, x, w_ih, w_hh, w_hr):
-        backward = kernel("lstm_backward", x)
-        da, dh0, dc0, dw_hr = backward(*grads, self.aux, w_hh, w_hr, self.batch_sizes, self.reverse)
-        dx, weights = self.gradients(da, da, x, self.aux[1], w_ih, 3)
-        return dx, dh0, dc0, *weights, dw_hr
+        walk = self.batch_sizes, self.batch_first, self.reverse
+        backward = kernel("lstm_sequence_backward", x)
+        return backward(*grads, x, self.aux, w_ih, w_hh, w_hr, *walk, self.needs, self.rooms(3))
 
 
 def lstm(
-    x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any, batch_sizes: Sequence[int],
-    reverse: bool = False,
+    x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any,
+    batch_sizes: Sequence[int] | None, reverse: bool = False, batch_first: bool = False,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    """h (N, P) after every step, and h_n (B, P), c_n (B, H) after each sequence's last, of x (N, I), h0, c0.
+    """h after every step, and h_n (B, P), c_n (B, H) after each sequence's last, of x, h0, c0.
+
+    x (N, I) holds the rows of packed sequences; with `batch_sizes` None it is (T, B, I), or (B, T, I) with
+    `batch_first`; h has its order of axes.
 
     The gates i, f, g, o are the four parts of W_ih x_t + b_ih + W_hh h_{t−1} + b_hh, under σ, σ, tanh, σ (Hochreiter &
     Schmidhuber 1997; Gers et al. 2000): c_t = f⊙c_{t−1} + i⊙g, h_t = o⊙tanh(c_t), times W_hrᵀ if there is a w_hr.
@@ -53,5 +55,5 @@ def lstm(
     >>> lstm(x, state, state, w, w, None, None, None, [1, 1])[2]  # every gate is ½, twice
     tensor([[0.25]])
     """
-    check_walk("LSTM", batch_sizes, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)
-    return LSTM(batch_sizes, reverse)(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)
+    check_walk("LSTM", batch_sizes, batch_first, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)
+    return LSTM(batch_sizes, reverse, batch_first)(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr)

@@ -28,33 +28,30 @@ class RNN(Recurrent):
         return (squash(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)),)
 
     def forward(self, x, h0, w_ih, w_hh, b_ih, b_hh):
-        a = self.gates(x, w_ih, b_ih, b_hh)
-        walk = self.batch_sizes, self.reverse, self.nonlinearity
-        h, h_n, before = kernel("rnn_forward", x)(a, h0, w_hh, *walk)
-        self.aux = h, before
-        return h.copy(), h_n  # the caller may change its copy; backward needs ours
+        walk = self.batch_sizes, self.batch_first, self.reverse, self.nonlinearity
+        h, h_n, self.aux = kernel("rnn_sequence", x)(x, h0, w_ih, w_hh, b_ih, b_hh, *walk)
+        return h, h_n
 
     def vjp(self, grads, x, w_ih, w_hh):
-        h, before = self.aux
-        walk = self.batch_sizes, self.reverse, self.nonlinearity
-        da, dh0 = kernel("rnn_backward", x)(*grads, h, w_hh, *walk)
-        dx, weights = self.gradients(da, da, x, before, w_ih, 2)
-        return dx, dh0, *weights
+        walk = self.batch_sizes, self.batch_first, self.reverse, self.nonlinearity
+        backward = kernel("rnn_sequence_backward", x)
+        return backward(*grads, x, self.aux, w_ih, w_hh, *walk, self.needs, self.rooms(2))
 
 
 def rnn(
-    x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, batch_sizes: Sequence[int], reverse: bool = False,
-    nonlinearity: str = "tanh",
+    x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, batch_sizes: Sequence[int] | None,
+    reverse: bool = False, nonlinearity: str = "tanh", batch_first: bool = False,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """h (N, H) after every step and h_n (B, H) after each sequence's last, of x (N, I) and h0 (B, H).
+    """h after every step and h_n (B, H) after each sequence's last, of x and h0 (B, H).
 
-    w_ih (H, I), w_hh (H, H), b_ih and b_hh (H,) or None. RuntimeError for sequences without steps, and unless all have
-    one floating-point dtype.
+    x (N, I) holds the rows of packed sequences; with `batch_sizes` None it is (T, B, I), or (B, T, I) with
+    `batch_first`; h has its order of axes. w_ih (H, I), w_hh (H, H), b_ih and b_hh (H,) or None. RuntimeError for
+    sequences without steps, and unless all have one floating-point dtype.
 
     >>> from minipar.ops.rnn import rnn
     >>> one = minipar.ones(1, 1)
     >>> rnn(minipar.ones(3, 1), minipar.zeros(1, 1), one, one, None, None, [1, 1, 1], nonlinearity="relu")[0].T
     tensor([[1., 2., 3.]])
     """
-    check_walk("RNN", batch_sizes, x, h0, w_ih, w_hh, b_ih, b_hh)
-    return RNN(nonlinearity, batch_sizes, reverse)(x, h0, w_ih, w_hh, b_ih, b_hh)
+    check_walk("RNN", batch_sizes, batch_first, x, h0, w_ih, w_hh, b_ih, b_hh)
+    return RNN(nonlinearity, batch_sizes, reverse, batch_first)(x, h0, w_ih, w_hh, b_ih, b_hh)

@@ -12,7 +12,7 @@ from ...creation import empty
 from ...ops.dropout import dropout
 from ...ops.gather import index_select
 from ...ops.join import cat, stack
-from ...ops.shape import reshape, transpose, unsqueeze
+from ...ops.shape import reshape, unsqueeze
 from ...tensor import Tensor, wrap
 from .. import init
 from ..module import Module
@@ -92,8 +92,9 @@ class RNNBase(Module):
         return [[getattr(self, name) for name in names] for names in self._all_weights]
 
     def direction(
-        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int], reverse: bool
-    ) -> tuple[Tensor, ...]:
+        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int] | None, reverse: bool,
+        batch_first: bool = False,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         """One layer in one direction: h after every step, then each last state. `weights`: w_ih, w_hh, b_ih, b_hh, …"""
         raise NotImplementedError
 
@@ -104,20 +105,13 @@ class RNNBase(Module):
         if isinstance(input, PackedSequence):
             return self._run_packed(input, given)
         self._check_input(input, (2, 3))
-        single = input.ndim == 2
         if given is not None:
             self._check_rank(given, input.ndim)
-        if single:
-            x = unsqueeze(input, 1)
-            given = None if given is None else tuple([unsqueeze(state, 1) for state in given])
-        else:
-            x = transpose(input, 0, 1) if self.batch_first else input
-        steps, batch, features = x.shape
-        output, last = self._layers(reshape(x, (steps * batch, features)), [batch] * steps, batch, given)
-        output = reshape(output, (steps, batch, output.shape[1]))
-        if single:
+        if input.ndim == 2:
+            states = None if given is None else tuple([unsqueeze(state, 1) for state in given])
+            output, last = self._layers(unsqueeze(input, 1), None, False, 1, states)
             return output[:, 0], [state[:, 0] for state in last]
-        return (transpose(output, 0, 1) if self.batch_first else output), last
+        return self._layers(input, None, self.batch_first, input.shape[0 if self.batch_first else 1], given)
 
     def _run_packed(self, input: PackedSequence, given: tuple[Tensor, ...] | None) -> tuple[Any, list[Tensor]]:
         data, sizes, sorted_indices, unsorted_indices = input
@@ -127,15 +121,16 @@ class RNNBase(Module):
             self._check_rank(given, 3)
             if sorted_indices is not None:
                 given = tuple([index_select(state, 1, sorted_indices) for state in given])
-        output, last = self._layers(data, batch_sizes, batch_sizes[0], given)
+        output, last = self._layers(data, batch_sizes, False, batch_sizes[0], given)
         if unsorted_indices is not None:
             last = [index_select(state, 1, unsorted_indices) for state in last]
         return PackedSequence(output, sizes, sorted_indices, unsorted_indices), last
 
     def _layers(
-        self, x: Tensor, batch_sizes: Sequence[int], batch: int, given: tuple[Tensor, ...] | None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The rows (N, ·) of all steps through every layer and direction."""
+        self, x: Tensor, batch_sizes: Sequence[int] | None, batch_first: bool, batch: int,
+        given: tuple[Tensor, ...] | None,
+    ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
+        """x, a block or the rows (N, ·) of packed sequences, through every layer and direction."""
         directions = 2 if self.bidirectional else 1
         shapes = self._state_shapes(batch)
         if given is None:
@@ -147,7 +142,7 @@ class RNNBase(Module):
         last: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
-                x = self._dropped(x, batch_sizes, batch)
+                x = self._dropped(x, batch_sizes, batch_first, batch)
             outputs = []
             for direction in range(directions):
                 place = layer * directions + direction
@@ -155,14 +150,18 @@ class RNNBase(Module):
                 weights = [getattr(self, name) for name in self._all_weights[place]]
                 if not self.bias:
                     weights[2:2] = (None, None)
-                h, *ends = self.direction(x, states, weights, batch_sizes, bool(direction))
+                h, *ends = self.direction(x, states, weights, batch_sizes, bool(direction), batch_first)
                 outputs.append(h)
                 last.append(tuple(ends))
-            x = outputs[0] if directions == 1 else cat(outputs, 1)
+            x = outputs[0] if directions == 1 else cat(outputs, x.ndim - 1)
+        if len(last) == 1:
+            return x, [unsqueeze(end, 0) for end in last[0]]
         return x, [stack(ends) for ends in zip(*last)]
 
-    def _dropped(self, x: Tensor, batch_sizes: Sequence[int], batch: int) -> Tensor:
+    def _dropped(self, x: Tensor, batch_sizes: Sequence[int] | None, batch_first: bool, batch: int) -> Tensor:
         """Dropout of the rows; where every step has the whole batch, a draw belongs to its sample, as elsewhere."""
+        if batch_sizes is None:
+            return dropout(x, self.dropout, self.training, batch_dim=0 if batch_first else 1)
         if batch_sizes[-1] != batch:
             return dropout(x, self.dropout, self.training, batch_dim=None)
         block = reshape(x, (len(batch_sizes), batch, x.shape[1]))

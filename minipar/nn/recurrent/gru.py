@@ -42,10 +42,11 @@ class GRU(RNNBase):
         )  # fmt: skip
 
     def direction(
-        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int], reverse: bool
-    ) -> tuple[Tensor, ...]:
+        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int] | None, reverse: bool,
+        batch_first: bool = False,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         w_ih, w_hh, b_ih, b_hh = weights
-        return gru(x, states[0], w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse)
+        return gru(x, states[0], w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse, batch_first)
 
     def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         output, (h_n,) = self._run(input, None if hx is None else (hx,))

@@ -46,11 +46,12 @@ class LSTM(RNNBase):
         )  # fmt: skip
 
     def direction(
-        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int], reverse: bool
-    ) -> tuple[Tensor, ...]:
+        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int] | None, reverse: bool,
+        batch_first: bool = False,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         (h0, c0), (w_ih, w_hh, b_ih, b_hh, *projection) = states, weights
         w_hr = projection[0] if projection else None
-        return lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, reverse)
+        return lstm(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, reverse, batch_first)
 
     def forward(self, input: Any, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):

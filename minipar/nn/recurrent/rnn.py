@@ -48,10 +48,11 @@ class RNN(RNNBase):
         self.nonlinearity = nonlinearity
 
     def direction(
-        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int], reverse: bool
-    ) -> tuple[Tensor, ...]:
+        self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int] | None, reverse: bool,
+        batch_first: bool = False,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         w_ih, w_hh, b_ih, b_hh = weights
-        return rnn(x, states[0], w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse, self.nonlinearity)
+        return rnn(x, states[0], w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse, self.nonlinearity, batch_first)
 
     def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         output, (h_n,) = self._run(input, None if hx is None else (hx,))
