@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ..arguments import CommandFailed
 from . import fresh, profile, table
-from .command import unwritable, write_files
+from .command import write_files
 from .plot import why_not
 from .report import duration
 from .sweep import command as sweep
 
 
 def write_all(folder: Path, seconds: float) -> int:
-    """Returns the exit code. Files are named by the day, so a second run of a day takes the place of the first."""
+    """Returns the exit code. Files are named by the day, so a second run of a day takes the place of the first; a part
+    that fails is said, and the others are written."""
     start = perf_counter()
     stem = f"cpu-{datetime.now(UTC):%Y-%m-%d}"
-    names = {part: folder / f"{stem}{part}" for part in ("", "-startup", "-memory", "-profile", "-sweep")}
-    problem = unwritable(names.values())
-    if problem:
-        print(problem)
-        return 1
     failed = False
     for part, measure in _PARTS:
-        found = measure(seconds)
+        try:
+            found = measure(seconds)
+        except CommandFailed as error:
+            sys.stderr.write(f"minipar bench: {error}\n")
+            failed = True
+            continue
         failed |= found.failed
-        stem = str(names[part])
-        write_files({Path(f"{stem}.md"): found.markdown(), Path(f"{stem}.json"): json.dumps(found.data(), indent=1)})
+        name = str(folder / f"{stem}{part}")
+        write_files({Path(f"{name}.md"): found.markdown(), Path(f"{name}.json"): json.dumps(found.data(), indent=1)})
         if isinstance(found, table.Table):
             if why_not():
                 print(f"no picture: {why_not()}")
             else:
-                table.write_plot(found, Path(f"{stem}.svg"))
+                table.write_plot(found, Path(f"{name}.svg"))
     print(f"took {duration(perf_counter() - start)}")
     return int(failed)
 

@@ -15,6 +15,7 @@ from typing import Any
 from ..arguments import positive_float
 from ..checkpoint import write_whole
 
+SECONDS = 20.0  # of a workload
 EPILOG = """\
 A workload takes --seconds seconds at the most, plus the start of its processes; less where the machine is quiet.
 Exit code: 0 done; 1 if a contender failed or trained something else than the others (with --gpu: if a check failed, or
@@ -36,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="workload",
         help="W1, W2a, …, W6; with --sweep a kind of layer, as Conv2d (default: all)",
     )
-    parser.add_argument(
-        "--seconds", type=positive_float, default=20.0, help="at most this long a workload (default 20)"
-    )
+    parser.add_argument("--seconds", type=positive_float, help=f"at most this long a workload (default {SECONDS:g})")
     parser.add_argument(
         "--against",
         action="append",
@@ -90,14 +89,14 @@ def run(args: argparse.Namespace) -> int:
     if mode == "all_results":
         from .all_results import write_all
 
-        return write_all(args.all_results, args.seconds)
+        return write_all(args.all_results, args.seconds or SECONDS)
     return _MODES[mode](args)
 
 
 def _table(args: argparse.Namespace) -> int:
     from . import table
 
-    found = table.measure(args.workloads, table.chosen(args.against), args.seconds)
+    found = table.measure(args.workloads, table.chosen(args.against), args.seconds or SECONDS)
     table.write_plot(found, args.plot)
     return _finish(args, found)
 
@@ -165,6 +164,10 @@ def unwritable(paths: Iterable[Path]) -> str:
 
 def _wrong_mode(args: argparse.Namespace, mode: str) -> str:
     option = f"--{mode.replace('_', '-')}"
+    if mode and args.against:
+        return f"{option} chooses whom to compare with; leave --against out"
+    if mode not in ("", "all_results") and args.seconds:
+        return f"{option} takes the time that it takes; leave --seconds out"
     if args.plot and mode:
         return (
             f"--plot draws the table of workloads; {option} has none"
@@ -175,8 +178,10 @@ def _wrong_mode(args: argparse.Namespace, mode: str) -> str:
         from .plot import why_not
 
         return why_not()
-    if mode == "all_results" and not args.all_results.is_dir():
-        return f"there is no folder {args.all_results}"
+    if mode == "all_results":
+        missing = unwritable([args.all_results / "cpu.md"])
+        if missing:
+            return missing
     if mode == "all_results" and (args.json or args.markdown):
         return "--all-results chooses the names of its files; leave --json and --markdown out"
     if mode == "sweep" and find_spec("torch") is None:

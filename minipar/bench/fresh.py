@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ..arguments import CommandFailed
 from .contenders import CONTENDERS
 from .machine import conditions
 from .memory_probe import SUBJECTS
@@ -115,7 +116,9 @@ def seconds(program: str) -> float:
         name: value for name, value in environment(CONTENDERS["minipar"]).items() if name != "PYTHONDONTWRITEBYTECODE"
     }
     started = perf_counter()
-    subprocess.run([sys.executable, "-c", program], check=True, env=own, stdout=subprocess.DEVNULL)
+    done = subprocess.run([sys.executable, "-c", program], check=False, env=own, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise CommandFailed(f"python -c {program!r} ended with exit code {done.returncode}")
     return perf_counter() - started
 
 
@@ -124,8 +127,11 @@ def _libraries() -> list[str]:
 
 
 def _answer(command: Sequence[str], library: str) -> Any:
+    """What the process says, a line of JSON; its errors go to the terminal. CommandFailed if it fails."""
     env = environment(CONTENDERS[library])
-    done = subprocess.run([sys.executable, *command], check=True, env=env, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, *command], check=False, env=env, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise CommandFailed(f"{' '.join(command)} ended with exit code {done.returncode}")
     return json.loads(done.stdout)
 
 

@@ -114,6 +114,8 @@ def test_a_failed_row_makes_the_exit_code_1(no_race, monkeypatch, capsys):
         (["--gpu", "W1"], "--gpu takes no workloads, got W1"),
         (["--memory", "W1"], "--memory takes no workloads, got W1"),
         (["--sweep", "W1"], "unknown layer 'W1': choose from Linear, MLP"),
+        (["--sweep", "--against", "jax"], "--sweep chooses whom to compare with; leave --against out"),
+        (["--profile", "--seconds", "3"], "--profile takes the time that it takes; leave --seconds out"),
         (["--startup", "--plot", "x.svg"], "--plot draws the table of workloads; --startup has none"),
         (["--all-results", "/no/such/folder"], "there is no folder /no/such/folder"),
         (["--all-results", ".", "--json", "x.json"], "chooses the names of its files"),

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import minipar
+from minipar.arguments import CommandFailed
 from minipar.bench import all_results, fresh, memory_probe
 from minipar.bench.fresh import Findings
 from minipar.bench.workloads import ordinary_step, prepare
@@ -86,12 +87,25 @@ def test_the_first_step_runs_in_a_process_that_knows_nothing_else():
     assert fresh.seconds(program.replace("W3", "W1")) > 0
 
 
-def test_all_results_are_files_named_by_the_day(monkeypatch, tmp_path):
+def test_a_process_that_fails_is_one_line():
+    with pytest.raises(CommandFailed, match="ended with exit code 3"):
+        fresh.seconds("raise SystemExit(3)")
+    with pytest.raises(CommandFailed, match="ended with exit code"):
+        fresh._answer(["-c", "raise SystemExit(3)"], "minipar")
+
+
+def test_all_results_are_files_named_by_the_day(monkeypatch, tmp_path, capsys):
     def found(seconds):
         return Findings("Title", "method", ("a",), [["1"]], ["met"], facts={})
 
+    def broken(seconds):
+        raise CommandFailed("the sweep could not start")
+
     monkeypatch.setattr(all_results, "_PARTS", (("-startup", found), ("-memory", found)))
     assert all_results.write_all(tmp_path, 1.0) == 0
+    monkeypatch.setattr(all_results, "_PARTS", (("-sweep", broken), ("-memory", found)))
+    assert all_results.write_all(tmp_path, 1.0) == 1
+    assert "the sweep could not start" in capsys.readouterr().err
     names = sorted(file.name[14:] for file in tmp_path.iterdir())
     assert names == ["-memory.json", "-memory.md", "-startup.json", "-startup.md"]
     assert json.loads(next(tmp_path.glob("*-memory.json")).read_text())["verdicts"] == ["met"]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from ...arguments import CommandFailed
 from ..contenders import CONTENDERS
 from ..cpu_clock import Reading, foreign_share, reading
 from ..machine import conditions
@@ -123,10 +124,13 @@ def geometric_mean(ratios: Sequence[float]) -> float:
 
 
 def measure(families: Sequence[str] = ()) -> Sweep:
-    """Every case of these families (of all) in turn. ContenderError if a process cannot start."""
+    """Every case of these families (of all) in turn. CommandFailed if a process cannot start."""
     with ExitStack() as stack:
         pair = [stack.enter_context(_start(name)) for name in ("minipar", "torch")]
-        versions = [racer.greet()["version"] for racer in pair]
+        try:
+            versions = [racer.greet()["version"] for racer in pair]
+        except ContenderError as error:
+            raise CommandFailed(f"the sweep could not start: {error}") from None
         everything = [name for name in cases() if not families or name.split()[0] in families]
         facts = {**conditions(), "torch": versions[1]}
         before = _both(pair)
