@@ -79,7 +79,7 @@ class Version:
         elif len(self.sharers) >= self._prune_at:
             self.sharers = [sharer for sharer in self.sharers if sharer() is not None]
             self._prune_at = 2 * len(self.sharers) + 8
-        self.sharers.append(weakref.ref(value))  # type: ignore[union-attr]
+        self.sharers.append(weakref.ref(value))
 
     def beside(self, value: Value) -> list[Value]:
         """Whatever else is still alive and looks at this memory as part of the graph."""
@@ -144,7 +144,7 @@ class Value:
         version.count += 1
         version.changed_by = changed_by
 
-    def grad_slot(self) -> Array | None:
+    def _grad_slot(self) -> Array | None:
         """The array in which a first gradient of this leaf may be computed at once, or None if there is no such."""
         return None
 
@@ -163,9 +163,9 @@ class Value:
         """Accumulate the gradient of a whole pass, and tell who waits for it."""
         self.accumulate(grad)
         if self._after_hooks:
-            self.tell_after_hooks()
+            self._tell_after_hooks()
 
-    def tell_after_hooks(self) -> None:
+    def _tell_after_hooks(self) -> None:
         for hook in list((self._after_hooks or {}).values()):
             hook(self)
 
@@ -238,8 +238,8 @@ class Node:
     def release(self) -> None:
         """Free what was saved for the backward pass."""
 
-    def grad_slot(self) -> Array | None:
-        """No leaf: see `Value.grad_slot`."""
+    def _grad_slot(self) -> Array | None:
+        """No leaf: see `Value._grad_slot`."""
         return None
 
 
@@ -393,7 +393,7 @@ def _finish(leaf: Value, grad: Any, wanted: Any, captured: dict[tuple[int, int],
         return
     leaf.accumulate(grad)
     if leaf._after_hooks:
-        leaf.tell_after_hooks()
+        leaf._tell_after_hooks()
 
 
 def _run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:

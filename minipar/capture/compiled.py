@@ -36,7 +36,7 @@ class CompiledStep:
         self._step = step
         self._recordings: OrderedDict[Any, list[Recording]] = OrderedDict()
         self._made = 0
-        self._last: Recording | None = None
+        self._latest: Recording | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if active.recorder is not None:  # inside of another compiled step, whose part it is
@@ -45,12 +45,18 @@ class CompiledStep:
         key = self._key(args, kwargs, tensors)
         if random.holds_part_of_a_batch():
             return self._run(args, kwargs)
+        latest = self._latest
+        if latest is not None and key == latest.key and latest.holds() and latest.unkept():  # quicker than to hash
+            return latest.replay(tensors)
         recordings = self._recordings.get(key)
         if recordings is None:
+            if len(self._recordings) > 10 * KEPT:  # kinds that came once
+                self._recordings = OrderedDict((key, made) for key, made in self._recordings.items() if made)
             self._recordings[key] = []
             return self._run(args, kwargs)
         for recording in recordings:
             if recording.holds():
+                self._latest = recording
                 return recording.replay(tensors) if recording.unkept() else self._run(args, kwargs)
         if self._made == LIMIT:
             raise RuntimeError(
@@ -59,6 +65,7 @@ class CompiledStep:
             )
         self._made += 1
         recording, results = record(self._step, args, kwargs, tensors)
+        recording.key = key
         recordings.insert(0, recording)
         self._make_room()
         return results
@@ -88,6 +95,8 @@ class CompiledStep:
         if len(kept) > KEPT:
             key, oldest = min(kept, key=lambda pair: pair[1].used)
             self._recordings[key].remove(oldest)
+            if self._latest is oldest:
+                self._latest = None
 
 
 class Recording:
@@ -98,6 +107,7 @@ class Recording:
     def __init__(self, holds: Callable[[], bool], unkept: Callable[[], bool], run: Callable[..., Any]) -> None:
         self.holds, self.unkept, self.run = holds, unkept, run
         self.quiet = True  # does a replay compute by kernels alone?
+        self.key: Any = None
         self.used = 0
         self.grads: list[Any] = []
         self.give_back: Callable[[tuple[Tensor, ...]], Any] = tuple

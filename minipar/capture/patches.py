@@ -70,7 +70,7 @@ def _hooks() -> Iterator[tuple[Any, str, Any]]:
     yield Value, "accumulate", _told(Value.accumulate, Recorder.accumulate)
     yield Parameter, "accumulate", _told(Parameter.accumulate, Recorder.accumulate)
     yield Value, "bump", _told(Value.bump, Recorder.bump)
-    for name in ("grad_slot", "in_buffer", "grad_in_buffer"):
+    for name in ("_grad_slot", "in_buffer", "grad_in_buffer"):
         yield Parameter, name, _plainly(vars(Parameter)[name])
     for base in (Optimizer, LRScheduler):
         for kind in _family(base):

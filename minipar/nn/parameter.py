@@ -79,7 +79,7 @@ class Parameter(Tensor):
             self.buffer = None
         self.bump("data")
 
-    def grad_slot(self) -> Any:
+    def _grad_slot(self) -> Any:
         """The slot's part of the buffer of gradients, where no gradient is there yet and nobody looks at it."""
         buffer = self.buffer
         if self._grad is not None or buffer is None or self.lent or self._hooks:

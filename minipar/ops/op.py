@@ -69,7 +69,7 @@ class Op(tape.Node):
 
         It is asked for once in a vjp, and then must be returned.
         """
-        return self.edges[i][0].grad_slot() if tape.mode.lends else None  # type: ignore[index]
+        return self.edges[i][0]._grad_slot() if tape.mode.lends else None  # type: ignore[index]
 
     def __call__(self, *inputs: Any) -> Any:
         # The path of every step: all that the record needs of the inputs is gathered in one loop.

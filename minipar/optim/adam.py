@@ -74,6 +74,7 @@ class Adam(Optimizer):
     def _update(self, run: FlatRun | LoneRun, group: dict[str, Any]) -> None:
         data = run.data
         exp_avg, exp_avg_sq, *max_exp_avg_sq = run.moments
+        beta1, beta2 = group["betas"]
         kernel("adam_step", data)(
             data,
             run.grad,
@@ -81,7 +82,8 @@ class Adam(Optimizer):
             exp_avg_sq,
             run.count_step(),
             float(group["lr"]),
-            *group["betas"],
+            beta1,
+            beta2,
             group["eps"],
             group["weight_decay"],
             group["maximize"],
