@@ -11,8 +11,8 @@ from numba import njit, prange
 
 from .compile import compiled
 from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
-from .conv_vectors import gated_copy, transpose
-from .tile import ACCUMULATE, FLAT, SINGLE, TALL, tile
+from .conv_vectors import gated_copy, sum_taps, transpose
+from .tile import ACCUMULATE, FLAT, ROW_BIAS, SINGLE, TALL, tile
 
 DEPTH = 320  # rows of im2col packed at a time, about: a panel of 32 pixels fills 40 KiB, a first-level cache
 
@@ -95,6 +95,23 @@ def scatter(buffer, width, rows, y, yo, channel_size, stretches, count, column_s
 
 
 @njit(error_model="numpy")
+def depthwise(
+    of, base, places, images, rows, columns, image_size, row_size, a, ao, y, yo, y_image, y_row, y_column, buffer,
+    start, relu,
+):  # fmt: skip
+    """One channel's rows of pixels: each a sum of shifted rows of the frame, written directly if they lie so in y."""
+    for image in range(images):
+        for row in range(rows):
+            at, to = base + image * image_size + row * row_size, yo + image * y_image + row * y_row
+            if y_column == 1:
+                sum_taps(y, to, start, a, ao, of, at, places, 0, places.size, columns, relu)
+                continue
+            sum_taps(buffer, 0, start, a, ao, of, at, places, 0, places.size, columns, relu)
+            for j in range(columns):
+                y[to + j * y_column] = buffer[j]
+
+
+@njit(error_model="numpy")
 def correlate_part(
     thread, threads, shape, cut, x, gate, gated, framed, a, packed, bias, start, relu, y, sizes, out, step,
     row_phases, column_phases, row_places, column_places,
@@ -114,6 +131,7 @@ def correlate_part(
     places = np.empty(channels * taps, np.int64)
     buffer = np.empty(min(channels, max(1, DEPTH // taps)) * taps * panel_width, x.dtype)
     corner = np.empty((mine[1] - mine[0]) * panel_width, x.dtype)
+    corner_row = np.empty(columns_at_once, x.dtype)
     stretches, outlets = np.empty((3, panel_width), np.int64), np.empty((3, panel_width), np.int64)
     pieces, starts, lanes = (
         np.empty((3, panel_width), np.int64),
@@ -157,6 +175,13 @@ def correlate_part(
                 base += (row + row_phases[0]) * width + column + column_phases[0]
             yo = (image * groups * m + group * m + mine[0]) * channel_size
             yo += (first_row + row * row_spacing) * column_room + first_column + column * column_spacing
+            if channels == m == 1:  # a channel with a kernel of its own: nothing to multiply but its taps
+                depthwise(
+                    frame if framed else x, base, places, count, high, wide, image_size, row_size, a, group * taps,
+                    y, yo, groups * channel_size, row_spacing * column_room, column_spacing, corner_row,
+                    bias[group] if start == ROW_BIAS else x.dtype.type(0), relu,
+                )  # fmt: skip
+                continue
             for pixel in range(0, count * pixels, panel_width):
                 n = min(panel_width, count * pixels - pixel)
                 inlets = find_stretches(stretches, pixel, n, pixels, wide, image_size, row_size, 1)

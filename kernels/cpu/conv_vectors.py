@@ -97,6 +97,68 @@ def gather_vectors(context, to, t, step, of, o, pieces, first_piece, number, pla
 
 
 @intrinsic
+def sum_taps(context, to, t, start, w, q, of, o, places, first, count, n, relu):
+    """to[t + j] = start + Σ_k w[q + k]·of[o + places[first + k] + j], for k < count and j < n; `relu` cuts off below 0.
+
+    The convolution of a channel with its own kernel: four vectors of pixels at a time stay in registers.
+    """
+    whole = types.int64
+    signature = types.void(to, whole, to.dtype, w, whole, of, whole, places, *[whole] * 3, types.boolean)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(of.dtype))
+        to, w, of_, places = (_pointer(context, builder, signature, arguments, i) for i in (0, 3, 5, 7))
+        count, n = arguments[9:11]
+        start = v.broadcast(arguments[2])
+        lowest = builder.select(arguments[11], ir.Constant(v.real, 0.0), ir.Constant(v.real, float("-inf")))
+        floor = v.broadcast(lowest)
+        sums = [cgutils.alloca_once(builder, v.type) for _ in range(4)]
+        with cgutils.for_range_slice(builder, integer(0), n, integer(4 * v.lanes)) as (j, _):
+            at = [builder.add(j, integer(i * v.lanes)) for i in range(4)]
+            masks = [v.first_lanes(builder.sub(n, here)) for here in at]
+            for each in sums:
+                builder.store(start, each)
+            with cgutils.for_range(builder, count) as k:
+                row = v.at(of_, builder.load(v.at(places, k.index)))
+                number = v.broadcast(builder.load(v.at(w, k.index)))
+                for each, here, mask in zip(sums, at, masks):
+                    builder.store(v.multiply_add(number, v.load(v.at(row, here), mask), builder.load(each)), each)
+            for each, here, mask in zip(sums, at, masks):
+                value = builder.load(each)
+                value = builder.select(builder.fcmp_ordered("<", value, floor), floor, value)
+                v.store(value, v.at(to, here), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def dot_rows(context, a, p, a_row, b, q, b_row, rows, n):
+    """Σ a[p + i·a_row + j]·b[q + i·b_row + j] over i < rows, j < n: lane by lane, then over the lanes."""
+    whole = types.int64
+    signature = a.dtype(a, whole, whole, b, *[whole] * 4)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(a.dtype))
+        a_, b_ = (_pointer(context, builder, signature, arguments, i) for i in (0, 3))
+        total = cgutils.alloca_once(builder, v.type)
+        builder.store(v.zero(), total)
+        with cgutils.for_range(builder, arguments[6]) as i:
+            left = v.at(a_, builder.mul(i.index, arguments[2]))
+            right = v.at(b_, builder.mul(i.index, arguments[5]))
+            with _over(v, arguments[7]) as (j, mask):
+                product = v.multiply_add(v.load(v.at(left, j), mask), v.load(v.at(right, j), mask), builder.load(total))
+                builder.store(product, total)
+        result, half = builder.load(total), v.lanes // 2
+        while half:
+            other = v.shuffle(result, result, [(lane + half) % v.lanes for lane in range(v.lanes)])
+            result, half = builder.fadd(result, other), half // 2
+        return builder.extract_element(result, integer(0))
+
+    return signature, codegen
+
+
+@intrinsic
 def transpose_block(context, to, t, to_step, of, o, of_step, gate, q, gated, rows, columns):
     """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns, both at most the lanes of a vector.
 

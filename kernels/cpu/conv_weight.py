@@ -14,7 +14,7 @@ from numba import njit, prange
 
 from .compile import compiled
 from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
-from .conv_vectors import transpose, transpose_block
+from .conv_vectors import dot_rows, gated_copy, transpose, transpose_block
 from .tile import ACCUMULATE, TALL, ZERO, tile
 from .vectors import LANE_BYTES
 
@@ -42,6 +42,17 @@ def turn_gradient(to, lanes, g, go, gate, gated, m, room, channel_size, stretche
 
 
 @njit(error_model="numpy")
+def add_dots(total, first_k, end_k, size, frame, base, row_size, places, first_place, g, ones, rows, columns, fresh):
+    """total[k] += the dot product of g (rows × columns) with what tap k saw of one image; row `size` sees ones."""
+    for k in range(first_k, end_k):
+        if k == size:
+            value = dot_rows(ones, 0, 0, g, 0, columns, rows, columns)
+        else:
+            value = dot_rows(frame, base + places[k - first_place], row_size, g, 0, columns, rows, columns)
+        total[k] = value if fresh else total[k] + value
+
+
+@njit(error_model="numpy")
 def weight_item(
     item, cut, pieces, parts, partial, x, g, gate, gated, sizes, step,
     row_phases, column_phases, row_places, column_places,
@@ -65,7 +76,9 @@ def weight_item(
     frame_size = row_phases.size * (rows_at_once + reach_rows) * column_phases.size * (columns_at_once + reach_columns)
     frame = np.empty(max(1, images_at_once * mine * frame_size), x.dtype)
     places = np.empty(mine * taps, np.int64)
-    turned = np.empty(-(-m // panel_width) * panel_width * PIXELS, x.dtype)
+    one_by_one = rows_at_once * columns_at_once if channels == m == 1 else 0
+    turned = np.empty(max(one_by_one, -(-m // panel_width) * panel_width * PIXELS), x.dtype)
+    ones = np.ones(columns_at_once, x.dtype)
     row_step = PIXELS + lanes
     buffer = np.empty(block * row_step, x.dtype)
     stretches, outlets = np.empty((3, PIXELS), np.int64), np.empty((3, PIXELS), np.int64)
@@ -101,6 +114,16 @@ def weight_item(
             )  # fmt: skip
             before, most = here, count
             go = (image * groups + group) * m * channel_size + row * columns + column
+            if channels == m == 1:  # a channel with a kernel of its own
+                for number in range(count):
+                    of = go + number * groups * channel_size
+                    for r in range(high):
+                        gated_copy(turned, r * wide, g, of + r * columns, gate, of + r * columns, gated, wide)
+                    add_dots(
+                        partial[piece, group, :, 0], first_k, end_k, size, frame, number * plane, row_size, places,
+                        first_channel * taps, turned, ones, high, wide, start == ZERO and number == 0,
+                    )  # fmt: skip
+                continue
             for pixel in range(0, count * pixels, PIXELS):
                 n = min(PIXELS, count * pixels - pixel)
                 inlets = find_stretches(stretches, pixel, n, pixels, wide, mine * plane, row_size, 1)

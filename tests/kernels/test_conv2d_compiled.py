@@ -108,6 +108,8 @@ def test_float32_and_bits_that_do_not_depend_on_threads(convolution, seed):
         ((1, 2, 1, 900), (5, 2, 1, 7), {"padding": (0, 3)}),  # blocks of columns
         ((2, 64, 3, 3), (30, 64, 3, 3), {"padding": (1, 1)}),  # threads share the output channels
         ((3, 5, 7, 6), (4, 5, 1, 1), {}),
+        ((2, 5, 9, 70), (5, 1, 3, 3), {"groups": 5, "padding": (1, 1)}),  # a kernel a channel
+        ((2, 3, 9, 8), (3, 1, 3, 2), {"groups": 3, "stride": (2, 2), "dilation": (1, 2)}),
         ((2, 3, 8, 8), (4, 3, 2, 2), {"stride": (3, 3)}),  # inputs that no window sees
         ((2, 2, 5, 5), (3, 2, 1, 1), {"padding": (3, 2)}),  # windows that see nothing
     ],
