@@ -89,6 +89,8 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
 COMPILED = {
     "rnn_sequence": "cpu.rnn",
     "rnn_sequence_backward": "cpu.rnn",
+    "lstm_sequence": "cpu.lstm",
+    "lstm_sequence_backward": "cpu.lstm",
     "matmul": "cpu.matmul",
     "linear_forward": "cpu.linear",
     "linear_backward": "cpu.linear",
