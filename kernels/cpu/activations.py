@@ -65,10 +65,11 @@ def _mapped(kernels: tuple[Any, Any], x: np.ndarray, g: np.ndarray | None = None
     y = np.empty(x.shape, x.dtype)
     flat = x.ravel()
     given = (flat, y.ravel()) if g is None else (flat, g.ravel(), y.ravel())
-    if len(flat) < ALONE:
+    threads = 1 if len(flat) < ALONE else threads_for(COST * len(flat), len(flat))
+    if threads == 1:
         kernels[0](*given)
     else:
-        kernels[1](*given, threads_for(COST * len(flat), len(flat)))
+        kernels[1](*given, threads)
     return y if axes is None else y.transpose(np.argsort(axes))
 
 

@@ -42,10 +42,11 @@ def attention_forward(
     _check_rows(out)
     work = weights.size * (width + v.shape[3] + 8)
     given = (q, k, v, none if bias is None else bias, none if noise is None else noise, causal, scale, out, weights)
-    if work < ALONE:
+    threads = 1 if work < ALONE else threads_for(work, n * h)
+    if threads == 1:
         _forward(*given)
     else:
-        _forward_of_threads(*given, threads_for(work, n * h))
+        _forward_of_threads(*given, threads)
     return weights
 
 
@@ -70,10 +71,11 @@ def attention_gradient(
         _check_rows(gradient)
     work = 2 * weights.size * (width + v.shape[3] + 4)
     given = (g, q, k, v, weights, none if noise is None else noise, scale, dq, dk, dv, dscores)
-    if work < ALONE:
+    threads = 1 if work < ALONE else threads_for(work, n * h)
+    if threads == 1:
         _gradient(*given)
     else:
-        _gradient_of_threads(*given, threads_for(work, n * h))
+        _gradient_of_threads(*given, threads)
     return dscores if wants_scores else None
 
 

@@ -30,10 +30,10 @@ def cross_entropy_loss(
         logits = np.ascontiguousarray(logits)
     if target.dtype != np.int64:
         target = target.astype(np.int64)
-    if logits.size < ALONE:
+    threads = 1 if logits.size < ALONE else threads_for(COST * logits.size, len(logits))
+    if threads == 1:
         wrong, denominator = _loss(logits, target, weight, ignored, mean, powers, rows, loss)
     else:
-        threads = threads_for(COST * logits.size, len(logits))
         wrong, denominator = _loss_of_threads(logits, target, weight, ignored, mean, powers, rows, loss, threads)
     if wrong >= 0:
         raise IndexError(f"cross_entropy: class numbers must be in [0, {logits.shape[1]}), got {int(target[wrong])}")
@@ -46,10 +46,11 @@ def cross_entropy_gradient(g: np.ndarray, kept: tuple[np.ndarray, np.ndarray], t
     dlogits = np.empty(powers.shape, powers.dtype)
     if target.dtype != np.int64:
         target = target.astype(np.int64)
-    if powers.size < ALONE:
+    threads = 1 if powers.size < ALONE else threads_for(2 * powers.size, len(powers))
+    if threads == 1:
         _gradient(float(g), powers, rows, target, dlogits)
     else:
-        _gradient_of_threads(float(g), powers, rows, target, dlogits, threads_for(2 * powers.size, len(powers)))
+        _gradient_of_threads(float(g), powers, rows, target, dlogits, threads)
     return dlogits
 
 

@@ -28,10 +28,11 @@ def layer_norm_forward(
         x = np.ascontiguousarray(x)
     weight = np.ones(x.shape[1], x.dtype) if weight is None else weight.ravel()
     bias = np.zeros(x.shape[1], x.dtype) if bias is None else bias.ravel()
-    if x.size < ALONE:
+    threads = 1 if x.size < ALONE else threads_for(COST * x.size, len(x))
+    if threads == 1:
         _forward(x, weight, bias, eps, centred, y, statistics)
     else:
-        _forward_of_threads(x, weight, bias, eps, centred, y, statistics, threads_for(COST * x.size, len(x)))
+        _forward_of_threads(x, weight, bias, eps, centred, y, statistics, threads)
     return y, statistics
 
 
@@ -53,10 +54,10 @@ def layer_norm_backward(
     weight = np.ones(x.shape[1], x.dtype) if weight is None else weight.ravel()
     dweight = np.empty(x.shape[1], x.dtype) if dweight is None else dweight.reshape(-1)
     dbias = np.empty(x.shape[1], x.dtype) if dbias is None else dbias.reshape(-1)
-    if x.size < ALONE:
+    threads = 1 if x.size < ALONE else threads_for(COST * x.size, -(-len(x) // PIECE))
+    if threads == 1:
         _backward(g, x, weight, statistics, centred, dx, dweight, dbias)
     else:
-        threads = threads_for(COST * x.size, -(-len(x) // PIECE))
         _backward_of_threads(g, x, weight, statistics, centred, dx, dweight, dbias, threads)
     return dx
 

@@ -42,10 +42,11 @@ def _of_rows(x: np.ndarray, logarithm: bool) -> np.ndarray:
     y = np.empty(x.shape, x.dtype)
     if y.size:
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        if y.size < ALONE:
+        threads = 1 if y.size < ALONE else threads_for(COST * y.size, len(rows))
+        if threads == 1:
             _forward(rows, logarithm, y.reshape(rows.shape))
         else:
-            _forward_of_threads(rows, logarithm, y.reshape(rows.shape), threads_for(COST * y.size, len(rows)))
+            _forward_of_threads(rows, logarithm, y.reshape(rows.shape), threads)
     return y
 
 
@@ -54,10 +55,11 @@ def _gradient_of_rows(g: np.ndarray, y: np.ndarray, logarithm: bool) -> np.ndarr
     if dx.size:
         rows = np.ascontiguousarray(y).reshape(-1, y.shape[-1])
         g = np.ascontiguousarray(g).reshape(-1, g.shape[-1])
-        if dx.size < ALONE:
+        threads = 1 if dx.size < ALONE else threads_for(COST * dx.size, len(rows))
+        if threads == 1:
             _gradient(g, rows, logarithm, dx.reshape(rows.shape))
         else:
-            _gradient_of_threads(g, rows, logarithm, dx.reshape(rows.shape), threads_for(COST * dx.size, len(rows)))
+            _gradient_of_threads(g, rows, logarithm, dx.reshape(rows.shape), threads)
     return dx
 
 

@@ -19,10 +19,11 @@ def squared_error_loss(x: np.ndarray, t: np.ndarray, mean: bool) -> np.ndarray:
     """See the reference. ValueError for different sizes, TypeError unless both are float32 or both float64."""
     loss = np.empty((), x.dtype)
     flat = x.ravel()
-    if len(flat) < ALONE:
+    threads = 1 if len(flat) < ALONE else threads_for(len(flat), len(flat) // BLOCK)
+    if threads == 1:
         _loss(flat, t.ravel(), mean, loss)
     else:
-        _loss_of_threads(flat, t.ravel(), mean, loss, threads_for(len(flat), len(flat) // BLOCK))
+        _loss_of_threads(flat, t.ravel(), mean, loss, threads)
     return loss
 
 
@@ -30,10 +31,11 @@ def squared_error_gradient(g: np.ndarray, x: np.ndarray, t: np.ndarray, mean: bo
     """See the reference. ValueError for different sizes, TypeError unless all are float32 or all float64."""
     dx = np.empty(x.shape, x.dtype)
     flat = x.ravel()
-    if len(flat) < ALONE:
+    threads = 1 if len(flat) < ALONE else threads_for(len(flat), len(flat) // BLOCK)
+    if threads == 1:
         _gradient(float(g), flat, t.ravel(), mean, dx.ravel())
     else:
-        _gradient_of_threads(float(g), flat, t.ravel(), mean, dx.ravel(), threads_for(len(flat), len(flat) // BLOCK))
+        _gradient_of_threads(float(g), flat, t.ravel(), mean, dx.ravel(), threads)
     return dx
 
 

@@ -44,7 +44,8 @@ class ReLU(Elementwise):
         return namespace(x).maximum(x, x.dtype.type(0))
 
     def vjp(self, g, y):
-        return where(y <= 0, 0.0, g) if isinstance(y, Value) else kernel("relu_gradient", g)(g, y)
+        recorded = isinstance(y, Value)
+        return where(y <= 0, 0.0, g) if recorded else kernel("relu_gradient", g)(g, y)
 
 
 class LeakyReLU(Elementwise):

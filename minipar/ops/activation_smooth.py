@@ -62,7 +62,8 @@ class GELU(Elementwise):
         return kernel("gelu", x)(x)
 
     def vjp(self, g, x):
-        if not isinstance(x, Value):
+        recorded = isinstance(x, Value)
+        if not recorded:
             return kernel("gelu_gradient", x)(g, x)
         cdf = 0.5 * (1.0 + erf(x * (1 / math.sqrt(2))))
         return g * (cdf + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
@@ -77,7 +78,8 @@ class TanhGELU(Elementwise):
         return kernel("tanh_gelu", x)(x)
 
     def vjp(self, g, x):
-        if not isinstance(x, Value):
+        recorded = isinstance(x, Value)
+        if not recorded:
             return kernel("tanh_gelu_gradient", x)(g, x)
         bend = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x)))
         slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * (x * x))
@@ -93,7 +95,8 @@ class SiLU(Elementwise):
         return kernel("silu", x)(x)
 
     def vjp(self, g, x):
-        if not isinstance(x, Value):
+        recorded = isinstance(x, Value)
+        if not recorded:
             return kernel("silu_gradient", x)(g, x)
         gate = sigmoid(x)
         return g * gate * (1.0 + x * (1.0 - gate))

@@ -53,7 +53,7 @@ def test_the_number_of_threads_does_not_change_a_bit(dtype, shape, monkeypatch):
     monkeypatch.setattr(compiled, "ALONE", 10**9)
     alone = both(compiled, x, t)
     monkeypatch.setattr(compiled, "ALONE", 0)
-    for threads in (1, 2, 3):
+    for threads in (2, 3):
         monkeypatch.setattr(compiled, "threads_for", lambda work, pieces, threads=threads: threads)
         loss, denominator, dx = both(compiled, x, t)
         assert (loss.tobytes(), denominator, dx.tobytes()) == (alone[0].tobytes(), alone[1], alone[2].tobytes())
