@@ -99,16 +99,25 @@ def depthwise(
     of, base, places, images, rows, columns, image_size, row_size, a, ao, y, yo, y_image, y_row, y_column, buffer,
     start, relu,
 ):  # fmt: skip
-    """One channel's rows of pixels: each a sum of shifted rows of the frame, written directly if they lie so in y."""
+    """One channel's pixels, each a sum of shifted numbers of the frame.
+
+    Short rows are summed as one long row with what lies between them in the frame, which is left out afterwards.
+    """
+    together = rows if columns < 32 else 1
     for image in range(images):
-        for row in range(rows):
+        for row in range(0, rows, together):
             at, to = base + image * image_size + row * row_size, yo + image * y_image + row * y_row
-            if y_column == 1:
+            if y_column == 1 and together == 1:
                 sum_taps(y, to, start, a, ao, of, at, places, 0, places.size, columns, relu)
                 continue
-            sum_taps(buffer, 0, start, a, ao, of, at, places, 0, places.size, columns, relu)
-            for j in range(columns):
-                y[to + j * y_column] = buffer[j]
+            n = (together - 1) * row_size + columns
+            sum_taps(buffer, 0, start, a, ao, of, at, places, 0, places.size, n, relu)
+            for i in range(together):
+                if y_column == 1:
+                    gated_copy(y, to + i * y_row, buffer, i * row_size, buffer, 0, False, columns)
+                else:
+                    for j in range(columns):
+                        y[to + i * y_row + j * y_column] = buffer[i * row_size + j]
 
 
 @njit(error_model="numpy")
@@ -131,7 +140,8 @@ def correlate_part(
     places = np.empty(channels * taps, np.int64)
     buffer = np.empty(min(channels, max(1, DEPTH // taps)) * taps * panel_width, x.dtype)
     corner = np.empty((mine[1] - mine[0]) * panel_width, x.dtype)
-    corner_row = np.empty(columns_at_once, x.dtype)
+    widest = max(width, column_phases.size * (columns_at_once + reach_columns))
+    line = np.empty(rows_at_once * widest if channels == m == 1 else 0, x.dtype)
     stretches, outlets = np.empty((3, panel_width), np.int64), np.empty((3, panel_width), np.int64)
     pieces, starts, lanes = (
         np.empty((3, panel_width), np.int64),
@@ -178,7 +188,7 @@ def correlate_part(
             if channels == m == 1:  # a channel with a kernel of its own: nothing to multiply but its taps
                 depthwise(
                     frame if framed else x, base, places, count, high, wide, image_size, row_size, a, group * taps,
-                    y, yo, groups * channel_size, row_spacing * column_room, column_spacing, corner_row,
+                    y, yo, groups * channel_size, row_spacing * column_room, column_spacing, line,
                     bias[group] if start == ROW_BIAS else x.dtype.type(0), relu,
                 )  # fmt: skip
                 continue
