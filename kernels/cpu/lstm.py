@@ -19,6 +19,7 @@ from .recurrent import (
     NOTHING,
     REALS,
     add,
+    add_to,
     add_to_bias,
     add_weight_block,
     arrive,
@@ -27,6 +28,7 @@ from .recurrent import (
     inlined,
     landing,
     multiply,
+    multiply_by,
     outside,
     pack,
     pack_transposed,
@@ -39,6 +41,7 @@ from .recurrent import (
     sigmoid_of,
     size_of,
     sizes_array,
+    tanh_in_place,
     tanh_of,
     tile_of,
     times_slope,
@@ -76,7 +79,7 @@ def _walk(x, inputs, h0, c0, hidden, weights, bias, starts, h, kept, width, gate
             i = at(gates, (first + n) * gates_row)
             f, g, o = at(i, hidden), at(i, 2 * hidden), at(i, 3 * hidden)
             sigmoid_of(i, 2 * hidden)
-            tanh_of(g, g, hidden)
+            tanh_in_place(g, hidden)
             sigmoid_of(o, hidden)
             to = landing(starts, following, stays, n)
             cell, squashed = at(cells, to * hidden), at(tanh_c, (first + n) * hidden)
@@ -193,7 +196,7 @@ def _walk_back(g, starts, hidden, gates, gates_row, cells, tanh_c, w_hh, w_ih, i
             df, dg, do = at(di, hidden), at(di, 2 * hidden), at(di, 3 * hidden)
             state, cell, squashed = at(dh, n * hidden), at(dc, n * hidden), at(tanh_c, (first + n) * hidden)
             if given:
-                add(state, at(g, outside(starts, step, n, by_sequence) * hidden), state, hidden)
+                add_to(at(g, outside(starts, step, n, by_sequence) * hidden), state, hidden)
             _into_cell(cell, state, o, squashed, hidden)
             multiply(cell, c, di, hidden)
             multiply(cell, at(cells, (first + n) * hidden), df, hidden)
@@ -202,7 +205,7 @@ def _walk_back(g, starts, hidden, gates, gates_row, cells, tanh_c, w_hh, w_ih, i
             times_tanh_slope(c, dg, hidden)
             multiply(state, squashed, do, hidden)
             times_slope(o, do, hidden)
-            multiply(cell, f, cell, hidden)
+            multiply_by(f, cell, hidden)
         here, count = at(d, (first + n0) * width), end - n0
         product(here, width, w_hh, 4 * hidden, 0, 4 * hidden, at(dh, n0 * hidden), hidden, count, hidden,
                 ZERO, d, False, rows, vectors)  # fmt: skip

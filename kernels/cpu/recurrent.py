@@ -185,7 +185,7 @@ def add_to_bias(d, d_row, k, end, db, count):
     for r in range(k, whole, 4):  # four at a time: each sum in memory is waited for
         add_four(at(d, r * d_row), d_row, db, count)
     for r in range(whole, end):
-        add(at(d, r * d_row), db, db, count)
+        add_to(at(d, r * d_row), db, count)
 
 
 @inlined
@@ -228,6 +228,27 @@ def times_tanh_slope(y, g, count):
 def sigmoid_of(row, count):
     for j in range(count):
         row[j] = sigmoid(row[j])
+
+
+# Each of these comes in place too: a loop whose operands overlap runs one element after the other.
+
+
+@inlined
+def tanh_in_place(row, count):
+    for j in range(count):
+        row[j] = tanh(row[j])
+
+
+@inlined
+def multiply_by(a, to, count):
+    for j in range(count):
+        to[j] *= a[j]
+
+
+@inlined
+def add_to(a, to, count):
+    for j in range(count):
+        to[j] += a[j]
 
 
 @inlined

@@ -38,7 +38,7 @@ from .recurrent import (
     share_of,
     size_of,
     sizes_array,
-    tanh_of,
+    tanh_in_place,
     tile_of,
     times_tanh_slope,
     walkers,
@@ -75,7 +75,7 @@ def _walk(
             for n in range(begin, stop):
                 state = at(to, (n - begin) * width)
                 if not relu:
-                    tanh_of(state, state, hidden)
+                    tanh_in_place(state, hidden)
                 copy(state, at(h, outside(starts, step, n, by_sequence) * hidden), hidden)
         before = step
 
