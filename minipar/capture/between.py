@@ -39,6 +39,8 @@ class Between(Memory):
             if self.owner(array) in self.kept_by:
                 self.kept_by[self.owner(array)].read_aside = True
         if self.mode == RAW:
+            if isinstance(function, np.ufunc) and function.nout == 1:
+                return self.traced(self.watch.element_wise(function, plain, named))
             result = function(*plain, **named)
             if isinstance(result, np.ndarray) and root_of(result) in Identities(map(root_of, given)):
                 return self.traced(result)

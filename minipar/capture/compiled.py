@@ -106,7 +106,7 @@ class Recording:
 
     def __init__(self, holds: Callable[[], bool], unkept: Callable[[], bool], run: Callable[..., Any]) -> None:
         self.holds, self.unkept, self.run = holds, unkept, run
-        self.quiet = True  # does a replay compute by kernels alone?
+        self.quiet = True  # do gradients come from kernels alone, which never warn of infinities?
         self.key: Any = None
         self.used = 0
         self.grads: list[Any] = []
@@ -134,7 +134,7 @@ def record(
     from .fusion import fuse
     from .guards import conditions, unkept
     from .patches import Listening
-    from .program import Pull
+    from .program import may_warn
     from .recorder import Recorder
     from .replay import replay_of
     from .source import Source
@@ -167,9 +167,10 @@ def record(
     source, second = Source(), Source()
     holds = source.function("", [f"return {' and '.join(conditions(recorder, source)) or True}"])
     free = second.function("", [f"return {' and '.join(unkept(recorder, second)) or True}"])
+    quiet = not any(may_warn(step) for step in program)
     recording = Recording(holds, free, replay_of(program, inputs, outputs))
+    recording.quiet = quiet
     recording.grads = [value for key, value in recorder.touched.items() if key not in recorder.entries]
-    recording.quiet = all(step.raw for step in program if isinstance(step, Pull))
     recording.give_back = functools.partial(_filled, template)
     if isinstance(template, _Place):
         recording.give_back = _only

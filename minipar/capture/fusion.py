@@ -128,9 +128,9 @@ def _instead(watch: Watch, pairs: Sequence[tuple[Any, np.ndarray]], given: Seque
     calls = []
     for call in watch.calls:
         args = [_moved(x, places) for x in call.args]
-        if any(x is None and y is not None for x, y in zip(args, call.args)):
+        if call.named or any(x is None and y is not None for x, y in zip(args, call.args)):
             return None
-        calls.append(Call(call.kernel, tuple(args), call.returned))
+        calls.append(Call(call.kernel, tuple(args), {}, call.returned))
     return calls
 
 

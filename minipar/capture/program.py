@@ -121,6 +121,13 @@ def attributes(op: Op, replace: Callable[[Any], Any] = plain_of) -> list[np.ndar
     return found
 
 
+def may_warn(step: Any) -> bool:
+    """Might NumPy warn of infinities here, on the way back, where eager keeps it silent?"""
+    if isinstance(step, Pull):
+        return not step.all_raw() or any(call.named for call in step.calls or ())
+    return isinstance(step, Computed) and isinstance(step.function, np.ufunc)
+
+
 def store(op: Op, outs: list[Any], fresh: list[int], made: Any) -> None:
     for i in fresh:
         if made[i].shape != outs[i].shape:

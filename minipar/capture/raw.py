@@ -19,6 +19,7 @@ from .traced import RAW, TRACE, active, plain_of, root_of, untraced
 class Call(NamedTuple):
     kernel: Callable[..., Any]
     args: tuple[Any, ...]
+    named: dict[str, Any]
     returned: Any  # None, or a number or a tuple of numbers: a replay that gets others cannot stand for the operation
 
 
@@ -28,26 +29,43 @@ class Watch:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.before: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by id of the owner: (owner, copy)
+        self.made: set[int] = set()  # ids of arrays that element-wise functions allocated
         self.computes = False  # something besides kernel calls
 
-    def run(self, kernel: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        plain = tuple([plain_of(x) for x in args])
-        for array in plain:
+    def _remember(self, arrays: Iterable[Any]) -> None:
+        for array in arrays:
             if isinstance(array, np.ndarray):
                 owner = root_of(array)
                 if id(owner) not in self.before:
                     self.before[id(owner)] = owner, owner.copy()
+
+    def element_wise(self, function: np.ufunc, args: tuple[Any, ...], named: dict[str, Any]) -> np.ndarray:
+        """NumPy's element-wise functions compute where they are told to: they serve as kernels too."""
+        out = named.get("out", (None,))[0]
+        self._remember([*args, out])
+        result = function(*args, **named)
+        if out is None:
+            out = np.asarray(result)
+            self.made.add(id(out))
+            self._remember([out])
+        self.calls.append(Call(function, args, {**named, "out": out}, None))
+        return out
+
+    def run(self, kernel: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        plain = tuple([plain_of(x) for x in args])
+        self._remember(plain)
         returned = kernel(*plain)
         if isinstance(returned, np.ndarray) or (isinstance(returned, tuple) and any(map(_is_array, returned))):
             self.computes = True  # an array that the kernel allocates is another one each time
-        self.calls.append(Call(kernel, plain, returned))
+        self.calls.append(Call(kernel, plain, {}, returned))
         return returned
 
     def again(self, results: Iterable[np.ndarray], known: set[int]) -> bool:
         """Do the calls alone bring forth `results`? `known`: the owners of memory whose content is rightly there."""
         if self.computes or not self.calls:
             return False
-        strange = [owner for key, (owner, _) in self.before.items() if key not in known and owner.dtype.kind != "f"]
+        unknown = {key for key in self.before if key not in known and key not in self.made}
+        strange = [owner for key, (owner, _) in self.before.items() if key in unknown and owner.dtype.kind != "f"]
         counted = any(owner.dtype.kind != "f" for key, (owner, _) in self.before.items() if key in known)
         if counted and not all(_is_result(owner, results) for owner in strange):
             return False  # a table of numbers, or something worked out of the inputs' numbers? Nobody knows
@@ -61,7 +79,7 @@ class Watch:
         for result in results:
             if result.flags.writeable:
                 result.fill(np.nan if result.dtype.kind == "f" else 0)
-        same = all(_equal(call.kernel(*call.args), call.returned) for call in self.calls)
+        same = all(_equal(call) for call in self.calls)
         same = same and all(_same_bits(result, want) for result, want in zip(results, wanted))
         same = same and all(_same_bits(owner, after[key]) for key, (owner, _) in self.before.items() if key in known)
         for result, want in zip(results, wanted):
@@ -81,8 +99,10 @@ def _is_result(owner: np.ndarray, results: Iterable[np.ndarray]) -> bool:
     return any(root_of(result) is owner for result in results)
 
 
-def _equal(a: Any, b: Any) -> bool:
-    return a == b
+def _equal(call: Call) -> bool:
+    """Does it return the same again? (What an element-wise function returns is where it was told to put it.)"""
+    returned = call.kernel(*call.args, **call.named)
+    return "out" in call.named or returned == call.returned
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:

@@ -114,7 +114,9 @@ class Recorder(Tensors):
         forward = self.forwards.get(node)
         settled = list(attributes)
         if forward is not None:  # what forward kept is known only where its kernels wrote it
-            settled = forward.settled + [x for call in forward.calls or () for x in arrays_in(call.args)]
+            settled = forward.settled + [
+                x for call in forward.calls or () for x in [*arrays_in(call.args), *arrays_in(call.named)]
+            ]
         known = roots | {self.owner(array) for array in settled}
         loose = {self.owner(array) for array in attributes} - known
         slots = {self.owner(outs[i]) for i in fresh if self._is_slot(node, i, outs[i])}

@@ -120,7 +120,7 @@ class _Writer:
 
     def _kernels(self, calls: Sequence[Call], flag: str | None, indent: str = "") -> None:
         for call in calls:
-            text = self.call(call.kernel, call.args, {})
+            text = self.call(call.kernel, call.args, call.named)
             if call.returned is not None:
                 text = f"if {text} != {self.name(call.returned)}: {flag} = False"
             self.line(indent + text)
