@@ -87,7 +87,7 @@ class RectifiedConvolution(Convolution):
         y = self.kernel("forward", x)(x, weight, bias, *self.geometry)
         return namespace(y).maximum(y, y.dtype.type(0), out=y)
 
-    def vjp(self, g, x, weight, y):
+    def vjp(self, g, x, weight, y):  # type: ignore[override]
         if isinstance(g, Value) or not fuses(g, self.geometry):
             return self._simple_vjp(where(y <= 0, 0.0, g), x, weight)
         return self._fused_vjp(g, x, weight, y)

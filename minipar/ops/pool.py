@@ -152,7 +152,7 @@ def max_pool2d(
     """
     geometry = pool_geometry("max_pool2d", 2, input, kernel_size, stride, padding, dilation)
     if not return_indices and math.prod(geometry[0]) <= MANY_TAPS:
-        return batched("max_pool2d", 2, input, MaxPool2dAlone(*geometry, bool(ceil_mode)))
+        return batched("max_pool2d", 2, input, MaxPool2dAlone(*geometry, ceil_mode=bool(ceil_mode)))
     return handed_out(batched("max_pool2d", 2, input, MaxPool2d(*geometry, bool(ceil_mode))), return_indices)
 
 
