@@ -85,7 +85,7 @@ def fuse(program: list[Any], candidates: Sequence[Candidate], kept: Sequence[np.
     returned = {id(root_of(array)) for array in kept}
     instead: dict[int, Any] = {}
     for pair in candidates:
-        between = [(pair.layer.outs[0], [pair.layer, pair.relu])]
+        between: list[tuple[np.ndarray, list[Any]]] = [(pair.layer.outs[0], [pair.layer, pair.relu])]
         if pair.layer.pulls or pair.relu.pulls:
             if pair.pull is None or len(pair.layer.pulls) != 1 or len(pair.relu.pulls) != 1:
                 continue
