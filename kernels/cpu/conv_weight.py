@@ -194,6 +194,14 @@ def correlate_weight(
     """
     pieces = partial.shape[0]
     items = pieces * parts
+    if threads == 1:  # a parallel loop wakes all threads, however short it is
+        for item in range(items):
+            weight_item(
+                item, cut, pieces, parts, partial, x, g, gate, gated, sizes, step, row_phases, column_phases,
+                row_places, column_places,
+            )  # fmt: skip
+        add_pieces(0, 1, partial, dw, db, sizes[1], sizes[5], partial.shape[2] - 1)
+        return
     for thread in prange(threads):
         for item in range(thread * items // threads, (thread + 1) * items // threads):
             weight_item(

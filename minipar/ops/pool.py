@@ -152,7 +152,8 @@ def max_pool2d(
     """
     geometry = pool_geometry("max_pool2d", 2, input, kernel_size, stride, padding, dilation)
     if not return_indices and math.prod(geometry[0]) <= MANY_TAPS:
-        return batched("max_pool2d", 2, input, MaxPool2dAlone(*geometry, ceil_mode=bool(ceil_mode)))
+        window, step, frame, spread = geometry
+        return batched("max_pool2d", 2, input, MaxPool2dAlone(window, step, frame, spread, bool(ceil_mode)))
     return handed_out(batched("max_pool2d", 2, input, MaxPool2d(*geometry, bool(ceil_mode))), return_indices)
 
 
