@@ -146,7 +146,7 @@ def weight_item(
                     for o in range(0, m, panel_width):
                         _tile(
                             buffer, 0, row_step, 1, 0, turned, o * PIXELS, panel_width, 0, 1, n, partial, to + o, room,
-                            tall, min(panel_width, m - o), start, buffer, 0, False,
+                            tall, min(panel_width, m - o), start if pixel == 0 else ACCUMULATE, buffer, 0, False,
                         )  # fmt: skip
         start = ACCUMULATE
     if start == ZERO:

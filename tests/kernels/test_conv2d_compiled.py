@@ -76,6 +76,27 @@ def test_equals_the_reference_in_every_layout(convolution, layout, seed):
         np.testing.assert_allclose(result, wanted, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize(
+    "x_shape, w_shape, change",
+    [
+        ((16, 1, 28, 28), (32, 1, 5, 5), {"padding": (2, 2)}),
+        ((9, 32, 14, 14), (64, 32, 5, 5), {"padding": (2, 2)}),
+        ((12, 3, 12, 12), (8, 3, 3, 3), {"padding": (1, 1)}),
+        ((12, 8, 12, 12), (12, 4, 3, 3), {"stride": (2, 2), "padding": (1, 1), "groups": 2}),
+        ((8, 7, 12, 23), (2, 7, 1, 4), {"dilation": (2, 2)}),
+        ((20, 6, 9, 9), (6, 1, 3, 3), {"padding": (1, 1), "groups": 6}),
+        ((7, 40, 7, 7), (33, 40, 1, 1), {}),
+    ],
+)
+def test_equals_the_reference_on_whole_batches(x_shape, w_shape, change):
+    """More pixels than are summed at a time, from more images than lie in a frame."""
+    parameters = {**SIMPLE, **change}
+    x, w, bias, g, gate = operands(x_shape, w_shape, parameters, seed=1)
+    expected = all_of(reference, x, w, bias, g, gate, parameters)
+    for result, wanted in zip(all_of(compiled, x, w, bias, g, gate, parameters), expected):
+        np.testing.assert_allclose(result, wanted, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(wanted).max()))
+
+
 @given(convolution=convolutions(), seed=seeds)
 @settings(max_examples=60, deadline=None)
 def test_float32_and_bits_that_do_not_depend_on_threads(convolution, seed):
