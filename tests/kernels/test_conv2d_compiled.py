@@ -77,7 +77,7 @@ def test_equals_the_reference_in_every_layout(convolution, layout, seed):
 
 
 @pytest.mark.parametrize(
-    "x_shape, w_shape, change",
+    ("x_shape", "w_shape", "change"),
     [
         ((16, 1, 28, 28), (32, 1, 5, 5), {"padding": (2, 2)}),
         ((9, 32, 14, 14), (64, 32, 5, 5), {"padding": (2, 2)}),
