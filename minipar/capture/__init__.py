@@ -1,14 +1,20 @@
 """`minipar.compile`: one training step is recorded, and from then on replayed without Python's part of the work.
 
-compiled.py    what `compile` returns: which recording serves a call, or that one must be made
+compiled.py    which recording serves a call, or that one must be made
 arguments.py   the tensors among the arguments and the results
-recorder.py    what happens while a step is recorded
-program.py     the list of what a replay does
+recorder.py    what happens while a step is recorded: its operations and their gradients
+tensors.py     …, its tensors and their gradients
+between.py     …, what NumPy computes between the operations
+memory.py      …, and the memory that all of it works on
 patches.py     how the recorder gets to see it: hooks that stand in their places only while it listens
 traced.py      arrays that tell what is computed with them
+program.py     the list of what a replay does
 raw.py         which operations are nothing but calls of compiled kernels
+fusion.py      a layer and the ReLU after it as one operation
 guards.py      what must still be so for a recording to serve
+placement.py   where results lie, so that a replay stays in the cache
 replay.py      a recording as one straight-line Python function
+source.py      Python source that is being written
 """
 
 from __future__ import annotations

@@ -108,13 +108,14 @@ class Recording:
         self.holds, self.unkept, self.run = holds, unkept, run
         self.quiet = True  # do gradients come from kernels alone, which never warn of infinities?
         self.key: Any = None
-        self.used = 0
+        self.used = self.replays = 0
         self.grads: list[Any] = []
         self.give_back: Callable[[tuple[Tensor, ...]], Any] = tuple
 
     def replay(self, tensors: list[Tensor]) -> Any:
         Recording.clock += 1
         self.used = Recording.clock
+        self.replays += 1
         arrays = [x.array for x in tensors]
         try:
             if self.quiet:

@@ -96,6 +96,10 @@ def fuse(program: list[Any], candidates: Sequence[Candidate], kept: Sequence[np.
                 pair.whole.pulls = [pair.pull]
                 instead[id(pair.layer.pulls[0])], instead[id(pair.relu.pulls[0])] = pair.pull, None
     replaced = [instead.get(id(step), step) for step in program]
+    for pair in candidates:
+        pair.whole.op.edges = ()
+        if id(pair.layer) in instead:  # an end to the cycles of what is gone, and so to its hold on the arrays
+            pair.layer.pulls, pair.relu.pulls = [], []
     return [step for step in replaced if step is not None]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import wrap
+from .placement import Placement
 from .program import Computed, Forward, Grad, Outside, Pull
 from .raw import Call
 from .source import Source
@@ -23,7 +24,7 @@ def replay_of(
 
     Returns copies of `outputs`, as tensors in a tuple.
     """
-    writer = _Writer()
+    writer = _Writer(Placement(program, inputs, outputs))
     for i, array in enumerate(inputs):
         writer.line(f"{writer.name(np.copyto)}({writer.name(array)}, arrays[{i}])")
     operations = [step for step in program if isinstance(step, (Forward, Pull))]
@@ -41,7 +42,8 @@ def replay_of(
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, placement: Placement) -> None:
+        self.placement = placement
         self.source = Source()
         self.lines: list[str] = []
         self.aliases: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -55,15 +57,22 @@ class _Writer:
         return self.source.name(self.unwatched(x))
 
     def unwatched(self, x: Any) -> Any:
-        """Arrays that lie in a flat buffer, as others at the same place: to hold the slots' own is to look at them."""
+        """Arrays where they are to lie; those in a flat buffer as others at the same place, for to hold the slots' own
+        is to look at them."""
         kind = type(x)
         if kind is tuple or kind is list:
             return kind([self.unwatched(part) for part in x]) if arrays_in(x) else x
         if kind is dict:
             return {name: self.unwatched(part) for name, part in x.items()} if arrays_in(x) else x
-        if kind is not np.ndarray or not _in_flat_buffer(x):
+        if kind is not np.ndarray:
             return x
         if id(x) not in self.aliases:
+            placed = self.placement(x)
+            if placed is not None:
+                self.aliases[id(x)] = x, placed
+                return placed
+            if not _in_flat_buffer(x):
+                return x
             root = root_of(x)
             offset = x.__array_interface__["data"][0] - root.__array_interface__["data"][0]
             alias = np.ndarray(x.shape, x.dtype, root, offset, x.strides)

@@ -46,6 +46,7 @@ def test_twenty_steps_have_the_bits_of_eager(name):
     wanted, state, _ = trained(STEPS[name], False)
     got, compiled_state, step = trained(STEPS[name], True)
     assert step._made == 1, "recorded once"
+    assert step._latest.replays == 18, "and replayed from then on"
     for i, (want, have) in enumerate(zip(wanted, got)):
         assert len(want) == len(have)
         assert all(map(same, want, have)), f"call {i}: {want} {have}"
