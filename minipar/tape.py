@@ -163,11 +163,8 @@ class Value:
         """Accumulate the gradient of a whole pass, and tell who waits for it."""
         self.accumulate(grad)
         if self._after_hooks:
-            self._tell_after_hooks()
-
-    def _tell_after_hooks(self) -> None:
-        for hook in list((self._after_hooks or {}).values()):
-            hook(self)
+            for hook in list(self._after_hooks.values()):
+                hook(self)
 
 
 new_value: Callable[[Array], Any] = Value
@@ -390,10 +387,10 @@ def _finish(leaf: Value, grad: Any, wanted: Any, captured: dict[tuple[int, int],
         grad = _run_hooks(leaf._hooks, grad)
     if wanted is not None:
         captured[id(leaf), 0] = grad
-        return
-    leaf.accumulate(grad)
-    if leaf._after_hooks:
-        leaf._tell_after_hooks()
+    elif leaf._after_hooks:
+        leaf.receive(grad)
+    else:
+        leaf.accumulate(grad)
 
 
 def _run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:

@@ -314,29 +314,32 @@ class Fat(Op):
     def _unpack(self, as_values: bool) -> list[Any]:
         if self.saved is not None:
             self._remember()
-        unpacked = []
+        unpacked: list[Any] = []
+        needed_for = self.needed_for
         for i in self.saves:
-            needed = i not in self.needed_for or self.needs[self.needed_for[i]]
-            unpacked.append(self._intact(i, as_values) if needed else None)
+            x = self.inputs[i]
+            if i in needed_for and not self.needs[needed_for[i]]:
+                x = None
+            elif isinstance(x, Value):
+                version = x.version
+                if version is not None and version.count != self.versions[i]:
+                    raise self._changed(x.array, version, self.versions[i])
+                if not as_values:
+                    x = x.array
+            unpacked.append(x)
         if self.saves_output:
             unpacked.append(self._output(as_values))
         return unpacked
 
-    def _intact(self, i: int, as_value: bool) -> Any:
-        """Input i, after checking that nobody changed it since."""
-        x = self.inputs[i]
-        if not isinstance(x, Value):
-            return x
-        if x.version is not None and x.version.count != self.versions[i]:
-            raise self._changed(x.array, x.version, self.versions[i])
-        return x if as_value else x.array
-
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
         if not create_graph:
-            return super().pull(grad, create_graph)
+            return Op.pull(self, grad, False)
         if self.saved is not None:
             self._remember()
-        inputs = [self._intact(i, True) for i in range(len(self.inputs))]
+        for x, version in zip(self.inputs, self.versions):
+            if isinstance(x, Value) and x.changes() != version:
+                raise self._changed(x.array, x.own_version(), version)
+        inputs = self.inputs
         # The walk back must stop at this node's inputs, not run on through what made them: so it stops at aliases.
         aliases = [Identity()(x) if need else x for x, need in zip(inputs, self.needs)]
         outputs = self.composite(*aliases)
