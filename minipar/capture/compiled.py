@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +110,7 @@ class Recording:
         self.quiet = True  # do gradients come from kernels alone, which never warn of infinities?
         self.key: Any = None
         self.used = self.replays = 0
+        self.alone = threading.RLock()  # all replays write to the same memory
         self.grads: list[Any] = []
         self.give_back: Callable[[tuple[Tensor, ...]], Any] = tuple
 
@@ -117,15 +119,16 @@ class Recording:
         self.used = Recording.clock
         self.replays += 1
         arrays = [x.array for x in tensors]
-        try:
-            if self.quiet:
-                return self.give_back(self.run(arrays))
-            with np.errstate(all="ignore"):
-                return self.give_back(self.run(arrays))
-        except BaseException:
-            for value in self.grads:  # half-written
-                value._grad = None
-            raise
+        with self.alone:
+            try:
+                if self.quiet:
+                    return self.give_back(self.run(arrays))
+                with np.errstate(all="ignore"):
+                    return self.give_back(self.run(arrays))
+            except BaseException:
+                for value in self.grads:  # half-written
+                    value._grad = None
+                raise
 
 
 def record(

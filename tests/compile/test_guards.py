@@ -294,3 +294,19 @@ def test_methods_keep_their_name_and_doc():
     step = minipar.compile(train)
     assert step.__name__ == "train"
     assert step.__doc__ == "Doc."
+
+
+def test_threads_take_turns():
+    from concurrent.futures import ThreadPoolExecutor
+
+    weight = minipar.ones(300, 300)
+    step = minipar.compile(lambda x: (x @ weight).relu().sum(1))
+    with minipar.no_grad():
+        for _ in range(2):
+            step(minipar.ones(5, 300))
+
+    def one(i):
+        return step(minipar.full((5, 300), float(i))).tolist() == [90000.0 * i] * 5
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(one, range(40)))
