@@ -291,7 +291,8 @@ def lstm_sequence(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:  # fmt: skip
     """See the reference. float32 or float64, all of one dtype; ValueError for shapes that do not fit."""
     if w_hr is not None:
-        return reference.lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, batch_first, reverse)
+        with np.errstate(all="ignore"):  # as of a compiled kernel, no warnings of infinities are expected
+            return reference.lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, batch_first, reverse)
     dtype, (batch, hidden) = x.dtype, h0.shape
     in_block = x.ndim == 3
     block = x if in_block else x[None]
@@ -317,9 +318,10 @@ def lstm_sequence_backward(
 ) -> tuple[np.ndarray | None, ...]:  # fmt: skip
     """See the reference."""
     if w_hr is not None:
-        return reference.lstm_sequence_backward(
-            g, g_hn, g_cn, x, saved, w_ih, w_hh, w_hr, batch_sizes, batch_first, reverse, needs, out
-        )
+        with np.errstate(all="ignore"):
+            return reference.lstm_sequence_backward(
+                g, g_hn, g_cn, x, saved, w_ih, w_hh, w_hr, batch_sizes, batch_first, reverse, needs, out
+            )
     dtype, hidden, nothing = x.dtype, w_hh.shape[1], NOTHING[x.dtype]
     none2, none3, in_block = NO_MATRIX[dtype], NO_BLOCK[dtype], x.ndim == 3
     kept, gates, cells, tanh_c = saved

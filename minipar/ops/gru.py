@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.dispatch import kernel
 from .exponential import sigmoid
 from .hyperbolic import tanh
 from .linear import linear
@@ -18,6 +17,7 @@ class GRU(Recurrent):
 
     outputs = 2
     saves = (0, 2, 3)
+    sequence = "gru_sequence"
 
     def step(self, x, h, w_ih, w_hh, b_ih, b_hh):
         a_r, a_z, a_n = chunk(linear(x, w_ih, b_ih), 3, 1)
@@ -26,22 +26,12 @@ class GRU(Recurrent):
         n = tanh(a_n + r * b_n)
         return ((1 - z) * n + z * h,)
 
-    def forward(self, x, *state_and_weights):
-        walk = self.batch_sizes, self.batch_first, self.reverse
-        *results, self.aux = kernel("gru_sequence", x)(x, *state_and_weights, *walk)
-        return tuple(results)
-
-    def vjp(self, grads, x, w_ih, w_hh):
-        walk = self.batch_sizes, self.batch_first, self.reverse
-        backward = kernel("gru_sequence_backward", x)
-        return backward(*grads, x, self.aux, w_ih, w_hh, *walk, self.needs, self.rooms(2))
-
 
 def gru(
     x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, batch_sizes: Sequence[int] | None,
     reverse: bool = False, batch_first: bool = False,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """h after every step and h_n (B, H) after each sequence's last, of x and h0 (B, H).
+    """h after every step and h_n (B, H) after each sequence's last, of x and h0 (B, H); or (1, B, H) both.
 
     x (N, I) holds the rows of packed sequences; with `batch_sizes` None it is (T, B, I), or (B, T, I) with
     `batch_first`; h has its order of axes.

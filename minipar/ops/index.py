@@ -44,8 +44,10 @@ def plain(index: Any) -> Any:
 
 def is_basic(index: Any) -> bool:
     """Only ints, slices, None and …: every element is picked at most once, and the result is a view."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(i is None or i is Ellipsis or isinstance(i, slice) or type(i) is int for i in parts)
+    return _BASIC.issuperset(map(type, index if isinstance(index, tuple) else (index,)))
+
+
+_BASIC = frozenset((int, slice, type(None), type(...)))
 
 
 def steps(index: Any) -> list[Any]:
@@ -89,6 +91,9 @@ class Indexed(Op):
     __slots__ = ("index", "picks")
 
     def __init__(self, index: Any) -> None:
+        if is_basic(index):
+            self.index, self.picks = index, []
+            return
         self.index = plain(index)
         parts = index if isinstance(index, tuple) else (index,)
         self.picks = [i for i in parts if isinstance(i, Value) and type(plain(i)) is not int]
@@ -112,7 +117,8 @@ class GetItem(Indexed, View):
         return y
 
     def vjp(self, g, *_):
-        return PutItem(self.index, self.source)(g)
+        put = PutItem(self.index, self.source)
+        return put(g) if isinstance(g, Value) else put.forward(g)
 
 
 class PutItem(Indexed):
@@ -173,6 +179,8 @@ def add_at(y: Any, index: Any, x: Any) -> None:
 
 def getitem(x: Any, index: Any) -> Any:
     """x[index]"""
+    if is_basic(index):
+        return GetItem(index)(x)
     for step in steps(_closed(_with_ints(parts_of(index)), len(x.shape))):
         x = GetItem(step)(x)
     return x

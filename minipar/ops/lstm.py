@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.dispatch import kernel
 from .exponential import sigmoid
 from .hyperbolic import tanh
 from .linear import linear
@@ -18,6 +17,8 @@ class LSTM(Recurrent):
 
     outputs = 3
     saves = (0, 3, 4, 7)
+    sequence = "lstm_sequence"
+    kernels_only = True
 
     def step(self, x, h, c, w_ih, w_hh, b_ih, b_hh, w_hr):
         i, f, g, o = chunk(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh), 4, 1)
@@ -25,22 +26,12 @@ class LSTM(Recurrent):
         h = sigmoid(o) * tanh(c)
         return (h if w_hr is None else linear(h, w_hr)), c
 
-    def forward(self, x, *states_and_weights):
-        walk = self.batch_sizes, self.batch_first, self.reverse
-        *results, self.aux = kernel("lstm_sequence", x)(x, *states_and_weights, *walk)
-        return tuple(results)
-
-    def vjp(self, grads, x, w_ih, w_hh, w_hr):
-        walk = self.batch_sizes, self.batch_first, self.reverse
-        backward = kernel("lstm_sequence_backward", x)
-        return backward(*grads, x, self.aux, w_ih, w_hh, w_hr, *walk, self.needs, self.rooms(3))
-
 
 def lstm(
     x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any,
     batch_sizes: Sequence[int] | None, reverse: bool = False, batch_first: bool = False,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    """h after every step, and h_n (B, P), c_n (B, H) after each sequence's last, of x, h0, c0.
+    """h after every step, and h_n (B, P), c_n (B, H) after each sequence's last, of x, h0, c0; or (1, B, ·) all.
 
     x (N, I) holds the rows of packed sequences; with `batch_sizes` None it is (T, B, I), or (B, T, I) with
     `batch_first`; h has its order of axes.

@@ -10,23 +10,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..backend.dispatch import kernel
+from ..tape import Value
 from .join import cat, stack
 from .op import Fat, check_dtypes
+from .shape import unsqueeze
 
 
 class Recurrent(Fat):
-    """Base. Inputs: x, one (B, H) for each state, w_ih (G·H, I), w_hh (G·H, H), b_ih and b_hh (G·H,) or None.
+    """Base. Inputs: x, one (B, H) for each state, w_ih (G·H, I), w_hh (G·H, H), b_ih and b_hh (G·H,) or None, ….
 
     x is (T, B, I), or (B, T, I) with `batch_first`, and then `batch_sizes` is None; or it is the rows (N, I) of packed
     sequences. Outputs: the hidden state after each step, in x's order of axes, then each state (B, H) after its
-    sequence's last step.
+    sequence's last step. States may come as (1, B, H), as a layer's user has them; then they leave so too.
     """
 
-    __slots__ = ("batch_sizes", "reverse", "batch_first")
-    silent = True
+    __slots__ = ("batch_sizes", "reverse", "batch_first", "leading")
+
+    sequence = ""  # the name of the kernel; that of the gradient ends in _backward
+    leading: bool  # do the states have an axis of size 1 in front?
 
     def __init__(self, batch_sizes: Sequence[int] | None, reverse: bool = False, batch_first: bool = False) -> None:
         self.batch_sizes, self.reverse, self.batch_first = batch_sizes, reverse, batch_first
+
+    def walk(self) -> tuple[Any, ...]:
+        """How the kernel is to walk: its arguments after the weights."""
+        return self.batch_sizes, self.batch_first, self.reverse
+
+    def forward(self, x, *states_and_weights):
+        states = self.outputs - 1
+        self.leading = states_and_weights[0].ndim == 3
+        if self.leading:
+            states_and_weights = (*[s[0] for s in states_and_weights[:states]], *states_and_weights[states:])
+        h, *last, self.aux = kernel(self.sequence, x)(x, *states_and_weights, *self.walk())
+        return (h, *[s[None] for s in last]) if self.leading else (h, *last)
+
+    def vjp(self, grads, x, *weights):
+        backward, states = kernel(self.sequence + "_backward", x), self.outputs - 1
+        if self.leading:
+            grads = (grads[0], *[None if g is None else g[0] for g in grads[1:]])
+        rooms = self.rooms(1 + states)
+        dx, *others = backward(*grads, x, self.aux, *weights, *self.walk(), self.needs, rooms)
+        if self.leading:
+            others[:states] = [g[None] for g in others[:states]]
+        return dx, *others
 
     def step(self, x: Any, *states_and_weights: Any) -> tuple[Any, ...]:
         """The new states of one step, in simple differentiable operations: the formula."""
@@ -35,6 +62,9 @@ class Recurrent(Fat):
     def composite(self, x, *states_and_weights):
         states = list(states_and_weights[: self.outputs - 1])
         weights = states_and_weights[self.outputs - 1 :]
+        leading = len(states[0].shape) == 3
+        if leading:
+            states = [state[0] for state in states]
         if self.batch_sizes is not None:
             ends = [sum(self.batch_sizes[: t + 1]) for t in range(len(self.batch_sizes))]
             steps = [x[end - size : end] for size, end in zip(self.batch_sizes, ends)]
@@ -47,6 +77,8 @@ class Recurrent(Fat):
             hidden.append(new[0])
             states = [n if len(s) == size else cat((n, s[size:])) for n, s in zip(new, states)]
         hidden = hidden[::-1] if self.reverse else hidden
+        if leading:
+            states = [unsqueeze(state, 0) for state in states]
         return (cat(hidden) if self.batch_sizes is not None else stack(hidden, int(self.batch_first))), *states
 
     def rooms(self, first: int) -> tuple[Any, ...]:
@@ -56,6 +88,13 @@ class Recurrent(Fat):
 
 def check_walk(name: str, batch_sizes: Sequence[int] | None, batch_first: bool, x: Any, *others: Any) -> None:
     """RuntimeError for sequences without steps, and unless all have one floating-point dtype."""
-    if not (x.shape[1 if batch_first else 0] if batch_sizes is None else len(batch_sizes)):
+    array = x.array if isinstance(x, Value) else x
+    if not (array.shape[1 if batch_first else 0] if batch_sizes is None else len(batch_sizes)):
         raise RuntimeError(f"{name}: expected sequences of 1 or more steps, got input of shape {tuple(x.shape)}")
-    check_dtypes(name, x, *others)
+    real = array.dtype
+    well = real.kind == "f"
+    for other in others:
+        if other is not None and (other.array if isinstance(other, Value) else other).dtype != real:
+            well = False
+    if not well:
+        check_dtypes(name, x, *others)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.dispatch import kernel
 from .activation_rectified import relu
 from .hyperbolic import tanh
 from .linear import linear
@@ -18,6 +17,8 @@ class RNN(Recurrent):
     __slots__ = ("nonlinearity",)
     outputs = 2
     saves = (0, 2, 3)
+    sequence = "rnn_sequence"
+    kernels_only = True
 
     def __init__(self, nonlinearity, *walk):
         super().__init__(*walk)
@@ -27,22 +28,15 @@ class RNN(Recurrent):
         squash = tanh if self.nonlinearity == "tanh" else relu
         return (squash(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)),)
 
-    def forward(self, x, h0, w_ih, w_hh, b_ih, b_hh):
-        walk = self.batch_sizes, self.batch_first, self.reverse, self.nonlinearity
-        h, h_n, self.aux = kernel("rnn_sequence", x)(x, h0, w_ih, w_hh, b_ih, b_hh, *walk)
-        return h, h_n
-
-    def vjp(self, grads, x, w_ih, w_hh):
-        walk = self.batch_sizes, self.batch_first, self.reverse, self.nonlinearity
-        backward = kernel("rnn_sequence_backward", x)
-        return backward(*grads, x, self.aux, w_ih, w_hh, *walk, self.needs, self.rooms(2))
+    def walk(self):
+        return self.batch_sizes, self.batch_first, self.reverse, self.nonlinearity
 
 
 def rnn(
     x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, batch_sizes: Sequence[int] | None,
     reverse: bool = False, nonlinearity: str = "tanh", batch_first: bool = False,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """h after every step and h_n (B, H) after each sequence's last, of x and h0 (B, H).
+    """h after every step and h_n (B, H) after each sequence's last, of x and h0 (B, H); or (1, B, H) both.
 
     x (N, I) holds the rows of packed sequences; with `batch_sizes` None it is (T, B, I), or (B, T, I) with
     `batch_first`; h has its order of axes. w_ih (H, I), w_hh (H, H), b_ih and b_hh (H,) or None. RuntimeError for

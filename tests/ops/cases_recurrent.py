@@ -10,15 +10,16 @@ from tests.ops.case import Case, among
 RAGGED = [2, 2, 1]  # sequences of 3 and 2 steps
 
 
-def node(function, states, walk, *, biased=True, projected=False, which=0, **options):
-    """One output of the node on rows of shape (sum(walk), I)."""
+def node(function, states, walk, *, biased=True, projected=False, leading=False, which=0, **options):
+    """One output of the node on rows of shape (sum(walk), I). `leading`: states go in and come out as (1, B, H)."""
 
     def run(m, x, *rest):
-        inputs = list(rest)
+        inputs = [s[None] for s in rest[:states]] + list(rest[states:]) if leading else list(rest)
         projection = [inputs.pop() if projected else None] if states == 2 else []
         if not biased:
             inputs += [None, None]
-        return function(x, *inputs, *projection, walk, **options)[which]
+        found = function(x, *inputs, *projection, walk, **options)[which]
+        return found[0] if leading and which else found
 
     return run
 
@@ -68,6 +69,12 @@ for name, function, spelled, gates, states in (
             Case(f"{name}{kind}", node(function, states, walk, **options), shapes(gates, states, walk, biased=biased),
                  among(*others), theirs=theirs(spelled, states, walk, **options))
         )  # fmt: skip
+    RECURRENT += [
+        Case(f"{name} states with a leading axis{'' if which else ', all steps'}",
+             node(function, states, RAGGED, leading=True, which=which), shapes(gates, states, RAGGED),
+             theirs=theirs(spelled, states, RAGGED, which=which))
+        for which in (0, 1)
+    ]  # fmt: skip
 RECURRENT += [
     Case("rnn relu", node(rnn, 1, RAGGED, nonlinearity="relu"), shapes(1, 1, RAGGED),
          theirs=theirs("rnn_relu", 1, RAGGED)),

@@ -12,6 +12,7 @@ from ...creation import empty
 from ...ops.dropout import dropout
 from ...ops.gather import index_select
 from ...ops.join import cat, stack
+from ...ops.op import array_of
 from ...ops.shape import reshape, unsqueeze
 from ...tensor import Tensor, wrap
 from .. import init
@@ -95,7 +96,10 @@ class RNNBase(Module):
         self, x: Tensor, states: list[Tensor], weights: list[Any], batch_sizes: Sequence[int] | None, reverse: bool,
         batch_first: bool = False,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """One layer in one direction: h after every step, then each last state. `weights`: w_ih, w_hh, b_ih, b_hh, …"""
+        """One layer in one direction: h after every step, then each last state, all like `states`.
+
+        States are (B, ·), or (1, B, ·) where there is no other layer or direction. `weights`: w_ih, w_hh, b_ih, b_hh, …
+        """
         raise NotImplementedError
 
     # ── a batch of sequences ──────────────────────────────────────────────────────────────────────────────────────
@@ -131,14 +135,20 @@ class RNNBase(Module):
         given: tuple[Tensor, ...] | None,
     ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
         """x, a block or the rows (N, ·) of packed sequences, through every layer and direction."""
-        directions = 2 if self.bidirectional else 1
+        directions, array = (2 if self.bidirectional else 1), x.array
+        single = directions == self.num_layers == 1
         shapes = self._state_shapes(batch)
         if given is None:
-            zeros = [wrap(namespace(x.array).zeros(shape[1:], x.dtype)) for shape in shapes]
+            xp = namespace(array)
+            zeros = [wrap(xp.zeros(shape if single else shape[1:], array.dtype)) for shape in shapes]
         else:
             for name, state, shape in zip(("h_0", "c_0"), given, shapes):
                 if state.shape != shape:
                     raise RuntimeError(f"{self.mode}: {name} in hx must have shape {shape}, got {state.shape}")
+        if single:  # the states go in and come out as the user has them
+            states = zeros if given is None else list(given)
+            h, *ends = self.direction(x, states, self._weights(0), batch_sizes, False, batch_first)
+            return h, ends
         last: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -147,16 +157,22 @@ class RNNBase(Module):
             for direction in range(directions):
                 place = layer * directions + direction
                 states = zeros if given is None else [state[place] for state in given]
-                weights = [getattr(self, name) for name in self._all_weights[place]]
-                if not self.bias:
-                    weights[2:2] = (None, None)
-                h, *ends = self.direction(x, states, weights, batch_sizes, bool(direction), batch_first)
+                h, *rest = self.direction(x, states, self._weights(place), batch_sizes, bool(direction), batch_first)
                 outputs.append(h)
-                last.append(tuple(ends))
+                last.append(tuple(rest))
             x = outputs[0] if directions == 1 else cat(outputs, x.ndim - 1)
-        if len(last) == 1:
-            return x, [unsqueeze(end, 0) for end in last[0]]
         return x, [stack(ends) for ends in zip(*last)]
+
+    def _weights(self, place: int) -> list[Any]:
+        """The weights of a layer and direction, with None for absent biases."""
+        own, names = self._parameters, self._all_weights[place]
+        try:  # found sooner than as attributes; what a hook computes (weight_norm) is not there
+            weights: list[Any] = [own[name] for name in names]
+        except KeyError:
+            weights = [getattr(self, name) for name in names]
+        if not self.bias:
+            weights[2:2] = (None, None)
+        return weights
 
     def _dropped(self, x: Tensor, batch_sizes: Sequence[int] | None, batch_first: bool, batch: int) -> Tensor:
         """Dropout of the rows; where every step has the whole batch, a draw belongs to its sample, as elsewhere."""
@@ -174,7 +190,10 @@ class RNNBase(Module):
         return [(count, batch, self.proj_size or self.hidden_size), (count, batch, self.hidden_size)][: self.states]
 
     def _check_input(self, input: Tensor, ranks: tuple[int, ...]) -> None:
-        weight = getattr(self, self._all_weights[0][0])
+        weight, array = self._weights(0)[0], array_of(input)
+        shape, dtype = array.shape, weight.array.dtype
+        if len(shape) in ranks and shape[-1] == self.input_size and array.dtype == dtype:
+            return
         if input.ndim not in ranks:
             raise ValueError(
                 f"{self.mode}: input must be of {' or '.join(map(str, ranks))} dimensions, got shape {input.shape}"
