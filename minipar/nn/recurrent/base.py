@@ -190,9 +190,12 @@ class RNNBase(Module):
         return [(count, batch, self.proj_size or self.hidden_size), (count, batch, self.hidden_size)][: self.states]
 
     def _check_input(self, input: Tensor, ranks: tuple[int, ...]) -> None:
-        weight, array = self._weights(0)[0], array_of(input)
-        shape, dtype = array.shape, weight.array.dtype
-        if len(shape) in ranks and shape[-1] == self.input_size and array.dtype == dtype:
+        name = self._all_weights[0][0]
+        weight, array = self._parameters.get(name), array_of(input)
+        if weight is None:
+            weight = getattr(self, name)
+        shape = array.shape
+        if len(shape) in ranks and shape[-1] == self.input_size and array.dtype == weight.array.dtype:
             return
         if input.ndim not in ranks:
             raise ValueError(
