@@ -23,7 +23,7 @@ NAMES = {
 MODULES = sorted(
     found.name
     for found in pkgutil.walk_packages(minipar.__path__, "minipar.")
-    if not found.name.startswith(("minipar.__main__", "minipar.kernels.cuda"))
+    if not found.name.startswith(("minipar.__main__", "minipar.kernels.cuda", "minipar.bench.peers."))  # need the peers
 )
 NEEDS = {
     "minipar.einops": "einops",

@@ -61,7 +61,7 @@ def _normal_cdf(x: Array) -> Array:
     if not isinstance(x, np.ndarray):
         from cupyx.scipy import special
 
-        return 0.5 * (1.0 + special.erf(scaled))
+        return 0.5 * (1.0 + special.erf(scaled).astype(x.dtype, copy=False))  # of float16 it may be wider
     wide = scaled.astype(np.float32) if x.dtype == np.float16 else scaled
     return 0.5 * (1.0 + error_function.erf(wide).astype(x.dtype, copy=False))
 

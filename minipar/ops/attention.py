@@ -22,15 +22,16 @@ from .softmax import softmax
 class Attention(Fat):
     """q (…, L, E), k (…, S, E), v (…, S, D), bias (broadcast to (…, L, S)) or absent → softmax(q kᵀ · scale + bias) v
 
-    `mask` (added as bias is, but constant) and `noise` (dropout's, of the weights) are arrays or None. ∂v = wᵀ G,
-    ∂scores = w (∂w − Σ ∂w w) with ∂w = G vᵀ, ∂q = ∂scores k · scale, ∂k = ∂scoresᵀ q · scale, ∂bias = ∂scores.
+    `mask` (added as bias is, but constant) and `noise` (dropout's, of the weights) are arrays or None; `allowed` is the
+    array of bools that mask was made of, where it was. ∂v = wᵀ G, ∂scores = w (∂w − Σ ∂w w) with ∂w = G vᵀ, ∂q = ∂scores k · scale, ∂k = ∂scoresᵀ q · scale, ∂bias = ∂scores.
     """
 
-    __slots__ = ("mask", "noise", "causal", "scale")
+    __slots__ = ("mask", "noise", "causal", "scale", "allowed")
     saves = (0, 1, 2)
 
-    def __init__(self, mask, noise, causal, scale):
+    def __init__(self, mask, noise, causal, scale, allowed=None):
         self.mask, self.noise, self.causal, self.scale = mask, noise, causal, scale
+        self.allowed = allowed
 
     def forward(self, q, k, v, bias=None):
         y = namespace(q).empty((*q.shape[:-1], v.shape[-1]), q.dtype)
@@ -113,7 +114,7 @@ class PackedAttention(Fat):
         a, b, width = x.shape
         parts = reshape(x, (a, b, 3, self.heads, width // (3 * self.heads)))
         parts = permute(parts, (2, 0, 3, 1, 4) if self.batch_axis == 0 else (2, 1, 3, 0, 4))
-        y = Attention(self.mask, self.noise, self.causal, self.scale).composite(parts[0], parts[1], parts[2])
+        y = Attention(self.mask, self.noise, self.causal, self.scale)(parts[0], parts[1], parts[2])
         return reshape(permute(y, (0, 2, 1, 3) if self.batch_axis == 0 else (2, 0, 1, 3)), (a, b, width // 3))
 
 
@@ -177,7 +178,8 @@ def scaled_dot_product_attention(
     constant, bias = _masks(query, attn_mask, scores)
     noise = _noise(query, dropout_p, scores)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None and query.shape[-1] else 1.0 if scale is None else scale
-    node = Attention(constant, noise, is_causal, factor)
+    allowed = array_of(attn_mask) if attn_mask is not None and bias is None else None
+    node = Attention(constant, noise, is_causal, factor, allowed)
     return node(query, key, value) if bias is None else node(query, key, value, bias)
 
 

@@ -36,9 +36,21 @@ def attention(graph: Graph, step: Step, q: str, k: str, v: str, bias: str | None
     scores = graph.add("MatMul", scaled, graph.add("Transpose", k, perm=[*range(last - 1), last, last - 1]))
     if bias:
         scores = graph.add("Add", scores, bias)
-    if step.what.allowed is not None:
-        allowed = graph.name_of(graph.recording.wire(step.what.allowed))
-        if allowed in graph.constants and not graph.constants[allowed].any(-1).all():
-            raise NotImplementedError("export: attention with a mask that leaves a query nothing to attend to")
-        scores = graph.add("Where", allowed, scores, graph.constant(np.finfo(form.dtype).min, form.dtype))
+    what, least = step.what, np.finfo(form.dtype).min
+    if what.allowed is None and what.mask is not None:
+        _check_idle(what.mask > -np.inf)
+        scores = graph.add("Add", scores, graph.constant(np.maximum(what.mask, least), form.dtype))
+    allowed = graph.recording.wire(what.allowed)
+    if what.causal:
+        allowed = np.tri(form.shape[-2], graph.form(step.inputs[1]).shape[-2], dtype=bool)
+    if allowed is not None:
+        name = graph.name_of(allowed)
+        if name in graph.constants:
+            _check_idle(graph.constants[name])
+        scores = graph.add("Where", name, scores, graph.constant(least, form.dtype))
     return graph.add("MatMul", graph.add("Softmax", scores, axis=-1), v)
+
+
+def _check_idle(allowed: np.ndarray) -> None:
+    if not allowed.any(-1).all():
+        raise NotImplementedError("export: attention with a mask that leaves a query nothing to attend to")

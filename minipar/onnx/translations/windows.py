@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...ops.avg_pool import AvgPool2d
 from ...ops.conv import ConvInput, Convolution
 from ...ops.conv_transpose import transposed_size
-from ...ops.pool import MaxPool2d
+from ...ops.pool import MaxPool2d, MaxPool2dAlone
 from ...ops.resample import Resample
 from ..graph import Graph
 from ..recording import Step
@@ -36,14 +38,23 @@ def transposed_convolution(graph: Graph, step: Step, x: str, weight: str) -> str
 
 
 @translates(MaxPool2d)
-def max_pool(graph: Graph, step: Step, x: str) -> tuple[str, None]:
+def max_pool_with_indices(graph: Graph, step: Step, x: str) -> tuple[str, None]:
     """ONNX numbers the winners over the whole batch, and not over the image: they have no name here."""
-    window, stride, padding, dilation, ceil_mode = step.what.geometry
-    y = graph.add(
+    *geometry, ceil_mode = step.what.geometry
+    return _max_pool(graph, x, geometry, ceil_mode), None
+
+
+@translates(MaxPool2dAlone)
+def max_pool(graph: Graph, step: Step, x: str) -> str:
+    return _max_pool(graph, x, step.what.geometry, step.what.ceil_mode)
+
+
+def _max_pool(graph: Graph, x: str, geometry: Sequence[Sequence[int]], ceil_mode: bool) -> str:
+    window, stride, padding, dilation = geometry
+    return graph.add(
         "MaxPool", x, kernel_shape=list(window), strides=list(stride), pads=[*padding, *padding],
         dilations=list(dilation), ceil_mode=int(ceil_mode),
     )  # fmt: skip
-    return y, None
 
 
 @translates(AvgPool2d)
