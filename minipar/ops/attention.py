@@ -23,7 +23,8 @@ class Attention(Fat):
     """q (…, L, E), k (…, S, E), v (…, S, D), bias (broadcast to (…, L, S)) or absent → softmax(q kᵀ · scale + bias) v
 
     `mask` (added as bias is, but constant) and `noise` (dropout's, of the weights) are arrays or None; `allowed` is the
-    array of bools that mask was made of, where it was. ∂v = wᵀ G, ∂scores = w (∂w − Σ ∂w w) with ∂w = G vᵀ, ∂q = ∂scores k · scale, ∂k = ∂scoresᵀ q · scale, ∂bias = ∂scores.
+    array of bools that mask was made of, where it was. ∂v = wᵀ G, ∂scores = w (∂w − Σ ∂w w) with ∂w = G vᵀ,
+    ∂q = ∂scores k · scale, ∂k = ∂scoresᵀ q · scale, ∂bias = ∂scores.
     """
 
     __slots__ = ("mask", "noise", "causal", "scale", "allowed")
