@@ -29,7 +29,7 @@ BLOCK = 512  # rows at a time in the gradients of weights: always the same ones,
 REALS = ("float32", "float64")
 # What stands for an absent array in a compiled call.
 NOTHING, NO_MATRIX, NO_BLOCK = ({np.dtype(r): np.empty((0,) * n, r) for r in REALS} for n in (1, 2, 3))
-ALONE = 4_000_000  # multiply-adds that one thread is done with before it pays to wake a second one
+ALONE = 16_000_000  # multiply-adds, 0.15 ms: for less it does not pay to wake a second thread, whose core may be busy
 NO_SIZES = np.empty(0, np.int64)
 
 _tall, _flat, _single = (tile(None, *shape) for shape in (TALL, FLAT, SINGLE))
