@@ -46,7 +46,7 @@ class Recurrent(Fat):
         return (h, *[s[None] for s in last]) if self.leading else (h, *last)
 
     def vjp(self, grads, x, *weights):
-        backward, states = kernel(self.sequence + "_backward", x), self.outputs - 1
+        backward, states = kernel(f"{self.sequence}_backward", x), self.outputs - 1
         if self.leading:
             grads = (grads[0], *[None if g is None else g[0] for g in grads[1:]])
         rooms = self.rooms(1 + states)

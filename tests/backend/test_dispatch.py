@@ -81,6 +81,7 @@ def test_every_kernel_that_an_operation_asks_for_has_a_reference_form():
                     elif not isinstance(piece, ast.JoinedStr):
                         pieces += ast.iter_child_nodes(piece)
     asked |= {f"conv{n}d_{part}" for n in (2, 3) for part in ("forward", "grad_input", "grad_weight")}  # ops/conv.py
+    asked |= {f"{cell}_sequence{part}" for cell in ("rnn", "lstm", "gru") for part in ("", "_backward")}  # recurrent.py
     assert {"matmul", "adam_step"} <= asked
     assert asked <= set(dispatch.REFERENCE)
 

@@ -55,12 +55,14 @@ UNDIFFERENTIABLE = [
 
 
 def every_op() -> set[type[Op]]:
-    """All operations that can be applied: the classes under Op that have a forward of their own or inherit one."""
+    """All operations that can be applied: the classes under Op that have a forward of their own or inherit one, and are
+    not what others are made of ("Base …")."""
     assert minipar.nn  # every module of minipar.ops is loaded
     found, stack = set(), [Op]
     while stack:
         for kind in stack.pop().__subclasses__():
             stack.append(kind)
-            if kind.forward is not Op.forward and kind.__module__.startswith("minipar."):
+            base = (kind.__doc__ or "").startswith("Base")
+            if kind.forward is not Op.forward and kind.__module__.startswith("minipar.") and not base:
                 found.add(kind)
     return found
