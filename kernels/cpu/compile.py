@@ -32,7 +32,10 @@ from numba.core.types import Array
 
 from . import cache
 from .machine_code import link_waiting
+from .malloc import keep_freed_memory
 from .threads import many_may_enter
+
+keep_freed_memory()  # whoever runs compiled kernels runs steps, which free and want the same memory again and again
 
 # Numba numbers functions as a process compiles them, and names their machine code by the number. In our cache the code
 # of many processes meets, where functions of one name (a factory's, say) would be taken for each other. So each process
