@@ -43,7 +43,7 @@ class Optimizer(StepHooks):
             raise TypeError("params must be an iterable of tensors or dicts, not a Tensor; for one parameter pass [p]")
         self._check(defaults)
         self.defaults = defaults
-        self.state = defaultdict(dict)
+        self._remember(defaultdict(dict))
         self.param_groups: list[dict[str, Any]] = []
         self._forget_plans()
         self._forget_hooks()
@@ -67,6 +67,11 @@ class Optimizer(StepHooks):
 
     @state.setter
     def state(self, state: defaultdict[Tensor, dict[str, Any]]) -> None:
+        self._remember(state)
+        self._exposed = True  # whoever gave it may have kept it
+
+    def _remember(self, state: defaultdict[Tensor, dict[str, Any]]) -> None:
+        """Take over a state that nobody else has."""
         self._memory, self._exposed = state, False
         self._plans: dict[int, Plan] = {}  # by the group's number; made of the state that there was
 
@@ -212,7 +217,7 @@ class Optimizer(StepHooks):
             for number, entry in state_dict["state"].items()
             if number in by_number
         }
-        self.state = defaultdict(dict, state)
+        self._remember(defaultdict(dict, state))
         self.param_groups = new
 
     def __getstate__(self) -> dict[str, Any]:
@@ -221,7 +226,7 @@ class Optimizer(StepHooks):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.defaults, self.param_groups = state["defaults"], state["param_groups"]
-        self.state = defaultdict(dict, state["state"])
+        self._remember(defaultdict(dict, state["state"]))
         self._forget_plans()
         self._forget_hooks()
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import weakref
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -463,3 +464,17 @@ def test_an_optimizer_of_ones_own_needs_only_a_step():
     (p * p).sum().backward()
     optimizer.step()
     assert p.tolist() == [0.75, -0.75]
+
+
+def test_a_state_that_was_handed_in_and_kept_may_be_changed_later():
+    model, given = network(), defaultdict(dict)
+    optimizer = optim.Adam(model.parameters())
+    optimizer.state = given
+    for _ in range(2):
+        backward(model)
+        optimizer.step()
+    for p in model.parameters():
+        given[p]["exp_avg"] = minipar.full(p.shape, 7.0)
+    backward(model)
+    optimizer.step()
+    assert all(float(entry["exp_avg"].min()) > 4 for entry in given.values())
