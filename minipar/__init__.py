@@ -5,11 +5,12 @@
     import minipar.nn.functional as F
     import minipar.optim as optim
 
-What exists in PyTorch is spelled as in PyTorch. Importing this loads NumPy and nothing else: Numba, CuPy and
-multiprocessing load when they are first needed.
+What exists in PyTorch is spelled as in PyTorch. Importing this loads NumPy and nothing else: Numba, CuPy,
+multiprocessing and the rooms of this house (nn, optim, data, …) load when they are first needed.
 """
 
 import sys as _sys
+import typing as _typing
 from importlib.util import spec_from_file_location as _spec_from_file_location
 from math import e, inf, nan, pi
 from os import path as _path
@@ -35,7 +36,7 @@ __version__ = "0.1.0"
 newaxis = None  # x[minipar.newaxis]: PyTorch's, and NumPy's, name for a new axis
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
-from . import autograd, backend, linalg, nn, random, special
+from . import autograd, backend, linalg, random, special
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -107,38 +108,6 @@ from .creation import (
     triu_indices,
     zeros,
     zeros_like,
-)
-from .functions import (
-    alpha_dropout,
-    clone,
-    detach,
-    dropout,
-    embedding,
-    feature_alpha_dropout,
-    get_device,
-    group_norm,
-    is_complex,
-    is_signed,
-    layer_norm,
-    numel,
-)
-from .nn.functional.activation import relu_
-from .nn.functional.vision import (
-    adaptive_avg_pool1d,
-    adaptive_max_pool1d,
-    avg_pool1d,
-    channel_shuffle,
-    conv1d,
-    conv2d,
-    conv3d,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-    max_pool1d,
-    max_pool2d,
-    max_pool3d,
-    pixel_shuffle,
-    pixel_unshuffle,
 )
 from .ops.activation_hard import hardshrink, threshold, threshold_
 from .ops.activation_rectified import celu, celu_, prelu, relu, rrelu, rrelu_, selu, selu_
@@ -292,6 +261,42 @@ from .tensor.typed import (
     LongTensor,
     ShortTensor,
 )
+
+if _typing.TYPE_CHECKING:  # at run time __getattr__ finds these where _LATER says
+    from . import backends as backends
+    from . import cuda, data, einops, nn, onnx, optim, parallel, utils, viz
+    from .functions import (
+        alpha_dropout,
+        clone,
+        detach,
+        dropout,
+        embedding,
+        feature_alpha_dropout,
+        get_device,
+        group_norm,
+        is_complex,
+        is_signed,
+        layer_norm,
+        numel,
+    )
+    from .nn.functional.activation import relu_
+    from .nn.functional.vision import (
+        adaptive_avg_pool1d,
+        adaptive_max_pool1d,
+        avg_pool1d,
+        channel_shuffle,
+        conv1d,
+        conv2d,
+        conv3d,
+        conv_transpose1d,
+        conv_transpose2d,
+        conv_transpose3d,
+        max_pool1d,
+        max_pool2d,
+        max_pool3d,
+        pixel_shuffle,
+        pixel_unshuffle,
+    )
 
 float = float32
 double = float64
@@ -748,13 +753,31 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
-    """These rooms load when they are first used."""
-    if name in ("backends", "cuda", "data", "einops", "onnx", "optim", "parallel", "utils", "viz"):
-        from importlib import import_module
+_ROOMS = ("backends", "cuda", "data", "einops", "nn", "onnx", "optim", "parallel", "utils", "viz")
+_LATER = {  # functions that live in minipar.nn, or are written with it
+    "functions": """alpha_dropout clone detach dropout embedding feature_alpha_dropout get_device group_norm is_complex
+        is_signed layer_norm numel""",
+    "nn.functional": """adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d channel_shuffle conv1d conv2d conv3d
+        conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d max_pool2d max_pool3d pixel_shuffle
+        pixel_unshuffle relu_""",
+}
 
+
+def __getattr__(name: str):
+    """What `import minipar` alone does not load: a room, or a function out of one; from then on it is an attribute."""
+    from importlib import import_module
+
+    if name in _ROOMS:
         return import_module(f"{__name__}.{name}")
+    for module, names in _LATER.items():
+        if name in names.split():
+            found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
 
 
 if "einops" in _sys.modules:  # which then learns of our tensors; imported later, it does with `import minipar.einops`

@@ -19,16 +19,37 @@ def test_import_loads_numpy_and_nothing_heavy():
     code = (
         "import sys, minipar; minipar.ones(2).sum(); "
         "print(*(m for m in ('numba', 'cupy', 'multiprocessing', 'mpi4py', 'matplotlib', 'tqdm', 'safetensors', "
-        "'minipar.parallel', 'minipar.cli') if m in sys.modules))"
+        "'minipar.nn', 'minipar.optim', 'minipar.functions', 'minipar.parallel', 'minipar.cli') if m in sys.modules))"
     )
     done = run_python(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", ["parallel", "data", "optim", "viz"])
+def test_import_costs_little_more_than_numpys():
+    """Counted, since no test trusts a clock: a file of ours takes about 0.2 ms, the bar is half of NumPy's 80."""
+    code = "import sys, numpy; before = set(sys.modules); import minipar; print(*sorted(set(sys.modules) - before))"
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.split()
+    others = {name for name in loaded if name.partition(".")[0] not in ("minipar", "org")}  # org: copy asks for Jython
+    assert others <= {"__future__", "_heapq", "copy", "heapq", "importlib.util", "threading"}
+    assert 50 < sum(name.partition(".")[0] == "minipar" for name in loaded) <= 120
+
+
+@pytest.mark.parametrize("name", ["parallel", "data", "nn", "optim", "viz"])
 def test_lazy_rooms_are_attributes(name):
     assert run_python(f"import minipar; print(minipar.{name}.__name__)").stdout.strip() == f"minipar.{name}"
+
+
+def test_what_loads_later_is_there_all_the_same():
+    code = (
+        "import minipar; from minipar import nn, conv2d; assert 'relu_' in dir(minipar); assert minipar.relu_; "
+        "assert conv2d is nn.functional.conv2d is minipar.conv2d; assert 'conv2d' in vars(minipar); "
+        "assert all(hasattr(minipar, name) for name in minipar.__all__); from minipar import *; print(clone(ones(1)))"
+    )
+    done = run_python(code)
+    assert done.stdout.strip() == "tensor([1.])", done.stderr
 
 
 def test_unknown_attribute_is_an_attribute_error():
