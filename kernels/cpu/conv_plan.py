@@ -4,10 +4,12 @@ All of it follows from the sizes alone, so it is found once for each geometry an
 """
 
 from functools import lru_cache
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
 
+from .tile import TALL
 from .vectors import LANE_BYTES
 
 FRAME_BYTES = 1 << 18  # of framed input that is worked on at a time: it stays in the second-level cache
@@ -114,3 +116,83 @@ def cut(
         while n * height * -(-width // columns) < parts and columns > least:
             columns = -(-columns // 2)
     return Cut(1, rows, columns, row_parts)
+
+
+class Line(NamedTuple):
+    """One axis of a correlation in a channels-last frame (see ``conv_image``), where all distances are constant.
+
+    The frame holds every `read`-th of `size` inputs, from `start` on for output 0; output i + 1 reads `hop` places (and
+    `step` inputs) behind output i, and of its `taps` each reads `delta` places behind the one before.
+    """
+
+    size: int
+    count: int
+    start: int
+    step: int
+    read: int
+    hop: int
+    delta: int
+    taps: int
+
+    def slots(self, count: int) -> int:
+        return (count - 1) * self.hop + (self.taps - 1) * self.delta + 1
+
+
+def line(axis: Axis, dense: bool) -> tuple[Line, np.ndarray]:
+    """The same axis, and its taps in the order in which they lie; `dense`: the frame leaves out no input."""
+    shifts = axis.places[1] * axis.step + axis.phases[axis.places[0]]
+    order = np.argsort(shifts)
+    delta = int(shifts[order[1]] - shifts[order[0]]) if len(shifts) > 1 else axis.step
+    read = 1 if dense else gcd(axis.step, delta)
+    delta = delta // read if len(shifts) > 1 else 1
+    found = Line(axis.size, axis.count, int(shifts.min()), axis.step, read, axis.step // read, delta, len(shifts))
+    return found, axis.taps[order]
+
+
+class DirectCut(NamedTuple):
+    """As `Cut`, and along what the tile's rows lie: columns (0), rows (1) or images (2)."""
+
+    images: int
+    rows: int
+    columns: int
+    row_parts: int
+    along: int
+
+
+@lru_cache(4096)
+def direct_cut(
+    n: int, channels: int, panels: int, beside: int, rows: Line, columns: Line, itemsize: int, threads: int
+) -> DirectCut:
+    """For n images of `channels` and output channels in `panels` that may be divided among threads.
+
+    Frames, and `beside` numbers beside each output, stay in the second-level cache.
+    """
+    budget = FRAME_BYTES // itemsize
+    few = n * rows.count * columns.count < 4 * TALL.rows * threads
+    row_parts = threads if few and panels >= threads else 1
+    parts = threads // row_parts
+
+    def size(high: int, wide: int) -> int:
+        return rows.slots(high) * columns.slots(wide) * channels + high * wide * beside
+
+    def uneven(pieces: int) -> bool:
+        return n * pieces < 4 * parts and n * pieces % parts != 0
+
+    if 0 in (n, rows.count, columns.count):
+        return DirectCut(1, 1, 1, row_parts, 0)
+    high, wide, images = rows.count, columns.count, 1
+    while high > 1 and (size(high, wide) > budget or uneven(-(-rows.count // high))):
+        high = -(-high // 2)
+    if high == 1:
+        while wide > TALL.rows and (size(high, wide) > budget or uneven(rows.count * -(-columns.count // wide))):
+            wide = -(-wide // 2)
+    if (high, wide) == (rows.count, columns.count):
+        images = max(1, min(-(-n // parts), budget // size(high, wide)))
+    along = max((0, 1, 2), key=lambda i: tile_share((wide, high, images)[i]))
+    return DirectCut(images, high, wide, row_parts, along)
+
+
+def tile_share(pixels: int) -> float:
+    """What share of its time the tile multiplies, if so many pixels lie along its rows."""
+    blocks = -(-pixels // TALL.rows)
+    return pixels / (blocks * (max(-(-pixels // blocks), 5) + 1))

@@ -159,6 +159,39 @@ def dot_rows(context, a, p, a_row, b, q, b_row, rows, n):
 
 
 @intrinsic
+def add_rows(context, to, t, of, o, step, rows, columns):
+    """to[t + j] += Σ of[o + i·step + j] over i < rows, for j < columns: four sums, of every fourth row, at a time."""
+    whole = types.int64
+    signature = types.void(to, whole, of, *[whole] * 4)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(of.dtype))
+        to, of_ = (_pointer(context, builder, signature, arguments, i) for i in (0, 2))
+        step, rows = arguments[4:6]
+        fours = builder.and_(rows, integer(-4))
+        totals = [cgutils.alloca_once(builder, v.type) for _ in range(4)]
+        with _over(v, arguments[6]) as (j, mask):
+
+            def add(total, i):
+                row = v.at(of_, builder.add(builder.mul(i, step), j))
+                builder.store(builder.fadd(builder.load(total), v.load(row, mask)), total)
+
+            builder.store(v.load(v.at(to, j), mask), totals[0])
+            for total in totals[1:]:
+                builder.store(v.zero(), total)
+            with cgutils.for_range_slice(builder, integer(0), fours, integer(4)) as (i, _):
+                for k, total in enumerate(totals):
+                    add(total, builder.add(i, integer(k)))
+            with cgutils.for_range_slice(builder, fours, rows, integer(1)) as (i, _):
+                add(totals[0], i)
+            low, high = (builder.fadd(*[builder.load(total) for total in pair]) for pair in (totals[:2], totals[2:]))
+            v.store(builder.fadd(low, high), v.at(to, j), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
 def transpose_block(context, to, t, to_step, of, o, of_step, gate, q, gated, rows, columns):
     """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns, both at most the lanes of a vector.
 

@@ -1,5 +1,7 @@
 """Compiled convolution against the reference and float64: geometries, layouts, threads, nothing beyond its arrays."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,22 +62,45 @@ def eager_threads(monkeypatch):
     threads.set_num_threads(threads._default())
 
 
+@contextmanager
+def served_by(kind):
+    """All convolutions by the kernels of ``conv_direct``, or all by those with vectors of pixels."""
+    choice = {"direct": (-1, 0, 0, 1, 0), "pixels": (256, 2, 0, 1, 0), "as chosen": None}[kind]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(("FEW_PIXELS", "FILLED", "SHARE", "LEAST_RUN", "LEAST_PIXELS"), choice or ()):
+            patch.setattr(compiled, name, value)
+        _forget_plans()
+        yield
+    _forget_plans()
+
+
+KINDS = ("direct", "pixels", "as chosen")
+
+
 def _forget_plans():
-    for remembered in (conv_plan.cut, compiled._forward_calls, compiled._input_calls, compiled._weight_call):
+    for remembered in (
+        conv_plan.cut,
+        conv_plan.direct_cut,
+        compiled._forward_calls,
+        compiled._input_calls,
+        compiled._weight_call,
+    ):
         remembered.cache_clear()
 
 
-@given(convolutions(), layouts, seeds)
-@settings(max_examples=80, deadline=None)
-def test_equals_the_reference_in_every_layout(convolution, layout, seed):
+@given(convolutions(), layouts, st.sampled_from(KINDS), seeds)
+@settings(max_examples=120, deadline=None)
+def test_equals_the_reference_in_every_layout(convolution, layout, kind, seed):
     x_shape, w_shape, parameters = convolution
     x, w, bias, g, gate = operands(x_shape, w_shape, parameters, seed)
     expected = all_of(reference, x, w, bias, g, gate, parameters)
-    actual = all_of(compiled, *(laid_out(a, layout) for a in (x, w, bias, g, gate)), parameters)
+    with served_by(kind):
+        actual = all_of(compiled, *(laid_out(a, layout) for a in (x, w, bias, g, gate)), parameters)
     for result, wanted in zip(actual, expected):
         np.testing.assert_allclose(result, wanted, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("kind", KINDS[:2])
 @pytest.mark.parametrize(
     ("x_shape", "w_shape", "change"),
     [
@@ -88,31 +113,31 @@ def test_equals_the_reference_in_every_layout(convolution, layout, seed):
         ((7, 40, 7, 7), (33, 40, 1, 1), {}),
     ],
 )
-def test_equals_the_reference_on_whole_batches(x_shape, w_shape, change):
+def test_equals_the_reference_on_whole_batches(x_shape, w_shape, change, kind):
     """More pixels than are summed at a time, from more images than lie in a frame."""
     parameters = {**SIMPLE, **change}
     x, w, bias, g, gate = operands(x_shape, w_shape, parameters, seed=1)
     expected = all_of(reference, x, w, bias, g, gate, parameters)
-    for result, wanted in zip(all_of(compiled, x, w, bias, g, gate, parameters), expected):
+    with served_by(kind):
+        actual = all_of(compiled, x, w, bias, g, gate, parameters)
+    for result, wanted in zip(actual, expected):
         np.testing.assert_allclose(result, wanted, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(wanted).max()))
 
 
-@given(convolution=convolutions(), seed=seeds)
-@settings(max_examples=60, deadline=None)
-def test_float32_and_bits_that_do_not_depend_on_threads(convolution, seed):
+@given(convolution=convolutions(), kind=st.sampled_from(KINDS), seed=seeds)
+@settings(max_examples=80, deadline=None)
+def test_float32_and_bits_that_do_not_depend_on_threads(convolution, kind, seed):
     x_shape, w_shape, parameters = convolution
     x, w, bias, g, gate = operands(x_shape, w_shape, parameters, seed, np.float32)
     exact = all_of(reference, *(a.astype(np.float64) for a in (x, w, bias, g, gate)), parameters)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, served_by(kind):
         patch.setattr(threads, "GRAIN", 1)
         patch.setattr(conv_plan, "FRAME_BYTES", 1 << 10)
         patch.setattr(conv_plan, "PANELS", 1)
-        _forget_plans()
         results = []
         for count in (1, 2, 3):
             threads.set_num_threads(count)
             results.append(all_of(compiled, x, w, bias, g, gate, parameters))
-    _forget_plans()
     threads.set_num_threads(threads._default())
     for one, two, three, wanted in zip(*results, exact):
         assert one.dtype == np.float32
@@ -121,6 +146,7 @@ def test_float32_and_bits_that_do_not_depend_on_threads(convolution, seed):
         np.testing.assert_array_equal(one, three)
 
 
+@pytest.mark.parametrize("kind", KINDS[:2])
 @pytest.mark.parametrize(
     ("x_shape", "w_shape", "change"),
     [
@@ -135,13 +161,15 @@ def test_float32_and_bits_that_do_not_depend_on_threads(convolution, seed):
         ((2, 2, 5, 5), (3, 2, 1, 1), {"padding": (3, 2)}),  # windows that see nothing
     ],
 )
-def test_every_way_of_cutting_the_work(eager_threads, x_shape, w_shape, change):
+def test_every_way_of_cutting_the_work(eager_threads, x_shape, w_shape, change, kind):
     parameters = {**SIMPLE, **change}
     x, w, bias, g, gate = operands(x_shape, w_shape, parameters, 0)
     expected = all_of(reference, x, w, bias, g, gate, parameters)
     for count in (1, 2, 5):
         threads.set_num_threads(count)
-        for result, wanted in zip(all_of(compiled, x, w, bias, g, gate, parameters), expected):
+        with served_by(kind):
+            actual = all_of(compiled, x, w, bias, g, gate, parameters)
+        for result, wanted in zip(actual, expected):
             np.testing.assert_allclose(result, wanted, rtol=1e-11, atol=1e-11)
 
 

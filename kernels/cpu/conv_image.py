@@ -1,0 +1,82 @@
+"""Images turned over: channels side by side, as the direct convolution reads and writes them.
+
+In a *channels-last frame* the piece of an image that a block of outputs reads lies pixel by pixel, a pixel's channels
+side by side, with zeros where it hangs over the edge. There the taps of one kernel row, window columns × channels, are
+neighbours for every output, and outputs are a fixed distance apart whatever the stride: so the register tile reads its
+numbers where they lie, and no row of im2col is ever packed.
+"""
+
+from numba import njit
+
+from .conv_vectors import gated_copy, transpose, transpose_block
+from .vectors import LANE_BYTES
+
+
+@njit(error_model="numpy")
+def slots(axis, count):
+    """How much of one axis (see ``conv_plan.Line``) `count` neighbouring outputs read."""
+    _, _, _, _, _, hop, delta, taps = axis
+    return (count - 1) * hop + (taps - 1) * delta + 1
+
+
+@njit(error_model="numpy")
+def turn(to, t, to_step, of, o, of_step, gate, gated, rows, columns):
+    """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns; 0 if `gated` and the gate is shut."""
+    lanes = LANE_BYTES // of.itemsize
+    for j in range(0, columns, lanes):
+        for i in range(0, rows, lanes):
+            at = o + i * of_step + j
+            transpose_block(
+                to, t + j * to_step + i, to_step, of, at, of_step, gate, at, gated,
+                min(lanes, rows - i), min(lanes, columns - j),
+            )  # fmt: skip
+
+
+@njit(error_model="numpy")
+def fill_image(
+    frame, clean, x, gate, gated, channels, all_channels, first_channel, first_image, images, row, column, row_axis,
+    column_axis, slot_rows, slot_columns,
+):  # fmt: skip
+    """Channels first_channel … + channels of x (images, all_channels, height, width), a flat array, as a frame
+
+    frame[((image·slot_rows + i)·slot_columns + j)·channels + c] that serves outputs from (row, column) on. What hangs
+    over the edge is 0: if `clean`, it is so from an earlier call for the same piece of other images.
+    """
+    height, _, start, step, read, _, _, _ = row_axis
+    top = start + row * step
+    width, _, start, step, _, _, _, _ = column_axis
+    left = start + column * step
+    if not clean:
+        for k in range(images * slot_rows * slot_columns * channels):
+            frame[k] = 0
+    # The inputs top + i·read and left + j that lie in the image.
+    above, below = max(0, -(top // read)), min(slot_rows, (height - 1 - top) // read + 1)
+    before, wide = max(0, -left), min(slot_columns, width - left) - max(0, -left)
+    if wide <= 0:
+        return
+    for image in range(images):
+        of = ((first_image + image) * all_channels + first_channel) * height * width + left + before
+        to = (image * slot_rows * slot_columns + before) * channels
+        for i in range(above, below):
+            row_of, row_to = of + (top + i * read) * width, to + i * slot_columns * channels
+            if channels == 1:
+                gated_copy(frame, row_to, x, row_of, gate, row_of, gated, wide)
+            else:
+                turn(frame, row_to, channels, x, row_of, height * width, gate, gated, channels, wide)
+
+
+@njit(error_model="numpy")
+def write_pixels(y, to, channel_size, row_size, column_size, pixels, width, rows, columns, channels):
+    """y[to + c·channel_size + i·row_size + j·column_size] = pixels[(i·columns + j)·width + c]."""
+    if column_size == 1:
+        if row_size == columns:
+            rows, columns = 1, rows * columns
+        for i in range(rows):
+            transpose(y, to + i * row_size, channel_size, pixels, i * columns * width, width, columns, channels)
+        return
+    for c in range(channels):
+        for i in range(rows):
+            place = to + c * channel_size + i * row_size
+            of = i * columns * width + c
+            for j in range(columns):
+                y[place + j * column_size] = pixels[of + j * width]
