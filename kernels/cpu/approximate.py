@@ -1,4 +1,4 @@
-"""exp, log, tanh, sigmoid and erf that LLVM turns into vector code: for loops over float32 inside compiled kernels.
+"""exp, log, tanh, sigmoid and erf that LLVM turns into vector code, for loops inside compiled kernels: of float32.
 
 A plain Numba installation calls the scalar functions of the C library, one element after the other. These are made of
 additions, multiplications, selections and shifts alone, so a loop over them runs on a whole register at a time: split
@@ -7,13 +7,14 @@ minimax fits rounded to float32 (Muller, Elementary Functions, 3rd ed., ch. 3 an
 
 Largest errors, in units of the last place (every seventh of all 2³² arguments; the tests take fewer):
 
-| exp32 | log32 | tanh32 | sigmoid32 | erf32 |
-|-------|-------|--------|-----------|-------|
-| 1.01  | 0.79  | 1.34   | 2.35      | 1.09  |
+| exp32 | expm1_32 | log32 | log1p_32 | tanh32 | sigmoid32 | erf32 |
+|-------|----------|-------|----------|--------|-----------|-------|
+| 1.01  | 0.93     | 0.79  | 1.23     | 1.34   | 1.42      | 1.09  |
 
-Zeros (with their sign), infinities and subnormal numbers are served as the C library does, and a NaN stays one.
-`exp`, `log`, `tanh`, `sigmoid` and `erf` are these for a float32 and the C library's for a float64: write a kernel
-once, over them, for both.
+Zeros (with their sign, but of expm1), infinities and subnormal numbers are served as the C library does, and a NaN
+stays one. expm1 serves x <= 0, log1p x >= 0: where the activations want them.
+`exp`, `expm1`, `log`, `log1p`, `tanh` and `sigmoid` are these for a float32 and those of `approximate64` for a float64
+(`erf` the C library's): write a kernel once, over them, for both.
 """
 
 import math
@@ -21,6 +22,8 @@ import math
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
+
+from .approximate64 import exp64, expm1_64, log1p_64, log64, sigmoid64, tanh64
 
 f32, i32 = np.float32, np.int32
 
@@ -61,8 +64,8 @@ def _power_of_two(n):
 
 
 @inlined
-def _reduced_exp(x):
-    """(n, eʳ) with x = n ln 2 + r and |r| <= ln 2 / 2, for |x| < 2²¹."""
+def _reduced_expm1(x):
+    """(n, eʳ - 1) with x = n ln 2 + r and |r| <= ln 2 / 2, for |x| < 2²¹."""
     rounded = x * LOG2_E + ROUND
     n = i32(_bits_of(rounded) - ROUND_BITS)
     whole = rounded - ROUND
@@ -72,17 +75,27 @@ def _reduced_exp(x):
     p = p * r + f32(4.166829e-2)
     p = p * r + f32(1.666652e-1)
     p = p * r + f32(4.9999994e-1)
-    return n, p * (r * r) + r + f32(1)
+    return n, p * (r * r) + r
 
 
 @inlined
 def exp32(x):
     x = f32(89) if x > f32(89) else x  # e⁸⁹ is inf in float32, and
     x = f32(-104) if x < f32(-104) else x  # e⁻¹⁰⁴ is 0
-    n, power = _reduced_exp(x)
+    n, part = _reduced_expm1(x)
     half = i32(n >> i32(1))
     # In two steps: 2ⁿ alone may be too large or too small for a float32 where the result is not.
-    return power * _power_of_two(half) * _power_of_two(i32(n - half))
+    return (f32(1) + part) * _power_of_two(half) * _power_of_two(i32(n - half))
+
+
+@inlined
+def expm1_32(x):
+    """eˣ - 1 for x <= 0; 0 above."""
+    x = f32(0) if x > f32(0) else x
+    x = f32(-20) if x < f32(-20) else x
+    n, part = _reduced_expm1(x)
+    scale = _power_of_two(n)
+    return part * scale + (scale - f32(1))
 
 
 @inlined
@@ -96,15 +109,29 @@ def tanh32(x):
     p = p * u + f32(1.3331936e-1)
     p = p * u + f32(-3.33333e-1)
     near = (p * u + f32(1)) * x
-    n, power = _reduced_exp(f32(2) * (f32(10) if size > f32(10) else size))
-    far = f32(1) - f32(2) / (power * _power_of_two(n) + f32(1))
+    n, part = _reduced_expm1(f32(2) * (f32(10) if size > f32(10) else size))
+    far = f32(1) - f32(2) / ((f32(1) + part) * _power_of_two(n) + f32(1))
     return _either(size < f32(0.6), near, -far if x < f32(0) else far)
 
 
 @inlined
 def sigmoid32(x):
-    power = exp32(-abs(x))  # at most 1: nothing overflows, and small results keep their digits
-    return (power if x < f32(0) else f32(1)) / (f32(1) + power)
+    """e⁻ᵃ / (1 + e⁻ᵃ) with a = |x|, or 1 minus that: nothing overflows, and small results keep their digits.
+
+    What was lost where e⁻ᵃ and the sum were rounded is known exactly (Dekker 1971), and moves the quotient by its
+    derivative. 2ⁿ comes last, as in exp32: the quotient alone is about 1.
+    """
+    size = -abs(x)
+    n, part = _reduced_expm1(f32(-104) if size < f32(-104) else size)
+    half = i32(n >> i32(1))
+    low, high = _power_of_two(half), _power_of_two(i32(n - half))
+    power = f32(1) + part
+    total = f32(1) + power * (low * high)
+    lost_of_power = part - (power - f32(1))
+    lost_of_total = (power * (low * high) - (total - f32(1))) + lost_of_power * (low * high)
+    y = power / total
+    y = (y + (lost_of_power - y * lost_of_total) * (f32(1) - y * (low * high))) * low * high
+    return y if x < f32(0) else f32(1) - y
 
 
 @inlined
@@ -128,8 +155,8 @@ def erf32(x):
     q = q * t + f32(6.333222e-1)
     q = q * t + f32(1.2952702e-1)
     q = q * t + f32(-1.7716913e-4)
-    n, power = _reduced_exp(-(q + t))
-    far = f32(1) - power * _power_of_two(n)
+    n, part = _reduced_expm1(-(q + t))
+    far = f32(1) - (f32(1) + part) * _power_of_two(n)
     return _either(size < f32(0.93), near, -far if x < f32(0) else far)
 
 
@@ -158,6 +185,13 @@ def log32(x):
     return NOT_A_NUMBER if x < f32(0) else y
 
 
+@inlined
+def log1p_32(x):
+    """log(1 + x) for x >= 0: the logarithm of the rounded sum, and what its rounding took away."""
+    total = f32(1) + x
+    return log32(total) + ((x - (total - f32(1))) / total if x < INFINITY else f32(0))
+
+
 # ── one name for both dtypes ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -165,8 +199,16 @@ def exp(x):
     return math.exp(x)
 
 
+def expm1(x):
+    return math.expm1(x)
+
+
 def log(x):
     return math.log(x)
+
+
+def log1p(x):
+    return math.log1p(x)
 
 
 def tanh(x):
@@ -181,26 +223,18 @@ def erf(x):
     return math.erf(x)
 
 
-@overload(exp, jit_options=_options)
-def _exp(x):
-    return (lambda x: exp32(x)) if x == types.float32 else exp
+def _for_both(function, of_float32, of_float64):
+    """Inside compiled kernels, let a function be the first for a float32 and the second for a float64."""
+
+    @overload(function, jit_options=_options)
+    def chosen(x):
+        return (lambda x: of_float32(x)) if x == types.float32 else lambda x: of_float64(x)
 
 
-@overload(log, jit_options=_options)
-def _log(x):
-    return (lambda x: log32(x)) if x == types.float32 else log
-
-
-@overload(tanh, jit_options=_options)
-def _tanh(x):
-    return (lambda x: tanh32(x)) if x == types.float32 else tanh
-
-
-@overload(sigmoid, jit_options=_options)
-def _sigmoid(x):
-    return (lambda x: sigmoid32(x)) if x == types.float32 else sigmoid
-
-
-@overload(erf, jit_options=_options)
-def _erf(x):
-    return (lambda x: erf32(x)) if x == types.float32 else erf
+_for_both(exp, exp32, exp64)
+_for_both(expm1, expm1_32, expm1_64)
+_for_both(log, log32, log64)
+_for_both(log1p, log1p_32, log1p_64)
+_for_both(tanh, tanh32, tanh64)
+_for_both(sigmoid, sigmoid32, sigmoid64)
+_for_both(erf, erf32, math.erf)
