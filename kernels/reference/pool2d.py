@@ -172,16 +172,21 @@ def _divisor(
             raise ValueError("divisor_override must not be zero")
         return np.asarray(divisor_override)
     rows, columns = (
-        _window_counts(size[axis], output[axis], kernel[axis], stride[axis], padding[axis], count_include_pad)
+        axis_windows(size[axis], output[axis], kernel[axis], stride[axis], padding[axis], count_include_pad)[2]
         for axis in (0, 1)
     )
     return rows[:, None] * columns
 
 
-def _window_counts(
+def axis_windows(
     size: int, output: int, kernel: int, stride: int, padding: int, count_include_pad: bool
-) -> np.ndarray:
-    """int64 (output,): elements of each window along one axis; what hangs over the padded input never counts."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(start, end, count), each int64 (output,), of the windows along one axis, as far as they lie in the input.
+
+    What hangs over the padded input never counts.
+    """
     margin = padding if count_include_pad else 0
     start = np.arange(output) * stride - padding
-    return np.minimum(start + kernel, size + margin) - np.maximum(start, -margin)
+    end = start + kernel
+    count = np.minimum(end, size + margin) - np.maximum(start, -margin)
+    return np.maximum(start, 0), np.minimum(end, size), count

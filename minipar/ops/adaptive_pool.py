@@ -5,18 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from .. import tape
 from ..backend.dispatch import kernel
-from .op import array_of, check_dtypes
-from .pool import check_not_empty, handed_out, pick
-from .reduce import mean
-from .resample import Resample, Taps
+from ..tape import Value
+from .op import Op, check_dtypes
+from .pool import BoxMaxima, check_not_empty, handed_out
 from .shape import reshape
-from .windows import batched
+from .windows import batched, with_unit_axis, without_unit_axis
 
 OutputSize = int | None | Sequence[int | None]
+
+
+class AdaptiveMean2d(Op):
+    """x (N, C, H, W) → the mean of each window (N, C, *output)"""
+
+    __slots__ = ("output", "source")
+    kernels_only = True
+
+    def __init__(self, output):
+        self.output = output
+
+    def forward(self, x):
+        self.source = x.shape
+        return kernel("adaptive_avg_pool2d_forward", x)(x, self.output)
+
+    def vjp(self, g):
+        if isinstance(g, Value):
+            return AdaptiveSpread2d(self.source)(g)
+        return kernel("adaptive_avg_pool2d_backward", g)(g, self.source)
+
+
+class AdaptiveSpread2d(Op):
+    """Each value shared out evenly over its window: the transpose of AdaptiveMean2d."""
+
+    __slots__ = ("shape", "output")
+    kernels_only = True
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def forward(self, g):
+        self.output = g.shape[2:]
+        return kernel("adaptive_avg_pool2d_backward", g)(g, self.shape)
+
+    def vjp(self, g):
+        return AdaptiveMean2d(self.output)(g)
 
 
 def adaptive_avg_pool1d(input: Any, output_size: OutputSize) -> Any:
@@ -83,41 +115,22 @@ def _means(name: str, dims: int, input: Any, output_size: OutputSize) -> Any:
     output = _output(name, dims, input, output_size)
 
     def pooled(x: Any) -> Any:
-        for axis, size in enumerate(output, 2):
-            x = _mean_along(x, axis, size)
-        return x
+        if dims == 1:
+            return without_unit_axis(AdaptiveMean2d((1, *output))(with_unit_axis(x)))
+        if dims == 2:
+            return AdaptiveMean2d(output)(x)
+        n, c, depth, height, width = x.shape  # the mean of a box is the mean of the means of its slices
+        high, wide = output[1:]
+        slices = AdaptiveMean2d((high, wide))(reshape(x, (n, c * depth, height, width)))
+        y = AdaptiveMean2d((output[0], high * wide))(reshape(slices, (n, c, depth, high * wide)))
+        return reshape(y, (n, c, *output))
 
     return batched(name, dims, input, pooled)
 
 
-def _mean_along(x: Any, axis: int, output: int) -> Any:
-    size = x.shape[axis]
-    if size == output:
-        return x
-    if output and size % output == 0:  # windows side by side
-        return mean(reshape(x, (*x.shape[:axis], output, size // output, *x.shape[axis + 1 :])), axis + 1)
-    start, end = adaptive_windows(size, output)
-    count = end - start
-    to = np.repeat(np.arange(output), count)
-    of = np.arange(len(to)) - np.repeat(np.cumsum(count) - count - start, count)
-    return Resample(Taps(to, of, 1 / count[to], output, size), axis)(x)
-
-
-def adaptive_windows(size: int, output: int) -> tuple[np.ndarray, np.ndarray]:
-    """(start, end) of each window: ⌊i·size/output⌋ and ⌈(i + 1)·size/output⌉."""
-    i = np.arange(output)
-    return i * size // max(output, 1), -(-(i + 1) * size // max(output, 1))
-
-
 def _maxima(name: str, dims: int, input: Any, output_size: OutputSize, return_indices: bool) -> Any:
     output = _output(name, dims, input, output_size)
-
-    def pooled(x: Any) -> tuple[Any, Any]:
-        windows = [adaptive_windows(size, wanted) for size, wanted in zip(x.shape[2:], output)]
-        winners = kernel("adaptive_max_winners", array_of(x))(array_of(x), windows)
-        return pick(x, winners), tape.new_value(winners)
-
-    return handed_out(batched(name, dims, input, pooled), return_indices)
+    return handed_out(batched(name, dims, input, BoxMaxima("adaptive_max_pool", output)), return_indices)
 
 
 def _output(name: str, dims: int, input: Any, output_size: OutputSize) -> tuple[int, ...]:

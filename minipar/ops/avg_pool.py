@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend.dispatch import kernel
-from ..backend.dtypes import quiet
+from ..tape import Value
 from .activation_rectified import relu
 from .magnitude import abs_, sign
 from .op import Op
@@ -24,30 +24,32 @@ class AvgPool2d(Op):
     """x (N, C, H, W) → the mean of each window (N, C, OH, OW)"""
 
     __slots__ = ("geometry", "source")
+    kernels_only = True
 
     def __init__(self, *geometry):
         self.geometry = geometry
 
     def forward(self, x):
         self.source = x.shape
-        with quiet():
-            return kernel("avg_pool2d_forward", x)(x, *self.geometry)
+        return kernel("avg_pool2d_forward", x)(x, *self.geometry)
 
     def vjp(self, g):
-        return SpreadMean2d(self.geometry, self.source)(g)
+        if isinstance(g, Value):
+            return SpreadMean2d(self.geometry, self.source)(g)
+        return kernel("avg_pool2d_backward", g)(g, self.source, *self.geometry)
 
 
 class SpreadMean2d(Op):
     """Each value shared out evenly over its window: the transpose of AvgPool2d."""
 
     __slots__ = ("geometry", "shape")
+    kernels_only = True
 
     def __init__(self, geometry, shape):
         self.geometry, self.shape = geometry, shape
 
     def forward(self, g):
-        with quiet():
-            return kernel("avg_pool2d_backward", g)(g, self.shape, *self.geometry)
+        return kernel("avg_pool2d_backward", g)(g, self.shape, *self.geometry)
 
     def vjp(self, g):
         return AvgPool2d(*self.geometry)(g)

@@ -3,8 +3,8 @@
 Once the winners are known, max-pooling is linear: it picks elements, and its gradient puts them back. These two, `Pick`
 and `Unpool`, are each the transpose (and the gradient) of the other.
 
-The kernels are two-dimensional. One axis is two with a height of 1; and the maximum of a box is the largest of the
-maxima of its slices.
+One axis is two with a height of 1. The gradient does not ask how many axes there are: it numbers a plane's, or a
+volume's, elements in one row.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import tape
 from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..tape import Value
-from .op import Op, array_of, check_dtypes
+from .op import Op, check_dtypes
 from .shape import Copy, reshape
 from .windows import Sizes, batched, sizes, with_unit_axis, without_unit_axis
 
@@ -69,6 +68,30 @@ class MaxPool2dAlone(Op):
         taps = self.aux.astype(xp.int64)
         h = xp.arange(taps.shape[2])[:, None] * high - above + taps // columns * down
         return h * self.source[3] + xp.arange(taps.shape[3]) * wide - left + taps % columns * right
+
+
+class BoxMaxima(Op):
+    """x (N, C, *spatial) → (maxima, winners), both (N, C, *output), by a kernel that takes these arguments.
+
+    A winner is the flat index in the spatial axes of the first maximum of its box (NaN wins).
+    """
+
+    __slots__ = ("kernel_name", "arguments", "source")
+    outputs = 2
+
+    def __init__(self, kernel_name, *arguments):
+        self.kernel_name, self.arguments = kernel_name, arguments
+
+    def forward(self, x):
+        self.source = x.shape
+        y, self.aux = kernel(self.kernel_name, x)(x, *self.arguments)
+        return y, self.aux
+
+    def vjp(self, g):
+        n, c = self.source[:2]
+        winners = self.aux.reshape(n, c, 1, math.prod(self.aux.shape[2:]))
+        flat = Unpool(winners, (n, c, 1, math.prod(self.source[2:])))(reshape(g[0], winners.shape))
+        return reshape(flat, self.source)
 
 
 class Unpool(Op):
@@ -172,20 +195,8 @@ def max_pool3d(
     (tensor([[[[7.]]]]), tensor([[[[7]]]]))
     """
     geometry = pool_geometry("max_pool3d", 3, input, kernel_size, stride, padding, dilation)
-
-    def pooled(x: Any) -> tuple[Any, Any]:
-        winners = _winners_of_boxes(array_of(x), geometry, bool(ceil_mode))
-        return pick(x, winners), tape.new_value(winners)
-
-    return handed_out(batched("max_pool3d", 3, input, pooled), return_indices)
-
-
-def pick(x: Any, winners: Any) -> Any:
-    """The elements of x (N, C, *spatial) at the flat spatial indices in the array winners (N, C, *output)."""
-    n, c = x.shape[:2]
-    plane, places = math.prod(x.shape[2:]), math.prod(winners.shape[2:])
-    picked = Pick(winners.reshape(n, c, 1, places))(reshape(x, (n, c, 1, plane)))
-    return reshape(picked, winners.shape)
+    pooled = batched("max_pool3d", 3, input, BoxMaxima("max_pool3d_forward", *geometry, bool(ceil_mode)))
+    return handed_out(pooled, return_indices)
 
 
 def check_not_empty(name: str, input: Any) -> None:
@@ -207,22 +218,6 @@ def pool_geometry(
     if any(p > s // 2 for p, s in zip(frame, span)):
         raise RuntimeError(f"{name}: padding must be at most half of the window's span {span}, got {frame}")
     return window, step, frame, spread
-
-
-def _winners_of_boxes(x: Any, geometry: tuple[tuple[int, ...], ...], ceil_mode: bool) -> Any:
-    """The winners (N, C, OD, OH, OW) of an array (N, C, D, H, W): of each slice's windows first, then of the slices."""
-    forward = kernel("max_pool2d_forward", x)
-    n, c, depth, height, width = x.shape
-    maxima, in_slice = forward(x.reshape(n, c * depth, height, width), *[size[1:] for size in geometry], ceil_mode)
-    rows, columns = maxima.shape[2:]
-    places = rows * columns
-    along_depth = [(size[0], alone) for size, alone in zip(geometry, (1, 1, 0, 1))]
-    _, of_slices = forward(maxima.reshape(n, c, depth, places), *along_depth, ceil_mode)
-    output = of_slices.shape[2]
-    of_slices = of_slices.reshape(n, c, output * places)
-    winners = namespace(x).take_along_axis(in_slice.reshape(n, c, depth * places), of_slices, 2)
-    winners += of_slices // places * (height * width)
-    return winners.reshape(n, c, output, rows, columns)
 
 
 def handed_out(pooled: tuple[Any, Any], return_indices: bool) -> Any:

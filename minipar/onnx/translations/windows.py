@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...kernels.reference.adaptive_pool import adaptive_windows
+from ...ops.adaptive_pool import AdaptiveMean2d
 from ...ops.avg_pool import AvgPool2d
 from ...ops.conv import ConvInput, Convolution
 from ...ops.conv_transpose import transposed_size
@@ -68,13 +70,34 @@ def avg_pool(graph: Graph, step: Step, x: str) -> str:
     )  # fmt: skip
 
 
+@translates(AdaptiveMean2d)
+def adaptive_avg_pool(graph: Graph, step: Step, x: str) -> str:
+    """Windows side by side are those of AveragePool; others are products with a matrix, axis by axis."""
+    form, output = graph.form(step.inputs[0]), step.what.output
+    if tuple(output) == (1, 1):
+        return graph.add("GlobalAveragePool", x)
+    if all(n and size % n == 0 for size, n in zip(form.shape[2:], output)):
+        window = [size // n for size, n in zip(form.shape[2:], output)]
+        return graph.add("AveragePool", x, kernel_shape=window, strides=window)
+    for axis, wanted in ((2, output[0]), (3, output[1])):
+        start, end = adaptive_windows(form.shape[axis], wanted)
+        place = np.arange(form.shape[axis])[:, None]
+        matrix = ((start <= place) & (place < end)) / (end - start)
+        x = _product_along(graph, x, axis, 4, matrix.astype(form.dtype))
+    return x
+
+
 @translates(Resample)
 def resample(graph: Graph, step: Step, x: str) -> str:
     """A product with the matrix of the taps, along its axis."""
     form, taps = graph.form(step.inputs[0]), step.what.taps
     matrix = np.zeros((taps.inputs, taps.outputs), form.dtype)
     np.add.at(matrix, (taps.of, taps.to), taps.weight)
-    swapped = list(range(len(form.shape)))
-    swapped[step.what.axis], swapped[-1] = swapped[-1], swapped[step.what.axis]
+    return _product_along(graph, x, step.what.axis, len(form.shape), matrix)
+
+
+def _product_along(graph: Graph, x: str, axis: int, rank: int, matrix: np.ndarray) -> str:
+    swapped = list(range(rank))
+    swapped[axis], swapped[-1] = swapped[-1], swapped[axis]
     y = graph.add("MatMul", graph.add("Transpose", x, perm=swapped), graph.constant(matrix))
     return graph.add("Transpose", y, perm=swapped)
