@@ -105,6 +105,8 @@ class Value:
 
     view_of: tuple[Value, Any, int]
 
+    outputs = 0  # of an operation: a leaf is none
+
     def __init__(self, array: Array, tracked: bool = False, node: Node | None = None, index: int = 0) -> None:
         self.array = array
         self.tracked = tracked
@@ -290,6 +292,48 @@ def _last_users(nodes: list[Node]) -> list[tuple[int, Value]]:
     return sorted([(order, leaf) for leaf, order in last.items()], key=lambda pair: pair[0])
 
 
+class _Errands:
+    """What few walks back do besides: stop short of what leads to no wanted value, or finish each leaf in good time."""
+
+    def __init__(self, roots: Sequence[Value], wanted: Sequence[Value] | None) -> None:
+        nodes = _reachable([edge[0] for root in roots if (edge := root.edge())])
+        self.wanted = wanted
+        self.found: dict[tuple[int, int], Any] = {}  # the gradients of the wanted values
+        self.leading: set[Node] = set()
+        self.complete: list[tuple[int, Value]] = []  # the leaves that somebody waits for, soonest complete last
+        if wanted is None:
+            self.complete = _last_users(nodes)
+        else:
+            self.found = {(id(edge[0]), edge[1]): None for value in wanted if (edge := value.edge())}
+            self.leading = _leading_to(nodes, set(self.found))
+
+    def passes(self, node: Node, grad: Any) -> bool:
+        """Take the gradient of a wanted output of this node. Must the node be run?"""
+        if self.wanted is None:
+            return True
+        for index in range(node.outputs):
+            if (id(node), index) in self.found:
+                self.found[id(node), index] = grad if node.outputs == 1 else grad[index]
+        return node in self.leading
+
+    def finish(self, node: Node, pending: dict[Any, Any]) -> None:
+        """Finish the leaves whose last user this node was."""
+        while self.complete and self.complete[-1][0] >= node.order:
+            leaf = self.complete.pop()[1]
+            if leaf in pending:
+                _finish(leaf, pending.pop(leaf))
+
+    def take(self, leaf: Value, grad: Any) -> None:
+        """Take the complete gradient of a leaf, if it is wanted."""
+        if (id(leaf), 0) in self.found:
+            self.found[id(leaf), 0] = _run_hooks(leaf._hooks, grad) if leaf._hooks else grad
+
+    def results(self) -> list[Any]:
+        """The gradients of the wanted values, in order."""
+        edges = [value.edge() for value in self.wanted or ()]
+        return [None if edge is None else self.found[id(edge[0]), edge[1]] for edge in edges]
+
+
 def run_backward(
     roots: Sequence[Value],
     grads: Sequence[Any],
@@ -306,14 +350,7 @@ def run_backward(
     """
     pending: dict[Any, Any] = {}  # the gradients so far, by the node or leaf that they go to
     queue: list[tuple[int, Node]] = []  # the nodes among these: all users of the newest have had their turn
-    captured: dict[tuple[int, int], Any] = {}
-    leading = None
-    if wanted is not None:
-        captured = {(id(edge[0]), edge[1]): None for value in wanted if (edge := value.edge())}
-        leading = _leading_to(_reachable([edge[0] for root in roots if (edge := root.edge())]), set(captured))
-    complete: list[tuple[int, Value]] = []  # the leaves that somebody waits for, soonest complete last
-    if leaf_hooks.exist and wanted is None:
-        complete = _last_users(_reachable([edge[0] for root in roots if (edge := root.edge())]))
+    errands = _Errands(roots, wanted) if wanted is not None or leaf_hooks.exist else None
     guard = mode.guard
     if guard is not None:
         guard.begin(roots)
@@ -321,73 +358,64 @@ def run_backward(
     mode.grad, mode.lends = create_graph, wanted is None and not create_graph
     silence = None
     try:
-        for root, grad in zip(roots, grads):
-            edge = root.edge()
-            if edge is not None:
-                _deliver(edge, grad, pending, queue)
+        _deliver([root.edge() for root in roots], grads, pending, queue)
         while queue:
             node = heappop(queue)[1]
             grad = pending.pop(node)
             if node.hooks or node.retained:
                 grad = _watch(node, grad)
-            if captured:
-                for index in range(node.outputs):
-                    if (id(node), index) in captured:
-                        captured[id(node), index] = grad if node.outputs == 1 else grad[index]
-            if leading is None or node in leading:
+            if errands is None or errands.passes(node, grad):
                 if silence is None and not node.kernels_only:
                     silence = np.errstate(all="ignore")  # as in PyTorch, infinities and NaN arise in silence
                     silence.__enter__()
                 pulled = node.pull(grad, create_graph) if guard is None else guard.pull(node, grad, create_graph)
+                _deliver(node.edges, pulled, pending, queue)
                 if not retain_graph:
                     node.release()
-                for edge, part in zip(node.edges, pulled):
-                    if edge is not None and part is not None:
-                        _deliver(edge, part, pending, queue)
-            while complete and complete[-1][0] >= node.order:
-                leaf = complete.pop()[1]
-                if leaf in pending:
-                    _finish(leaf, pending.pop(leaf), wanted, captured)
+            if errands is not None:
+                errands.finish(node, pending)
         for leaf, grad in pending.items():
-            _finish(leaf, grad, wanted, captured)
+            if wanted is None:
+                _finish(leaf, grad)
+            else:
+                errands.take(leaf, grad)  # type: ignore[union-attr]
     finally:
         mode.grad, mode.lends = before
         if silence is not None:
             silence.__exit__(None, None, None)
-    if wanted is None:
-        return []
-    return [captured.get((id(edge[0]), edge[1])) if (edge := value.edge()) else None for value in wanted]
+    return [] if wanted is None else errands.results()  # type: ignore[union-attr]
 
 
-def _deliver(edge: Edge, grad: Any, pending: dict[Any, Any], queue: list[tuple[int, Node]]) -> None:
-    """Add a gradient to what is pending where the edge leads."""
-    target, index = edge
-    if target in pending:
-        if isinstance(target, Value) or target.outputs == 1:
-            pending[target] = pending[target] + grad
-        else:
+def _deliver(
+    edges: Sequence[Edge | None], grads: Sequence[Any], pending: dict[Any, Any], queue: list[tuple[int, Node]]
+) -> None:
+    """Add gradients to what is pending where the edges lead."""
+    for edge, grad in zip(edges, grads):
+        if edge is None or grad is None:
+            continue
+        target: Any = edge[0]
+        index = edge[1]
+        several = target.outputs > 1
+        if target not in pending:
+            if target.outputs:  # a node
+                heappush(queue, (-target.order, target))
+            if several:
+                pending[target] = [None] * target.outputs
+                pending[target][index] = grad
+            else:
+                pending[target] = grad
+        elif several:
             slots = pending[target]
             slots[index] = grad if slots[index] is None else slots[index] + grad
-    elif isinstance(target, Value):
-        pending[target] = grad
-    else:
-        heappush(queue, (-target.order, target))
-        if target.outputs == 1:
-            pending[target] = grad
         else:
-            slots = pending[target] = [None] * target.outputs
-            slots[index] = grad
+            pending[target] = pending[target] + grad
 
 
-def _finish(leaf: Value, grad: Any, wanted: Any, captured: dict[tuple[int, int], Any]) -> None:
+def _finish(leaf: Value, grad: Any) -> None:
     """The gradient of this leaf is complete."""
-    if wanted is not None and (id(leaf), 0) not in captured:
-        return
     if leaf._hooks:
         grad = _run_hooks(leaf._hooks, grad)
-    if wanted is not None:
-        captured[id(leaf), 0] = grad
-    elif leaf._after_hooks:
+    if leaf._after_hooks:
         leaf.receive(grad)
     else:
         leaf.accumulate(grad)

@@ -1,4 +1,4 @@
-"""What nn.Sequential runs as one node: a layer and the ReLU right after it.
+"""What nn.Sequential runs as one node: a layer and the ReLU right after it, and a whole row of linear layers.
 
 Eager execution never fuses across calls, except here: between two modules of a Sequential stands nothing that anybody
 could see, unless a hook watches one of them.
@@ -6,16 +6,19 @@ could see, unless a hook watches one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .. import tape
+from ..ops.linear_chain import LinearChain, fit
 from .activation import ReLU
 from .conv import Conv1d, Conv2d
 from .linear import Linear
 from .module import Module
 
 FUSED_WITH_RELU = (Linear, Conv1d, Conv2d)  # they have a `forward_relu`; subclasses may compute something else
+
+Step = Callable[[Any], Any]
 
 
 class WithReLU:
@@ -33,12 +36,63 @@ class WithReLU:
         return layer.forward_relu(input)
 
 
-def fused(modules: Iterable[Module]) -> list[Callable[[Any], Any]]:
-    """The modules, in order, each pair that can be one node as one step."""
-    steps: list[Callable[[Any], Any]] = []
+class Row:
+    """Linear layers one after the other, with or without ReLUs, run as one node while nobody watches any of them."""
+
+    __slots__ = ("steps", "modules", "layers", "relus")
+
+    def __init__(self, steps: Sequence[Linear | WithReLU]) -> None:
+        self.steps = steps  # as they are run if somebody does
+        self.relus = tuple([type(step) is WithReLU for step in steps])
+        self.layers = [step.layer if isinstance(step, WithReLU) else step for step in steps]
+        self.modules = [*self.layers, *[step.relu for step in steps if isinstance(step, WithReLU)]]
+
+    def __call__(self, input: Any) -> Any:
+        parameters = self._parameters()
+        if parameters is not None and fit(input, parameters):
+            return LinearChain(self.relus)(input, *parameters)
+        for step in self.steps:
+            input = step(input)
+        return input
+
+    def _parameters(self) -> list[Any] | None:
+        """The weight and bias of each layer; None if somebody watches, or computes them (weight_norm)."""
+        if tape.mode.watch is not None:
+            return None
+        for module in self.modules:
+            if module._hooked:
+                return None
+        parameters: list[Any] = []
+        for layer in self.layers:
+            own = layer._parameters
+            if "weight" not in own or "bias" not in own:
+                return None
+            parameters += own["weight"], own["bias"]
+        return parameters
+
+
+def fused(modules: Iterable[Module]) -> list[Step]:
+    """The modules, in order, each stretch of them that can be one node as one step."""
+    steps: list[Step] = []
     for module in modules:
         if type(module) is ReLU and steps and type(steps[-1]) in FUSED_WITH_RELU:
             steps[-1] = WithReLU(steps[-1], module)
         else:
             steps.append(module)
-    return steps
+    return _rows(steps)
+
+
+def _rows(steps: list[Step]) -> list[Step]:
+    """The steps, with two or more linear ones in a row as one."""
+    joined: list[Step] = []
+    row: list[Any] = []
+    for step in [*steps, None]:
+        layer = step.layer if isinstance(step, WithReLU) else step
+        if type(layer) is Linear:
+            row.append(step)
+            continue
+        joined += [Row(row)] if len(row) > 1 else row
+        row = []
+        if step is not None:
+            joined.append(step)
+    return joined

@@ -109,7 +109,14 @@ class Op(tape.Node):
         self.needs = needs
         self.record(edges)
         self._save(inputs, versions)
-        return self._recorded(inputs, result)
+        values: Any = tape.result_of(self, result) if self.outputs == 1 else self._several(result)
+        if self.saves_output:
+            value = values if self.outputs == 1 else values[0]
+            value.version = Version()  # not the value itself is kept, which points here (a cycle)
+            self.result = value.array, value.version
+        if tape.mode.watch is not None:
+            tape.mode.watch(self, inputs, (values,) if self.outputs == 1 else values)
+        return values
 
     def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
         """What happens where a and b are on two devices: an error, unless a subclass knows better."""
@@ -127,21 +134,9 @@ class Op(tape.Node):
         self.versions = [versions[i] for i in self.saves]
         self.saved = saved
 
-    def _recorded(self, inputs: tuple, result: Any) -> Any:
-        """Wrap the result."""
-        if self.outputs == 1:
-            value = tape.result_of(self, result)
-            values = (value,)
-        else:
-            values = tuple([tape.result_of(self, array, index) for index, array in enumerate(result)])
-            value = values[0]
-        if self.saves_output:
-            # Not the value itself, which points here (a cycle).
-            value.version = Version()
-            self.result = value.array, value.version
-        if tape.mode.watch is not None:
-            tape.mode.watch(self, inputs, values)
-        return value if self.outputs == 1 else values
+    def _several(self, results: Sequence[Any]) -> tuple[Any, ...]:
+        """The outputs as values."""
+        return tuple([tape.result_of(self, array, index) for index, array in enumerate(results)])
 
     def again(self, *inputs: Any) -> Any:
         """The same application on other inputs, as a node of its own."""
@@ -315,15 +310,15 @@ class Fat(Op):
         if self.saved is not None:
             self._remember()
         unpacked: list[Any] = []
-        needed_for = self.needed_for
+        inputs, versions, needed_for = self.inputs, self.versions, self.needed_for
         for i in self.saves:
-            x = self.inputs[i]
+            x = inputs[i]
             if i in needed_for and not self.needs[needed_for[i]]:
                 x = None
             elif isinstance(x, Value):
                 version = x.version
-                if version is not None and version.count != self.versions[i]:
-                    raise self._changed(x.array, version, self.versions[i])
+                if version is not None and version.count != versions[i]:
+                    raise self._changed(x.array, version, versions[i])
                 if not as_values:
                     x = x.array
             unpacked.append(x)
@@ -332,8 +327,12 @@ class Fat(Op):
         return unpacked
 
     def pull(self, grad: Any, create_graph: bool) -> Sequence[Any]:
-        if not create_graph:
-            return Op.pull(self, grad, False)
+        if create_graph:
+            return self._pull_through_composite(grad)
+        pulled = self.vjp(grad if self.outputs == 1 else tuple(grad), *self._unpack(False))
+        return pulled if isinstance(pulled, tuple) else (pulled,)
+
+    def _pull_through_composite(self, grad: Any) -> Sequence[Any]:
         if self.saved is not None:
             self._remember()
         for x, version in zip(self.inputs, self.versions):

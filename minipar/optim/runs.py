@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
 from itertools import chain, groupby
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 from ..backend import namespace
@@ -50,9 +50,21 @@ class FlatRun(_Run):
         first, last = parameters[0].slot, parameters[-1].slot
         start, end = buffer.spans[first][0], buffer.spans[last][1]
         self.parameters, self.fresh = parameters, fresh
+        self.views = buffer.data_views, buffer.grad_views  # the lists: to hold a view is to look at it
+        self.slots = slice(first, last + 1)
         self.data, self.grad = buffer.data[start:end], buffer.grad[start:end]
         self.moments = [flat.arrays[name][start:end] for name in names if name not in NUMBERS]
-        self.numbers = {name: flat.arrays[name][first : last + 1] for name in names if name in NUMBERS}
+        self.numbers = {name: flat.arrays[name][self.slots] for name in names if name in NUMBERS}
+
+    def holds(self) -> bool:
+        """Do all parameters and their gradients still lie in the buffer?"""
+        data_views, grad_views = self.views
+        try:
+            return _same(map(_array_of, self.parameters), data_views[self.slots]) and _same(
+                map(_array_of_grad, self.parameters), grad_views[self.slots]
+            )
+        except AttributeError:  # one has no gradient
+            return False
 
     def finish(self, changed_by: str) -> None:
         for p in self.parameters:
@@ -135,17 +147,10 @@ class Plan:
         return fresh, *(entry[name].item() for name in NUMBERS if name in self.start)
 
     def _take_evidence(self, state: State) -> None:
-        """Note which objects stand where: one that has been replaced is another object.
-
-        Of a buffer's views note the list and the slot, for to hold a view is to look at it.
-        """
-        self.seen: list[tuple[Tensor, Any, Any, int, Any]] = []
-        for p in self.parameters:
-            situation = _situation(p)
-            if type(situation) is FlatBuffer:
-                self.seen.append((p, situation.data_views, situation.grad_views, p.slot, None))  # type: ignore[attr-defined]
-            else:
-                self.seen.append((p, None, None, 0, situation))
+        """Note which objects stand where: one that has been replaced is another object."""
+        self.flat = [run for run in self.runs if isinstance(run, FlatRun)]
+        in_runs = {p for run in self.flat for p in run.parameters}
+        self.others = [(p, _situation(p)) for p in self.parameters if p not in in_runs]
         self.entries = [state[p] for p in self.stateful]
         self.values = list(chain.from_iterable(map(dict.values, self.entries)))
         self.tensors = [entry[name] for entry in self.entries for name in self.start]
@@ -156,33 +161,37 @@ class Plan:
 
         Asked before every step, so it must be quick.
         """
-        if self.fresh or start != self.start or len(parameters) != len(self.seen):
+        if self.fresh or start != self.start or len(parameters) != len(self.parameters):
             return False
-        for p, (q, data_views, grad_views, slot, situation) in zip(parameters, self.seen):
-            if p is not q:
+        if not _same(parameters, self.parameters):
+            return False
+        for run in self.flat:
+            if not run.holds():
                 return False
-            if data_views is None:
-                if _situation(p) != situation:
-                    return False
-                continue
-            grad = p._grad
-            if grad is None or grad.array is not grad_views[slot] or p.array is not data_views[slot]:
+        for p, situation in self.others:
+            if _situation(p) != situation:
                 return False
         return state is None or self._remembers(state)
 
     def _remembers(self, state: State) -> bool:
         """Is the state the one that the runs look at?"""
+        values = list(chain.from_iterable(map(dict.values, self.entries)))
         return (
-            _same(list(map(state.get, self.stateful)), self.entries)
-            and _same(list(chain.from_iterable(map(dict.values, self.entries))), self.values)
-            and _same([tensor.array for tensor in self.tensors], self.arrays)
+            _same(map(state.get, self.stateful), self.entries)
+            and len(values) == len(self.values)
+            and _same(values, self.values)
+            and _same(map(_array_of, self.tensors), self.arrays)
             and all(run.agreed() for run in self.runs)
         )
 
 
-def _same(these: list[Any], those: list[Any]) -> bool:
-    """Do both lists hold the same objects? (== would compare the elements of tensors.)"""
-    return len(these) == len(those) and all(map(is_, these, those))
+_array_of = attrgetter("array")
+_array_of_grad = attrgetter("_grad.array")
+
+
+def _same(these: Iterable[Any], those: Iterable[Any]) -> bool:
+    """Are these, one by one, the same objects as those? (== would compare the elements of tensors.)"""
+    return all(map(is_, these, those))
 
 
 def _situation(p: Tensor) -> Any:

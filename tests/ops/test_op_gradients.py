@@ -134,9 +134,11 @@ def test_every_fat_operation_has_its_composite_compared() -> None:
     assert {op.__name__ for op in every_op() if issubclass(op, Fat)} == {
         "Attention",
         "PackedAttention",
-        "Normalize",
+        "BatchNorm",
+        "GroupNorm",
         "RowNorm",
         "Linear",
+        "LinearChain",
         "RNN",
         "LSTM",
         "GRU",

@@ -1,0 +1,158 @@
+"""What a Sequential runs as one node computes what its modules compute one by one, to the bit."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minipar
+from minipar import nn
+from minipar.autograd import gradcheck, gradgradcheck
+from minipar.ops.linear_chain import LinearChain
+
+
+def network(*layers: tuple[int, int, bool, bool], dtype=minipar.float32) -> nn.Sequential:
+    """Linear layers of (in, out, bias?, ReLU behind?)."""
+    modules: list[nn.Module] = []
+    for inputs, outputs, bias, relu in layers:
+        modules.append(nn.Linear(inputs, outputs, bias=bias, dtype=dtype))
+        modules += [nn.ReLU()] if relu else []
+    return nn.Sequential(*modules)
+
+
+def one_by_one(model, x):
+    for module in model:
+        x = module(x)
+    return x
+
+
+def gradients(run, model, x):
+    model.zero_grad()
+    x.grad = None
+    y = run(model, x)
+    (y * y).sum().backward()
+    return [y, x.grad, *[p.grad for p in model.parameters()]]
+
+
+def same(these, those):
+    return all((a is None and b is None) or (minipar.equal(a, b) and a.dtype == b.dtype) for a, b in zip(these, those))
+
+
+def together(model, x):
+    y = model(x)
+    assert isinstance(y.grad_fn, LinearChain)
+    return y
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_row_of_linear_layers_equals_its_layers_to_the_bit(data):
+    sizes = data.draw(st.lists(st.integers(1, 20), min_size=3, max_size=5))
+    dtype = data.draw(st.sampled_from([minipar.float32, minipar.float64]))
+    model = network(
+        *[(a, b, data.draw(st.booleans()), data.draw(st.booleans())) for a, b in itertools.pairwise(sizes)], dtype=dtype
+    )
+    for p in model.parameters():
+        p.requires_grad_(data.draw(st.booleans()))
+    x = minipar.randn(*data.draw(st.lists(st.integers(0, 4), max_size=2)), sizes[0], dtype=dtype)
+    x.requires_grad_(data.draw(st.booleans()))
+    if not any(v.requires_grad for v in (x, *model.parameters())):
+        model[0].weight.requires_grad_()
+    assert same(gradients(together, model, x), gradients(one_by_one, model, x))
+
+
+def test_the_same_layer_twice_in_a_row():
+    layer = nn.Linear(3, 3)
+    model = nn.Sequential(layer, nn.ReLU(), layer)
+    x = minipar.randn(2, 3, requires_grad=True)
+    assert same(gradients(together, model, x), gradients(one_by_one, model, x))
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_first_and_second_derivatives_of_a_row(relu):
+    minipar.manual_seed(0)
+    x = minipar.randn(3, 2, dtype=minipar.float64, requires_grad=True)
+    shapes = [(4, 2), (4,), (3, 4), None]
+    parameters = [s and minipar.randn(*s, dtype=minipar.float64, requires_grad=True) for s in shapes]
+
+    def run(x, w, b, v):
+        return LinearChain((relu, relu))(x, w, b, v, None)
+
+    given = (x, *parameters[:3])
+    assert gradcheck(run, given)
+    assert gradgradcheck(run, given)
+
+
+def test_after_no_grad_nothing_is_kept():
+    model = network((2, 3, True, True), (3, 1, True, False))
+    with minipar.no_grad():
+        assert not model(minipar.ones(1, 2)).requires_grad
+
+
+def watched(model):
+    seen = []
+    model[1].register_forward_hook(lambda module, args, output: seen.append(output))
+    return seen
+
+
+def test_a_hook_sees_what_is_between():
+    model = network((2, 3, True, True), (3, 1, True, False))
+    model(minipar.ones(1, 2))
+    seen = watched(model)
+    y = model(minipar.ones(1, 2))
+    assert not isinstance(y.grad_fn, LinearChain)
+    assert [tuple(h.shape) for h in seen] == [(1, 3)]
+
+
+def test_a_weight_that_a_hook_computes_is_looked_up():
+    model = network((2, 3, True, True), (3, 1, True, False))
+    x = minipar.ones(1, 2)
+    before = model(x)
+    nn.utils.weight_norm(model[2])
+    assert minipar.allclose(model(x), before)
+    model[2].weight_g.data = model[2].weight_g.data * 2
+    assert not minipar.allclose(model(x), before)
+
+
+def test_a_module_that_was_put_in_another_place_is_seen():
+    model = network((2, 3, True, True), (3, 1, True, False))
+    model(minipar.ones(1, 2))
+    model[1] = nn.Tanh()
+    assert same([model(minipar.ones(1, 2))], [one_by_one(model, minipar.ones(1, 2))])
+
+
+@pytest.mark.parametrize("changed", [0, 2])
+def test_a_weight_changed_in_place_before_the_backward_pass_is_an_error(changed):
+    model = network((2, 3, True, True), (3, 1, True, False))
+    y = model(minipar.ones(1, 2, requires_grad=True)).sum()
+    with minipar.no_grad():
+        model[changed].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="changed it in place"):
+        y.backward()
+
+
+def test_a_first_weight_that_no_gradient_needs_may_change():
+    model = network((2, 3, True, True), (3, 1, True, False))
+    y = model(minipar.ones(1, 2)).sum()
+    with minipar.no_grad():
+        model[0].weight.mul_(2)
+    y.backward()
+    assert model[0].weight.grad is not None
+
+
+def test_a_row_that_does_not_fit_is_refused_as_its_layers_are():
+    with pytest.raises(RuntimeError, match=r"weight \(1, 4\), got input of shape \(1, 3\)"):
+        network((2, 3, True, True), (4, 1, True, False))(minipar.ones(1, 2))
+    with pytest.raises(RuntimeError, match="float64"):
+        network((2, 3, True, True), (3, 1, True, False))(minipar.ones(1, 2, dtype=minipar.float64))
+
+
+def test_checkpoint_runs_a_row_again():
+    model = network((2, 3, True, True), (3, 1, True, True))
+    x = minipar.randn(4, 2, requires_grad=True)
+
+    def saving(model, x):
+        return minipar.utils.checkpoint.checkpoint(model, x, use_reentrant=False)
+
+    assert same(gradients(saving, model, x), gradients(one_by_one, model, x))
