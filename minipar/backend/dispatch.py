@@ -94,6 +94,8 @@ COMPILED = {
     "rnn_sequence_backward": "cpu.rnn",
     "lstm_sequence": "cpu.lstm",
     "lstm_sequence_backward": "cpu.lstm",
+    "gru_sequence": "cpu.gru",
+    "gru_sequence_backward": "cpu.gru",
     "matmul": "cpu.matmul",
     "linear_forward": "cpu.linear",
     "linear_backward": "cpu.linear",

@@ -18,6 +18,7 @@ class GRU(Recurrent):
     outputs = 2
     saves = (0, 2, 3)
     sequence = "gru_sequence"
+    kernels_only = True
 
     def step(self, x, h, w_ih, w_hh, b_ih, b_hh):
         a_r, a_z, a_n = chunk(linear(x, w_ih, b_ih), 3, 1)

@@ -52,7 +52,7 @@ class Recurrent(Fat):
         rooms = self.rooms(1 + states)
         dx, *others = backward(*grads, x, self.aux, *weights, *self.walk(), self.needs, rooms)
         if self.leading:
-            others[:states] = [g[None] for g in others[:states]]
+            others[:states] = [None if g is None else g[None] for g in others[:states]]
         return dx, *others
 
     def step(self, x: Any, *states_and_weights: Any) -> tuple[Any, ...]:

@@ -1,7 +1,6 @@
 """Drawn cases for the compiled recurrent networks, and the comparison with their reference twins."""
 
 import contextlib
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -53,18 +52,11 @@ def drawn(case, gates, states, dtype, layout, seed, biased=True):
 @contextlib.contextmanager
 def threads(count):
     """Every walk by so many threads, however small."""
-    before = recurrent.walkers
-    modules = [module for module in map(sys.modules.get, NAMES) if module is not None]
-    for module in modules:
-        module.walkers = lambda work, batch: max(1, min(count, batch))
+    before, recurrent.walkers = recurrent.walkers, lambda work, batch: max(1, min(count, batch))
     try:
         yield
     finally:
-        for module in modules:
-            module.walkers = before
-
-
-NAMES = [f"minipar.kernels.cpu.{name}" for name in ("rnn", "lstm", "gru")]
+        recurrent.walkers = before
 
 
 def agree(ours, theirs, dtype):
