@@ -10,7 +10,6 @@ first wanted. Only what is called from Python is decorated with `compiled`; what
 """
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
@@ -31,7 +30,7 @@ from numba.core.typeconv.rules import default_type_manager
 from numba.core.types import Array
 
 from . import cache
-from .machine_code import link_waiting
+from .machine_code import calls, link_all, say_compiling
 from .malloc import keep_freed_memory
 from .threads import many_may_enter
 
@@ -88,7 +87,7 @@ class Kernel(CPUDispatcher):
         # The module too: two kernels of one name must not share a cache entry.
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.declared = {normalize_signature(signature)[0]: signature for signature in signatures}
-        self._cache = _KernelCache(self)
+        self._cache = KernelCache(self)
         Kernel.registry.append(self)
 
     def compile(self, sig: Any) -> Any:
@@ -99,7 +98,6 @@ class Kernel(CPUDispatcher):
         if signature is None:
             wanted = " or ".join(self.declared.values())
             raise TypeError(f"{self.name} takes {wanted}, got ({', '.join(map(str, given))})")
-        link_waiting(signature)
         # Numba's lock first: threads that compile different kernels must take the two locks in one order.
         with global_compiler_lock, cache.locked(self.name):
             entry = super().compile(signature)
@@ -138,28 +136,28 @@ class LockedKernel(Kernel):
             return super().__call__(*arguments)
 
 
-class _KernelCache(NullCache):
-    """Numba asks it before it compiles, and hands it the result."""
+class KernelCache(NullCache):
+    """Numba asks it before it compiles, and hands it the result; `kernel` has a name and knows its cache_entry."""
 
-    def __init__(self, kernel: Kernel):
+    def __init__(self, kernel: Any):
         self.kernel = kernel
 
     def load_overload(self, sig: str, target_context: Any) -> CompileResult | None:
         rtsys.initialize(target_context)  # what machine code needs of Numba; the compiler readies itself, for 0.3 s
         path = self.kernel.cache_entry(sig)
         stored = None if path is None else cache.load(path)
-        if stored is not None:
-            return CompileResult._rebuild(target_context, *stored)
+        if stored is not None and link_all(stored[0]):
+            return CompileResult._rebuild(target_context, *stored[1])
         # Numba compiles next, and the lock is ours: nobody has done it before.
         if self.kernel.announce:
-            kept = "anew in each process (see `minipar doctor`)" if path is None else "once on this machine"
-            print(f"minipar: compiling {self.kernel.name}, {kept}…", file=sys.stderr, flush=True)
+            say_compiling(self.kernel.name, path)
         return None
 
     def save_overload(self, sig: str, cres: CompileResult) -> None:
         path = self.kernel.cache_entry(sig)
         if path is not None:
-            cache.save(path, dumps(cres._reduce()))
+            reduced = cres._reduce()  # finishes a library that waited for more, so that it knows what it calls
+            cache.save(path, dumps((calls(cres.library), reduced)))
 
 
 def _fit(given: tuple, formal: tuple) -> bool:

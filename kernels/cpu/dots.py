@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .machine_code import link, link_waiting, when_needed
+from .machine_code import Written, link
 from .tile import ACCUMULATE, COLUMN_BIAS, ROW_BIAS
 from .vectors import BIT, INT64, REAL, Vectors, at, integer
 
@@ -39,8 +39,8 @@ def _block(context, a, a_row, b, b_row, m, n, size, c, c_row, c_column, start, b
     signature = types.void(a, whole, b, *[whole] * 4, c, *[whole] * 3, bias, types.boolean)
 
     def codegen(context, builder, signature, arguments):
-        link_waiting(str(a.dtype))
         builder.call(_function(builder.module, str(a.dtype)), arguments)
+        link(_name(str(a.dtype)))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -48,14 +48,17 @@ def _block(context, a, a_row, b, b_row, m, n, size, c, c_row, c_column, start, b
 
 def _function(module: ir.Module, dtype: str) -> ir.Function:
     """All sizes of a block, as declared in a module; the code is linked."""
-    name, number, whole = f"minipar.dots.{dtype}", REAL[dtype].as_pointer(), INT64
+    name, number, whole = _name(dtype), REAL[dtype].as_pointer(), INT64
     parameters = [number, whole, number, *[whole] * 4, number, *[whole] * 3, number, BIT]
     return module.globals.get(name) or ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
 
 
-def _link(dtype: str) -> None:
-    write = lambda module: _Writer(_function(module, dtype), dtype).write()  # noqa: E731
-    when_needed(dtype, lambda: link(f"minipar.dots.{dtype}", write))
+def _name(dtype: str) -> str:
+    return f"minipar.dots.{dtype}"
+
+
+def _define(dtype: str) -> None:
+    Written(_name(dtype), lambda module: _Writer(_function(module, dtype), dtype).write())
 
 
 class _Writer:
@@ -131,4 +134,4 @@ class _Writer:
 
 
 for _dtype in REAL:
-    _link(_dtype)
+    _define(_dtype)

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .machine_code import link, link_waiting, when_needed
+from .machine_code import Written, link
 from .vectors import INT64, REAL, Vectors, integer
 
 
@@ -53,14 +53,14 @@ def _packing(write):
         kind = ir.FunctionType(ir.VoidType(), [number, INT64, INT64, number, INT64, INT64, INT64])
         return module.globals.get(f"{name}.{dtype}") or ir.Function(module, kind, f"{name}.{dtype}")
 
-    def link_for(dtype):
-        def define(module):
+    def define(dtype):
+        def body(module):
             function = declared(module, dtype)
             builder = ir.IRBuilder(function.append_basic_block("entry"))
             write(builder, Vectors(builder, dtype), *function.args)
             builder.ret_void()
 
-        when_needed(dtype, lambda: link(f"{name}.{dtype}", define))
+        Written(f"{name}.{dtype}", body)
 
     @intrinsic
     def call(context, b, b_k, b_column, to, width, n, size):
@@ -68,14 +68,14 @@ def _packing(write):
         signature = types.void(b, whole, whole, to, whole, whole, whole)
 
         def codegen(context, builder, signature, arguments):
-            link_waiting(str(b.dtype))
+            link(f"{name}.{b.dtype}")
             builder.call(declared(builder.module, str(b.dtype)), arguments)
             return context.get_dummy_value()
 
         return signature, codegen
 
     for dtype in REAL:
-        link_for(dtype)
+        define(dtype)
     return call
 
 

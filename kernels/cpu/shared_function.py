@@ -7,20 +7,18 @@ and is known to the linker under a name (see ``machine_code``).
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import types
 from numba.core.ccallback import CFunc
-from numba.core.compiler_lock import global_compiler_lock
 from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic
 
 from . import cache
-from .compile import _KernelCache
-from .machine_code import link_waiting, when_needed
+from .compile import KernelCache
+from .machine_code import Helper, link
 from .vectors import BIT, INT64, REAL
 
 _KINDS = {"pointer": "CPointer({})", "int64": "int64", "boolean": "boolean"}
@@ -37,34 +35,30 @@ def shared(arguments: str) -> Callable[[Callable[..., None]], Any]:
         name = f"minipar.shared.{function.__module__.rpartition('.')[2]}.{function.__name__}"
         for real in REAL:
             signature = f"void({', '.join(_KINDS[kind].format(real) for kind in kinds)})"
-            when_needed(real, partial(_link, f"{name}.{real}", function, signature))
+            _Shared(f"{name}.{real}", function, signature)
         return _call(name, kinds, inspect.signature(function))
 
     return decorate
 
 
-class _Code(CFunc):
-    """The machine code of one dtype, with our cache."""
-
-    announce = True
+class _Shared(Helper):
+    """The function for one dtype."""
 
     def __init__(self, name: str, function: Callable[..., None], signature: str) -> None:
-        super().__init__(function, normalize_signature(signature), {}, {"nopython": True, "error_model": "numpy"})
-        self.name, self.text = name, signature
-        self._cache = _KernelCache(self)
-        with global_compiler_lock, cache.locked(name):
-            self.compile()
-        llvm.add_symbol(name, self.address)
+        super().__init__(name)
+        self.function, self.signature = function, signature
 
-    def cache_entry(self, _: str) -> Any:
-        return cache.entry(self.name, self.__wrapped__, "shared", self.text)
+    def cache_entry(self, _: Any = None) -> Path | None:
+        return cache.entry(self.name, self.function, "shared", self.signature)
 
-
-_linked: list[_Code] = []  # the code lives as long as the process
-
-
-def _link(name: str, function: Callable[..., None], signature: str) -> None:
-    _linked.append(_Code(name, function, signature))
+    def code(self) -> tuple[Any, int]:
+        signature = normalize_signature(self.signature)
+        # Said outright what Numba would else take over from the kernel that it happens to be compiling.
+        options = {"nopython": True, "error_model": "numpy", "fastmath": False, "forceinline": False}
+        compiled = CFunc(self.function, signature, {}, options)
+        compiled._cache = KernelCache(self)
+        compiled.compile()
+        return compiled, compiled.address
 
 
 def _call(name: str, kinds: list[str], parameters: inspect.Signature) -> Any:
@@ -73,12 +67,12 @@ def _call(name: str, kinds: list[str], parameters: inspect.Signature) -> Any:
         formal = [first if kind == "pointer" else getattr(types, kind) for kind in kinds]
 
         def codegen(context, builder, signature, given):
-            link_waiting(str(first.dtype))
             number = REAL[str(first.dtype)].as_pointer()
             # A C function takes a bool as a byte; Numba hands it over as a bit.
             of_kind = {"pointer": number, "int64": INT64, "boolean": ir.IntType(8)}
             kind = ir.FunctionType(ir.VoidType(), [of_kind[each] for each in kinds])
             symbol = f"{name}.{first.dtype}"
+            link(symbol)
             function = builder.module.globals.get(symbol) or ir.Function(builder.module, kind, symbol)
             given = [builder.zext(x, ir.IntType(8)) if x.type == BIT else x for x in given]
             builder.call(function, given)

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .machine_code import link, link_waiting, when_needed
+from .machine_code import Written, link
 from .vectors import AVX2, AVX512, BIT, INT64, LANE_BYTES, REAL, Vectors, first_element, integer, lanes
 
 __all__ = ["AVX2", "AVX512", "LANE_BYTES", "lanes"]  # where those who use tiles look for them
@@ -74,30 +74,34 @@ def tile(dtype: str | None, rows: int, vectors: int) -> Callable[..., None]:
 
             given = [pointer(0, 1), *arguments[2:5], pointer(5, 6), *arguments[7:11]]
             given += [pointer(11, 12), *arguments[13:17], pointer(17, 18), arguments[19]]
-            link_waiting(str(a.dtype))
+            link(_name(dtype or str(a.dtype), rows, vectors))
             builder.call(_function(builder.module, dtype or str(a.dtype), rows, vectors), given)
             return context.get_dummy_value()
 
         return signature, codegen
 
     for each in REAL if dtype is None else (dtype,):
-        _link(each, rows, vectors)
+        _define(each, rows, vectors)
     return intrinsic(typed)
 
 
 def _function(module: ir.Module, dtype: str, rows: int, vectors: int) -> ir.Function:
     """The tile as declared in a module; its code is linked."""
-    name = f"minipar.tile.{dtype}.{rows}x{vectors}"
+    name = _name(dtype, rows, vectors)
     pointer, whole = REAL[dtype].as_pointer(), INT64
     parameters = [pointer, *[whole] * 3, pointer, *[whole] * 4, pointer, *[whole] * 4, pointer, BIT]
     return module.globals.get(name) or ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
 
 
-def _link(dtype: str, rows: int, vectors: int) -> None:
+def _name(dtype: str, rows: int, vectors: int) -> str:
+    return f"minipar.tile.{dtype}.{rows}x{vectors}"
+
+
+def _define(dtype: str, rows: int, vectors: int) -> None:
     def write(module: ir.Module) -> None:
         _Writer(_function(module, dtype, rows, vectors), dtype).write(rows, vectors)
 
-    when_needed(dtype, lambda: link(f"minipar.tile.{dtype}.{rows}x{vectors}", write))
+    Written(_name(dtype, rows, vectors), write)
 
 
 class _Writer:

@@ -13,12 +13,14 @@ from .output import say
 
 
 def all_kernels() -> list[Any]:
-    """Every compiled entry point of minipar.kernels.cpu, by name. Loads Numba."""
+    """All of minipar.kernels.cpu that is compiled by itself: what kernels call, then they, by name. Loads Numba."""
     for module in walk_packages(cpu.__path__, f"{cpu.__name__}."):
         import_module(module.name)
     from ..kernels.cpu.compile import Kernel
+    from ..kernels.cpu.machine_code import helpers
 
-    return sorted((k for k in Kernel.registry if k.__module__.startswith(f"{cpu.__name__}.")), key=lambda k: k.name)
+    kernels = (kernel for kernel in Kernel.registry if kernel.__module__.startswith(f"{cpu.__name__}."))
+    return [*(helpers[name] for name in sorted(helpers)), *sorted(kernels, key=lambda kernel: kernel.name)]
 
 
 def warm() -> int:

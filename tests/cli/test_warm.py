@@ -9,6 +9,7 @@ import pytest
 from minipar.cli import doctor, main, warm
 from minipar.kernels.cpu import cache
 from minipar.kernels.cpu.compile import Kernel
+from minipar.kernels.cpu.machine_code import Helper
 
 
 @pytest.fixture
@@ -35,11 +36,13 @@ class Small:
         (cache.kernel_folder() / self.name).touch()
 
 
-def test_every_kernel_of_the_folder_is_found():
-    names = [kernel.name for kernel in warm.all_kernels()]
-    assert names == sorted(names)
-    assert {"optimizer_steps._adam", "optimizer_steps._sgd"} <= set(names)
-    assert all(isinstance(kernel, Kernel) for kernel in warm.all_kernels())
+def test_every_kernel_of_the_folder_is_found_and_what_they_call():
+    kernels = [each.name for each in warm.all_kernels() if isinstance(each, Kernel)]
+    helpers = [each.name for each in warm.all_kernels() if isinstance(each, Helper)]
+    assert helpers + kernels == [each.name for each in warm.all_kernels()]
+    assert kernels == sorted(kernels)
+    assert {"optimizer_steps._adam", "optimizer_steps._sgd"} <= set(kernels)
+    assert {"minipar.shared.gemm.product.float32", "minipar.dots.float64"} <= set(helpers)
 
 
 def test_it_counts_and_says_where_they_lie(folder, capsys):

@@ -62,6 +62,61 @@ for k in range(3):
     assert len(list(tmp_path.rglob("*.kernel"))) == 3
 
 
+HELPERS = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from minipar.kernels.cpu import pack
+from minipar.kernels.cpu.compile import compiled
+from minipar.kernels.cpu.vectors import pointer
+
+@compiled(["void(float32[:,::1], float32[:,::1])"])
+def turned(x, to):
+    pack._transpose(pointer(x), 1, 4, pointer(to), 16, 8, 4)
+
+@compiled(["void(float32[:,::1], float32[:,::1])"])
+def copied(x, to):
+    pack._copy_rows(pointer(x), 4, 1, pointer(to), 16, 4, 8)
+
+go = Path(sys.argv[1])
+print("ready", file=sys.stderr, flush=True)
+while not go.exists():
+    time.sleep(0.01)
+kernels = [turned, copied]
+for k in range(2):
+    x, to = np.arange(32, dtype=np.float32).reshape(8, 4), np.zeros((8, 16), np.float32)
+    kernel = kernels[(k + int(sys.argv[2])) % 2]
+    kernel(x, to)
+    assert (to[:4, :8] == x.T).all() if kernel is turned else (to[:, :4] == x).all()
+"""
+
+
+def test_four_processes_compile_what_their_kernels_call_once_and_nothing_else(tmp_path):
+    """Importing compiles nothing; of the helpers, those that are called, of the dtype that they are called for."""
+    (tmp_path / "script.py").write_text(HELPERS)
+    use = f"import runpy, sys; runpy.run_path({str(tmp_path / 'script.py')!r})"
+    go = tmp_path / "go"
+    processes = [start(tmp_path / "cache", use, str(go), str(number)) for number in range(4)]
+    for process in processes:
+        assert process.stderr.readline() == "ready\n", process.communicate()
+    assert not list(tmp_path.rglob("*.kernel"))
+    go.touch()
+    lines = sorted(line for process in processes for line in finish(process))
+    names = ("<run_path>.copied", "<run_path>.turned", "pack_copy_rows.float32", "pack_transpose.float32")
+    assert lines == [f"minipar: compiling {name}, once on this machine…" for name in names]
+    assert len(list(tmp_path.rglob("*.kernel"))) == 4
+    assert finish(start(tmp_path / "cache", use, str(go), "0")) == ["ready"]  # from the cache, with what they call
+
+
+def test_a_kernel_that_calls_what_is_not_here_is_not_loaded():
+    """Machine code that calls an unknown name ends the process."""
+    from minipar.kernels.cpu import dots, machine_code
+
+    assert dots.__name__
+    assert machine_code.link_all(["minipar.dots.float32"])
+    assert not machine_code.link_all(["minipar.dots.float32", "minipar.no_such_helper"])
+
+
 def test_a_warm_cache_compiles_nothing(tmp_path):
     assert finish(start(tmp_path)) == [COMPILING]
     assert finish(start(tmp_path)) == []
