@@ -394,21 +394,15 @@ def _deliver(
         if edge is None or grad is None:
             continue
         target: Any = edge[0]
-        index = edge[1]
-        several = target.outputs > 1
-        if target not in pending:
-            if target.outputs:  # a node
-                heappush(queue, (-target.order, target))
-            if several:
-                pending[target] = [None] * target.outputs
-                pending[target][index] = grad
-            else:
-                pending[target] = grad
-        elif several:
-            slots = pending[target]
+        outputs = target.outputs
+        new = target not in pending
+        if new and outputs:  # a node, not a leaf
+            heappush(queue, (-target.order, target))
+        if outputs > 1:
+            slots, index = pending.setdefault(target, [None] * outputs), edge[1]
             slots[index] = grad if slots[index] is None else slots[index] + grad
         else:
-            pending[target] = pending[target] + grad
+            pending[target] = grad if new else pending[target] + grad
 
 
 def _finish(leaf: Value, grad: Any) -> None:

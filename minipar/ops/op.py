@@ -102,20 +102,19 @@ class Op(tape.Node):
         result = self.forward(*arrays)
         if first is None:
             return result
+        alone = self.outputs == 1
         if not (True in needs and tape.mode.grad):
-            if self.outputs == 1:
-                return tape.new_value(result)
-            return tuple([tape.new_value(part) for part in result])
+            return tape.new_value(result) if alone else tuple([tape.new_value(part) for part in result])
         self.needs = needs
         self.record(edges)
         self._save(inputs, versions)
-        values: Any = tape.result_of(self, result) if self.outputs == 1 else self._several(result)
+        values: Any = tape.result_of(self, result) if alone else self._several(result)
         if self.saves_output:
-            value = values if self.outputs == 1 else values[0]
+            value = values if alone else values[0]
             value.version = Version()  # not the value itself is kept, which points here (a cycle)
             self.result = value.array, value.version
         if tape.mode.watch is not None:
-            tape.mode.watch(self, inputs, (values,) if self.outputs == 1 else values)
+            tape.mode.watch(self, inputs, (values,) if alone else values)
         return values
 
     def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
