@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 from .compile import compiled
-from .conv_image import fill_image, slots, write_pixels
+from .conv_image import fill_image, fill_pooled, slots, write_pixels
 from .conv_vectors import gated_copy, transpose
 from .tile import ACCUMULATE, TALL, tile
 from .vectors import LANE_BYTES
@@ -97,7 +97,7 @@ def sums(
 
 @njit(error_model="numpy")
 def direct_part(
-    thread, threads, cut, x, gate, gated, a, bias, start, relu, y, sizes, row_axis, column_axis, out
+    thread, threads, cut, x, gate, gated, winners, pooled, a, bias, start, relu, y, sizes, row_axis, column_axis, out
 ):  # fmt: skip
     """One thread's share: some of the blocks of pixels, some of the output channels."""
     images, groups, channels, m = sizes
@@ -113,6 +113,7 @@ def direct_part(
         images_at_once * slots(row_axis, rows_at_once) * slots(column_axis, columns_at_once) * channels, x.dtype
     )
     pixels = np.empty(images_at_once * rows_at_once * columns_at_once * panel, x.dtype)
+    turned = np.empty(pooled[0] * pooled[1] * channels, x.dtype)
 
     channel_size = row_room * column_room
     column_blocks = -(-columns // columns_at_once)
@@ -133,10 +134,17 @@ def direct_part(
         here = (row, column, high, wide)
         place = (first_row + row * row_spacing) * column_room + first_column + column * column_spacing
         for group in range(groups):
-            fill_image(
-                frame, here == before and count <= most, x, gate, gated, channels, groups * channels, group * channels,
-                image, count, row, column, row_axis, column_axis, slot_rows, slot_columns,
-            )  # fmt: skip
+            clean = here == before and count <= most
+            if pooled[1]:
+                fill_pooled(
+                    frame, clean, turned, x, winners, pooled, channels, groups * channels, group * channels,
+                    image, count, row, column, row_axis, column_axis, slot_rows, slot_columns,
+                )  # fmt: skip
+            else:
+                fill_image(
+                    frame, clean, x, gate, gated, channels, groups * channels, group * channels,
+                    image, count, row, column, row_axis, column_axis, slot_rows, slot_columns,
+                )  # fmt: skip
             before, most = here, count
             for p in range(first_panel, end_panel):
                 n = min(panel, m - p * panel)
@@ -175,29 +183,36 @@ _SIGNATURES = [
     f"void({', '.join(kinds)})"
     for real in ("float32", "float64")
     for kinds in [[
-        "int64", "UniTuple(int64, 5)", f"{real}[::1]", f"{real}[::1]", "boolean", f"{real}[::1]", "UniTuple(int64, 3)",
-        f"{real}[::1]", "int64", "boolean", f"{real}[::1]", "UniTuple(int64, 4)", "UniTuple(int64, 8)",
-        "UniTuple(int64, 8)", "UniTuple(int64, 6)", "UniTuple(int64, 2)", "int64[::1]", "int64[::1]",
+        "int64", "UniTuple(int64, 5)", f"{real}[::1]", f"{real}[::1]", "boolean", "uint8[::1]",
+        "UniTuple(int64, 2)", f"{real}[::1]", "UniTuple(int64, 3)", f"{real}[::1]", "int64", "boolean", f"{real}[::1]",
+        "UniTuple(int64, 4)", "UniTuple(int64, 8)", "UniTuple(int64, 8)", "UniTuple(int64, 6)", "UniTuple(int64, 2)",
+        "int64[::1]", "int64[::1]",
     ]]
 ]  # fmt: skip
 
 
 @compiled(_SIGNATURES, parallel=True)
 def correlate_direct(
-    threads, cut, x, gate, gated, w, strides, bias, start, relu, y, sizes, row_axis, column_axis, out, window,
-    row_taps, column_taps,
+    threads, cut, x, gate, gated, winners, pooled, w, strides, bias, start, relu, y, sizes, row_axis, column_axis, out,
+    window, row_taps, column_taps,
 ):  # fmt: skip
     """Write y[n, g·m + o, …] = start + Σ x·w for all pixels of two ``conv_plan.Line``. Nothing is checked here.
 
     Flat arrays x, y, w (its strides and window as in pack_by_tap) and bias; sizes = (n, groups, channels a group, m);
-    out = (first, spacing, room) of the rows, then of the columns.
+    out = (first, spacing, room) of the rows, then of the columns. If `pooled` is not (0, 0), x is the gradient of a
+    max-pooling of that many rows and columns, with these winners (see ``fill_pooled``).
     """
     a = np.empty(sizes[1] * sizes[3] * sizes[2] * row_taps.size * column_taps.size, x.dtype)
     if threads == 1:  # a parallel loop wakes all threads, however short it is
         pack_by_tap(0, 1, a, w, sizes[1], sizes[3], sizes[2], strides, row_taps, column_taps, window)
-        direct_part(0, 1, cut, x, gate, gated, a, bias, start, relu, y, sizes, row_axis, column_axis, out)
+        direct_part(
+            0, 1, cut, x, gate, gated, winners, pooled, a, bias, start, relu, y, sizes, row_axis, column_axis, out
+        )
         return
     for part in prange(threads):
         pack_by_tap(part, threads, a, w, sizes[1], sizes[3], sizes[2], strides, row_taps, column_taps, window)
     for thread in prange(threads):
-        direct_part(thread, threads, cut, x, gate, gated, a, bias, start, relu, y, sizes, row_axis, column_axis, out)
+        direct_part(
+            thread, threads, cut, x, gate, gated, winners, pooled, a, bias, start, relu, y, sizes, row_axis,
+            column_axis, out,
+        )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 from .compile import compiled
-from .conv_image import fill_image, slots, turn
+from .conv_image import fill_image, slots, turn, unpool_pixels
 from .conv_vectors import add_rows, transpose
 from .tile import ACCUMULATE, TALL, ZERO, tile
 from .vectors import LANE_BYTES
@@ -34,6 +34,26 @@ def turn_panels(to, g, go, gate, gated, m, panel, channel_size, row_size, rows, 
                 to, first * pixels + i * columns * panel, panel, g, go + first * channel_size + i * row_size,
                 channel_size, gate, gated, min(panel, m - first), columns,
             )  # fmt: skip
+
+
+@njit(error_model="numpy")
+def unpool_panels(to, turned, g, go, winners, wo, pooled, m, all_channels, panel, row, column, rows, columns):
+    """As turn_panels of rows × columns pixels from (row, column) on, of the gradient that `unpool_pixels` describes."""
+    plane = pooled[0] * pooled[1]
+    first_row, end_row = row // 2, min(pooled[0], (row + rows - 1) // 2 + 1)
+    turn(turned, 0, m, g, go + first_row * pooled[1], plane, g, False, m, (end_row - first_row) * pooled[1])
+    for first in range(0, m, panel):
+        n = min(panel, m - first)
+        for i in range(rows):
+            at = (first * rows + i * panel) * columns
+            if row + i < 2 * pooled[0]:
+                unpool_pixels(
+                    to, at, panel, turned[first:], m, winners, wo + first, all_channels, pooled[1], first_row, row + i,
+                    column, columns, n,
+                )  # fmt: skip
+            else:
+                for k in range(columns * panel):
+                    to[at + k] = 0
 
 
 @njit(error_model="numpy")
@@ -63,7 +83,7 @@ def add_products(
 
 @njit(error_model="numpy")
 def direct_item(
-    item, cut, pieces, parts, partial, x, g, gate, gated, sizes, row_axis, column_axis
+    item, cut, pieces, parts, partial, x, g, gate, gated, winners, pooled, sizes, row_axis, column_axis
 ):  # fmt: skip
     """Item (piece, part): partial[piece, group, (tap, c), channel] of the part's blocks, over the piece's images."""
     images, groups, channels, m = sizes
@@ -81,6 +101,7 @@ def direct_item(
 
     frame = np.empty(slots(row_axis, rows_at_once) * slots(column_axis, columns_at_once) * channels, x.dtype)
     turned = np.empty(-(-m // panel) * panel * rows_at_once * columns_at_once, x.dtype)
+    turned_pool = np.empty(m * pooled[0] * pooled[1], x.dtype)
     room = partial.shape[3]
     flat = partial.reshape(-1)
     column_blocks = -(-columns // columns_at_once)
@@ -102,8 +123,15 @@ def direct_item(
                 column, row_axis, column_axis, slot_rows, slot_columns,
             )  # fmt: skip
             before = here
-            of = (image * groups + group) * m * rows * columns + row * columns + column
-            turn_panels(turned, g, of, gate, gated, m, panel, rows * columns, columns, high, wide)
+            if pooled[1]:
+                plane = pooled[0] * pooled[1]
+                unpool_panels(
+                    turned, turned_pool, g, (image * groups + group) * m * plane, winners,
+                    image * plane * groups * m + group * m, pooled, m, groups * m, panel, row, column, high, wide,
+                )  # fmt: skip
+            else:
+                of = (image * groups + group) * m * rows * columns + row * columns + column
+                turn_panels(turned, g, of, gate, gated, m, panel, rows * columns, columns, high, wide)
             to = (piece * groups + group) * (size + 1) * room
             add_products(
                 first_block, end_block, block, frame, channels, slot_columns * channels, high, wide, row_axis,
@@ -152,29 +180,35 @@ _SIGNATURES = [
     for real in ("float32", "float64")
     for kinds in [[
         "int64", "UniTuple(int64, 5)", "int64", f"{real}[:,:,:,::1]", f"{real}[::1]", f"{real}[::1]", f"{real}[::1]",
-        "boolean", f"{real}[::1]", f"{real}[::1]", "UniTuple(int64, 4)", "UniTuple(int64, 8)", "UniTuple(int64, 8)",
+        "boolean", "uint8[::1]", "UniTuple(int64, 2)", f"{real}[::1]", f"{real}[::1]", "UniTuple(int64, 4)",
+        "UniTuple(int64, 8)", "UniTuple(int64, 8)",
     ]]
 ]  # fmt: skip
 
 
 @compiled(_SIGNATURES, parallel=True)
 def correlate_direct_weight(
-    threads, cut, parts, partial, x, g, gate, gated, dw, db, sizes, row_axis, column_axis
+    threads, cut, parts, partial, x, g, gate, gated, winners, pooled, dw, db, sizes, row_axis, column_axis
 ):  # fmt: skip
     """Write dw and db from flat arrays x and g. Nothing is checked: ``conv2d`` does. The axes are of outputs.
 
     partial (pieces, groups, K + 1, room for m channels) is scratch memory; sizes = (n, groups, channels a group, m).
+    `winners` and `pooled` as in ``correlate_direct``.
     """
     pieces = partial.shape[0]
     items = pieces * parts
     taps = row_axis[7] * column_axis[7]
     if threads == 1:  # a parallel loop wakes all threads, however short it is
         for item in range(items):
-            direct_item(item, cut, pieces, parts, partial, x, g, gate, gated, sizes, row_axis, column_axis)
+            direct_item(
+                item, cut, pieces, parts, partial, x, g, gate, gated, winners, pooled, sizes, row_axis, column_axis
+            )
         add_direct_pieces(0, 1, partial, dw, db, sizes[1], sizes[2], sizes[3], taps)
         return
     for thread in prange(threads):
         for item in range(thread * items // threads, (thread + 1) * items // threads):
-            direct_item(item, cut, pieces, parts, partial, x, g, gate, gated, sizes, row_axis, column_axis)
+            direct_item(
+                item, cut, pieces, parts, partial, x, g, gate, gated, winners, pooled, sizes, row_axis, column_axis
+            )
     for thread in prange(threads):
         add_direct_pieces(thread, threads, partial, dw, db, sizes[1], sizes[2], sizes[3], taps)

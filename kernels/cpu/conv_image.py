@@ -9,6 +9,7 @@ numbers where they lie, and no row of im2col is ever packed.
 from numba import njit
 
 from .conv_vectors import gated_copy, transpose, transpose_block
+from .pool_vectors import chosen
 from .vectors import LANE_BYTES
 
 
@@ -63,6 +64,60 @@ def fill_image(
                 gated_copy(frame, row_to, x, row_of, gate, row_of, gated, wide)
             else:
                 turn(frame, row_to, channels, x, row_of, height * width, gate, gated, channels, wide)
+
+
+@njit(error_model="numpy")
+def unpool_pixels(to, t, step, g, g_step, winners, w, w_step, pooled_columns, first_row, row, left, columns, n):
+    """Row `row` of the gradient of a convolution behind which stand a ReLU and a max-pooling of 2 × 2.
+
+    to[t + j·step + c] for columns left + j, j < columns, and c < n channels: the number of the gradient g, pooled rows
+    from `first_row` on, if the window's winner is this pixel. What is in no window is 0.
+    """
+    pooled_row = row // 2
+    for j in range(columns):
+        column = (left + j) // 2
+        at = (pooled_row * pooled_columns + column) * w_step
+        if column < pooled_columns:
+            of = ((pooled_row - first_row) * pooled_columns + column) * g_step
+            chosen(to, t + j * step, g, of, winners, w + at, row % 2 * 2 + (left + j) % 2, n)
+        else:
+            for c in range(n):
+                to[t + j * step + c] = 0
+
+
+@njit(error_model="numpy")
+def fill_pooled(
+    frame, clean, turned, g, winners, pooled, channels, all_channels, first_channel, first_image, images, row, column,
+    row_axis, column_axis, slot_rows, slot_columns,
+):  # fmt: skip
+    """As ``fill_image`` of the gradient that `unpool_pixels` describes, from g (images, all_channels, *pooled).
+
+    winners (images, *pooled, all_channels) are from ``pool_pixels``; `turned` has room for g of one image's channels.
+    """
+    height, _, start, step, _, _, _, _ = row_axis
+    top = start + row * step
+    width, _, start, step, _, _, _, _ = column_axis
+    left = start + column * step
+    pooled_rows, pooled_columns = pooled
+    if not clean:
+        for k in range(images * slot_rows * slot_columns * channels):
+            frame[k] = 0
+    above, below = max(0, -top), min(slot_rows, min(height, 2 * pooled_rows) - top)
+    before, wide = max(0, -left), min(slot_columns, width - left) - max(0, -left)
+    if wide <= 0 or below <= above:
+        return
+    first, end = (top + above) // 2, (top + below - 1) // 2 + 1
+    plane = pooled_rows * pooled_columns
+    for image in range(images):
+        of = ((first_image + image) * all_channels + first_channel) * plane + first * pooled_columns
+        turn(turned, 0, channels, g, of, plane, g, False, channels, (end - first) * pooled_columns)
+        to = (image * slot_rows * slot_columns + before) * channels
+        for i in range(above, below):
+            unpool_pixels(
+                frame, to + i * slot_columns * channels, channels, turned, channels, winners,
+                (first_image + image) * plane * all_channels + first_channel, all_channels, pooled_columns, first,
+                top + i, left + before, wide, channels,
+            )  # fmt: skip
 
 
 @njit(error_model="numpy")

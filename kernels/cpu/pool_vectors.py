@@ -96,6 +96,61 @@ def unpool_row(context, g, o, taps, t, tap, dx, d, n):
     return signature, codegen
 
 
+@intrinsic
+def pool_pixels(context, x, o, below, beside, y, t, taps, q, n):
+    """y[t + c] = the largest of the numbers x[o + c + i·below + j·beside], i and j = 0 or 1, for c < n channels.
+
+    taps[q + c] = the number 2·i + j of the first that is largest (a NaN wins over every number), or 4 if that is at or
+    below 0: where a ReLU was, no gradient passes.
+    """
+    whole = types.int64
+    signature = types.void(x, *[whole] * 3, y, whole, taps, whole, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(x.dtype))
+        source, result, places = (_pointer(context, builder, signature, arguments, i) for i in (0, 4, 6))
+        below, beside = arguments[2:4]
+        numbers = ir.VectorType(ir.IntType(8 * v.align), v.lanes)  # as wide as a lane, so that one mask chooses both
+
+        def number(value):
+            return ir.Constant(numbers, [value] * v.lanes)
+
+        with _over(v, arguments[8]) as (c, mask):
+            here = v.at(source, c)
+            under = v.at(here, below)
+            best, tap = v.load(here, mask), number(0)
+            for i, place in enumerate((v.at(here, beside), under, v.at(under, beside)), 1):
+                candidate = v.load(place, mask)
+                better = builder.or_(
+                    builder.fcmp_ordered(">", candidate, best), builder.fcmp_unordered("uno", candidate, candidate)
+                )
+                best, tap = builder.select(better, candidate, best), builder.select(better, number(i), tap)
+            tap = builder.select(builder.fcmp_ordered("<=", best, v.zero()), number(4), tap)
+            v.store(best, v.at(result, c), mask)
+            _store_bytes(v, builder.trunc(tap, ir.VectorType(_BYTE, v.lanes)), v.at(places, c), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def chosen(context, to, t, g, o, taps, q, tap, n):
+    """to[t + c] = g[o + c] if taps[q + c] is `tap`, else 0, for c < n channels: a pixel of pool_pixels' gradient."""
+    whole = types.int64
+    signature = types.void(to, whole, g, whole, taps, *[whole] * 3)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(g.dtype))
+        result, gradient, places = (_pointer(context, builder, signature, arguments, i) for i in (0, 2, 4))
+        number = v.broadcast(builder.trunc(arguments[6], _BYTE))
+        with _over(v, arguments[7]) as (c, mask):
+            own = builder.icmp_unsigned("==", _load_bytes(v, v.at(places, c), mask), number)
+            v.store(builder.select(own, v.load(v.at(gradient, c), mask), v.zero()), v.at(result, c), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 def _narrowed(builder: ir.IRBuilder, value: Any, kind: ir.IntType) -> Any:
     return value if kind.width == 64 else builder.trunc(value, kind)
 

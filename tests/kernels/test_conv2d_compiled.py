@@ -1,15 +1,14 @@
 """Compiled convolution against the reference and float64: geometries, layouts, threads, nothing beyond its arrays."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
+from conv_choice import KINDS, eager, served_by
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
 
 from minipar.kernels.cpu import conv2d as compiled
-from minipar.kernels.cpu import conv_plan, threads
+from minipar.kernels.cpu import threads
 from minipar.kernels.reference import conv2d as reference
 
 SIMPLE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
@@ -51,41 +50,9 @@ def operands(x_shape, w_shape, parameters, seed, dtype=np.float64):
 
 
 @pytest.fixture
-def eager_threads(monkeypatch):
-    """Threads are used however little there is to do; frames of a few rows, so that blocks and their edges are met."""
-    monkeypatch.setattr(threads, "GRAIN", 1)
-    monkeypatch.setattr(conv_plan, "FRAME_BYTES", 1 << 10)
-    monkeypatch.setattr(conv_plan, "PANELS", 1)
-    _forget_plans()
-    yield
-    _forget_plans()
-    threads.set_num_threads(threads._default())
-
-
-@contextmanager
-def served_by(kind):
-    """All convolutions by the kernels of ``conv_direct``, or all by those with vectors of pixels."""
-    choice = {"direct": (-1, 0, 0, 1, 0), "pixels": (256, 2, 0, 1, 0), "as chosen": None}[kind]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in zip(("FEW_PIXELS", "FILLED", "SHARE", "LEAST_RUN", "LEAST_PIXELS"), choice or ()):
-            patch.setattr(compiled, name, value)
-        _forget_plans()
+def eager_threads():
+    with eager():
         yield
-    _forget_plans()
-
-
-KINDS = ("direct", "pixels", "as chosen")
-
-
-def _forget_plans():
-    for remembered in (
-        conv_plan.cut,
-        conv_plan.direct_cut,
-        compiled._forward_calls,
-        compiled._input_calls,
-        compiled._weight_call,
-    ):
-        remembered.cache_clear()
 
 
 @given(convolutions(), layouts, st.sampled_from(KINDS), seeds)
@@ -130,15 +97,11 @@ def test_float32_and_bits_that_do_not_depend_on_threads(convolution, kind, seed)
     x_shape, w_shape, parameters = convolution
     x, w, bias, g, gate = operands(x_shape, w_shape, parameters, seed, np.float32)
     exact = all_of(reference, *(a.astype(np.float64) for a in (x, w, bias, g, gate)), parameters)
-    with pytest.MonkeyPatch.context() as patch, served_by(kind):
-        patch.setattr(threads, "GRAIN", 1)
-        patch.setattr(conv_plan, "FRAME_BYTES", 1 << 10)
-        patch.setattr(conv_plan, "PANELS", 1)
+    with eager(), served_by(kind):
         results = []
         for count in (1, 2, 3):
             threads.set_num_threads(count)
             results.append(all_of(compiled, x, w, bias, g, gate, parameters))
-    threads.set_num_threads(threads._default())
     for one, two, three, wanted in zip(*results, exact):
         assert one.dtype == np.float32
         np.testing.assert_allclose(one, wanted, rtol=1e-4, atol=1e-4)

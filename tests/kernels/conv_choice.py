@@ -1,0 +1,40 @@
+"""Which of its kernels serve a compiled convolution, and in how small pieces: chosen by a test."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from minipar.kernels.cpu import conv_calls, conv_plan, threads
+
+KINDS = ("direct", "pixels", "as chosen")
+_CHOICES = {"direct": (-1, 0, 0, 1, 0), "pixels": (256, 2, 0, 1, 0), "as chosen": ()}
+
+
+@contextmanager
+def served_by(kind):
+    """All convolutions by the kernels of ``conv_direct``, or all by those with vectors of pixels."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(("FEW_PIXELS", "FILLED", "SHARE", "LEAST_RUN", "LEAST_PIXELS"), _CHOICES[kind]):
+            patch.setattr(conv_calls, name, value)
+        _forget_plans()
+        yield
+    _forget_plans()
+
+
+@contextmanager
+def eager():
+    """Threads are used however little there is to do; frames of a few rows, so that blocks and their edges are met."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "GRAIN", 1)
+        patch.setattr(conv_plan, "FRAME_BYTES", 1 << 10)
+        patch.setattr(conv_plan, "PANELS", 1)
+        _forget_plans()
+        yield
+    _forget_plans()
+    threads.set_num_threads(threads._default())
+
+
+def _forget_plans():
+    plans = conv_calls.forward_calls, conv_calls.pooled_call, conv_calls.input_calls, conv_calls.weight_call
+    for remembered in (conv_plan.cut, conv_plan.direct_cut, *plans):
+        remembered.cache_clear()
