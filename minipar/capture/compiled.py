@@ -17,12 +17,10 @@ import numpy as np
 
 from .. import tape
 from ..backend import random
-from ..backend.dispatch import kernels_in_use
-from ..backend.dtypes import get_default_dtype
-from ..backend.threads import get_num_threads
 from ..nn.module import Module
 from ..tensor import Tensor, wrap
 from .arguments import tensors_in, with_tensors
+from .guards import conditions, same_call, settings, unkept
 from .traced import active
 
 KEPT = 8  # recordings a step; the one that served longest ago makes room
@@ -40,15 +38,15 @@ class CompiledStep:
         self._latest: Recording | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        latest = self._latest
+        if latest is not None and latest.serves(args, kwargs):
+            return latest.replay([x.array for x in args if type(x) is Tensor])
         if active.recorder is not None:  # inside of another compiled step, whose part it is
             return self._step(*args, **kwargs)
         tensors: list[Tensor] = []
         key = self._key(args, kwargs, tensors)
         if random.holds_part_of_a_batch():
             return self._run(args, kwargs)
-        latest = self._latest
-        if latest is not None and key == latest.key and latest.holds() and latest.unkept():  # quicker than to hash
-            return latest.replay(tensors)
         recordings = self._recordings.get(key)
         if recordings is None:
             if len(self._recordings) > 10 * KEPT:  # kinds that came once
@@ -57,8 +55,12 @@ class CompiledStep:
             return self._run(args, kwargs)
         for recording in recordings:
             if recording.holds():
+                if not recording.unkept():
+                    return self._run(args, kwargs)
+                Recording.clock += 1
+                recording.used = Recording.clock
                 self._latest = recording
-                return recording.replay(tensors) if recording.unkept() else self._run(args, kwargs)
+                return recording.replay([x.array for x in tensors])
         if self._made == LIMIT:
             raise RuntimeError(
                 f"minipar.compile: this step was recorded {LIMIT} times: what it rests on changes from call to call "
@@ -66,7 +68,6 @@ class CompiledStep:
             )
         self._made += 1
         recording, results = record(self._step, args, kwargs, tensors)
-        recording.key = key
         recordings.insert(0, recording)
         self._make_room()
         return results
@@ -86,7 +87,7 @@ class CompiledStep:
                 "minipar.compile of a Module works under no_grad; to train, compile the whole step (zero_grad, "
                 "forward, loss, backward, optimizer.step)"
             )
-        return given, tape.mode.grad, tape.mode.inference, kernels_in_use(), get_num_threads(), get_default_dtype()
+        return given, settings()
 
     def _run(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         return with_tensors(self._step(*args, **kwargs), lambda x: wrap(x.array.copy()))
@@ -94,7 +95,7 @@ class CompiledStep:
     def _make_room(self) -> None:
         kept = [(key, recording) for key, recordings in self._recordings.items() for recording in recordings]
         if len(kept) > KEPT:
-            key, oldest = min(kept, key=lambda pair: pair[1].used)
+            key, oldest = min(kept, key=lambda pair: (pair[1] is self._latest, pair[1].used))
             self._recordings[key].remove(oldest)
             if self._latest is oldest:
                 self._latest = None
@@ -105,20 +106,23 @@ class Recording:
 
     clock = 0
 
-    def __init__(self, holds: Callable[[], bool], unkept: Callable[[], bool], run: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        serves: Callable[[tuple, dict], bool],
+        holds: Callable[[], bool],
+        unkept: Callable[[], bool],
+        run: Callable[..., Any],
+    ) -> None:
+        self.serves = serves  # is it such a call, and does all else hold? It may say False where it would take long
         self.holds, self.unkept, self.run = holds, unkept, run
         self.quiet = True  # do gradients come from kernels alone, which never warn of infinities?
-        self.key: Any = None
         self.used = self.replays = 0
         self.alone = threading.RLock()  # all replays write to the same memory
         self.grads: list[Any] = []
         self.give_back: Callable[[tuple[Tensor, ...]], Any] = tuple
 
-    def replay(self, tensors: list[Tensor]) -> Any:
-        Recording.clock += 1
-        self.used = Recording.clock
+    def replay(self, arrays: list[np.ndarray]) -> Any:
         self.replays += 1
-        arrays = [x.array for x in tensors]
         with self.alone:
             try:
                 if self.quiet:
@@ -136,14 +140,13 @@ def record(
 ) -> tuple[Recording, Any]:
     """Run the step once, and note what it does. Returns the recording, and the step's results."""
     from .fusion import fuse
-    from .guards import conditions, unkept
     from .patches import Listening
     from .program import may_warn
     from .recorder import Recorder
     from .replay import replay_of
     from .source import Source
 
-    recorder = Recorder()
+    recorder, called = Recorder(), (args, kwargs)
     if tape.mode.guard is not None:
         raise RuntimeError("minipar.compile: a step cannot be recorded under detect_anomaly; call it without compile")
     inputs = [np.copy(x.array, order="K") for x in tensors]
@@ -168,11 +171,13 @@ def record(
             "a list or a global), which a replay would not renew: return it from the step instead"
         )
     program = fuse(recorder.program, recorder.candidates, outputs)
-    source, second = Source(), Source()
-    holds = source.function("", [f"return {' and '.join(conditions(recorder, source)) or True}"])
-    free = second.function("", [f"return {' and '.join(unkept(recorder, second)) or True}"])
+    sources = Source(), Source(), Source()
+    holds = sources[0].all_of(conditions(recorder, sources[0]))
+    free = sources[1].all_of(unkept(recorder, sources[1]))
+    quickly = ["return False"] if isinstance(step, Module) and tape.mode.grad else same_call(*called, sources[2])
+    serves = sources[2].all_of([*conditions(recorder, sources[2]), *unkept(recorder, sources[2])], quickly)
     quiet = not any(may_warn(step) for step in program)
-    recording = Recording(holds, free, replay_of(program, inputs, outputs))
+    recording = Recording(serves, holds, free, replay_of(program, inputs, outputs))
     recording.quiet = quiet
     recording.grads = [value for key, value in recorder.touched.items() if key not in recorder.entries]
     recording.give_back = functools.partial(_filled, template)

@@ -6,11 +6,63 @@ Tensors from outside are known by their identity and that of their arrays: what 
 from __future__ import annotations
 
 from sys import getrefcount
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from .. import tape
+from ..backend.dispatch import kernels_in_use
+from ..backend.dtypes import get_default_dtype
+from ..backend.random import holds_part_of_a_batch
+from ..kernels.cpu.threads import get_num_threads
 from ..nn.parameter import Parameter
+from ..tensor import Tensor
 from .recorder import Recorder
 from .source import Source
+from .traced import active
+
+
+class Settings(NamedTuple):
+    """What is set for this thread, and a step is recorded for."""
+
+    grad: bool
+    inference: bool
+    kernels: str
+    threads: int
+    default_dtype: np.dtype
+
+
+_ASKED = kernels_in_use, get_num_threads, get_default_dtype
+
+
+def settings() -> Settings:
+    return Settings(tape.mode.grad, tape.mode.inference, kernels_in_use(), get_num_threads(), get_default_dtype())
+
+
+def same_call(args: tuple, kwargs: dict[str, Any], source: Source) -> list[str]:
+    """Is it surely such a call once more, under the same settings? Quicker than to make a key and compare.
+
+    The lines of a function of (args, kwargs) that returns False where it is not, or where that would take longer.
+    """
+    if kwargs:
+        return ["return False"]
+    name = source.name
+    lines = [f"if kwargs or len(args) != {len(args)}: return False"]
+    mode, now = name(tape.mode), settings()
+    checks = [f"{name(active)}.recorder is None"]  # not inside of another compiled step
+    checks.append(f"{mode}.grad is {now.grad} and {mode}.inference is {now.inference}")
+    checks += [f"{name(get)}() == {name(value)}" for get, value in zip(_ASKED, now[2:])]
+    checks.append(f"not {name(holds_part_of_a_batch)}()")
+    for i, x in enumerate(args):
+        if type(x) is Tensor:
+            checks.append(f"type(args[{i}]) is {name(Tensor)} and not args[{i}].tracked")
+            checks.append(f"type(x := args[{i}].array) is {name(np.ndarray)}")
+            checks.append(f"x.shape == {name(x.array.shape)} and x.dtype is {name(x.array.dtype)}")
+        elif type(x) in (int, bool, str):
+            checks.append(f"type(args[{i}]) is {name(type(x))} and args[{i}] == {name(x)}")
+        else:
+            return ["return False"]
+    return [*lines, *(f"if not ({check}): return False" for check in checks)]
 
 
 def conditions(recorder: Recorder, source: Source) -> list[str]:

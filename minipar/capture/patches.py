@@ -24,7 +24,7 @@ from ..optim.optimizer import Optimizer
 from ..tape import Value
 from ..tensor.interop import Interop
 from .memory import array_slot, data_dependent, grad_slot
-from .raw import KernelProxies
+from .raw import KernelCalls
 from .recorder import Recorder
 from .traced import PLAIN, RAW, TRACE, Traced, active, plain_of
 
@@ -47,8 +47,8 @@ class Listening:
     def __enter__(self) -> None:
         _lock.acquire()
         self.before = [(place, name, vars(place)[name]) for place, name, _ in _hooks()]
-        self.proxies = KernelProxies()
-        self.proxies.__enter__()
+        self.kernels = KernelCalls()
+        self.kernels.__enter__()
         for place, name, hook in list(_hooks()):
             setattr(place, name, hook)
         self.guard = tape.mode.guard
@@ -58,7 +58,7 @@ class Listening:
         active.recorder, tape.mode.guard = None, self.guard
         for place, name, original in self.before:
             setattr(place, name, original)
-        self.proxies.__exit__()
+        self.kernels.__exit__()
         _lock.release()
 
 

@@ -1,8 +1,8 @@
 """Which operations are nothing but calls of compiled kernels, and so can be replayed as these calls.
 
-While an operation runs, the kernels' places are taken by proxies that note each call with its arrays. If nothing else
-was computed (`Traced` inputs would have told), the calls are run a second time for a trial, with whatever they should
-bring forth destroyed before. Only if the bits are there again do they stand for the operation.
+While an operation runs, each call of a kernel is noted with its arrays. If nothing else was computed (`Traced` inputs
+would have told), the calls are run a second time for a trial, with whatever they should bring forth destroyed before.
+Only if the bits are there again do they stand for the operation.
 """
 
 from __future__ import annotations
@@ -109,38 +109,34 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
 
 
-def _proxy(kernel: Any) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        recorder = active.recorder
-        if recorder is not None and recorder.mode == RAW:
-            return recorder.watch.run(kernel, args)
-        if recorder is not None and recorder.mode == TRACE:
-            return recorder.kernel_between(kernel, args)
-        return kernel(*untraced(args))
+class KernelCalls:
+    """Context manager: every call of a compiled kernel, by whatever name or plan it is known, is told to the recorder.
 
-    return call
-
-
-class KernelProxies:
-    """Context manager: every compiled kernel that has been imported is called through its proxy."""
+    Their class tells it, for as long as this lasts; then a call is Numba's own again.
+    """
 
     def __enter__(self) -> None:
-        self.replaced: list[tuple[dict, Any, Any]] = []
         compiler = sys.modules.get("minipar.kernels.cpu.compile")
-        if compiler is None:
-            return
-        from ..backend import dispatch
-
-        proxies = {id(kernel): _proxy(kernel) for kernel in compiler.Kernel.registry}
-        places: list[dict[Any, Any]] = [
-            vars(module) for name, module in list(sys.modules.items()) if name.startswith("minipar.kernels.cpu.")
-        ]
-        for place in [*places, dispatch._loaded]:
-            for name, value in list(place.items()):
-                if id(value) in proxies and isinstance(value, compiler.Kernel):
-                    self.replaced.append((place, name, value))
-                    place[name] = proxies[id(value)]
+        kinds = [compiler.Kernel, *compiler.Kernel.__subclasses__()] if compiler is not None else []
+        self.before = [(kind, vars(kind).get("__call__")) for kind in kinds]
+        for kind, told in [(kind, _told(kind.__call__)) for kind in kinds]:
+            kind.__call__ = told
 
     def __exit__(self, *_: object) -> None:
-        for place, name, value in self.replaced:
-            place[name] = value
+        for kind, own in self.before:
+            if own is None:
+                del kind.__call__
+            else:
+                kind.__call__ = own
+
+
+def _told(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(kernel: Any, *args: Any) -> Any:
+        recorder = active.recorder
+        if recorder is not None and recorder.mode == RAW:
+            return recorder.plainly(recorder.watch.run, kernel, args)
+        if recorder is not None and recorder.mode == TRACE:
+            return recorder.plainly(recorder.kernel_between, kernel, args)
+        return original(kernel, *untraced(args))
+
+    return call

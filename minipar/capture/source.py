@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _PLAIN = (int, float, bool, type(None), str)
@@ -24,6 +24,10 @@ class Source:
             known = self.names[id(x)] = f"c{len(self.objects)}"
             self.objects.append(x)
         return known
+
+    def all_of(self, conditions: Sequence[str], before: Sequence[str] = ()) -> Callable[..., Any]:
+        """A function that says whether all conditions are met; with lines `before`, one of (args, kwargs)."""
+        return self.function("args, kwargs" * bool(before), [*before, f"return {' and '.join(conditions) or True}"])
 
     def function(self, arguments: str, lines: list[str]) -> Callable[..., Any]:
         body = "".join(f"        {line}\n" for line in lines) or "        pass\n"

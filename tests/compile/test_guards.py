@@ -310,3 +310,30 @@ def test_threads_take_turns():
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(one, range(40)))
+
+
+def test_what_a_served_call_was_is_not_taken_for_granted_in_the_next():
+    """The quick look at a call sees types, grad mode, the default dtype, and tensors that require grad."""
+
+    @minipar.compile
+    def step(x, flag):
+        return x * 2 if flag is True else minipar.zeros(1)
+
+    x = minipar.ones(3)
+    for _ in range(4):
+        assert step(x, True).tolist() == [2, 2, 2]
+    assert step._latest.replays == 2
+    assert step(x, 1).tolist() == [0]  # 1 == True
+    with minipar.no_grad():
+        assert step(x, True).tolist() == [2, 2, 2]
+    assert step(minipar.ones(2), True).tolist() == [2, 2]
+    minipar.set_default_dtype(minipar.float64)
+    try:
+        assert [step(x, 1).dtype for _ in range(3)] == [minipar.float64] * 3
+    finally:
+        minipar.set_default_dtype(minipar.float32)
+    assert step(x, True).tolist() == [2, 2, 2]
+    with pytest.raises(NotImplementedError, match="requires grad"):
+        step(minipar.ones(3, requires_grad=True), True)
+    with pytest.raises(TypeError, match="missing 1 required"):
+        step(x)
