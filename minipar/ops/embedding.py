@@ -5,25 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from ..backend.dispatch import kernel
+from ..tape import Value
 from .accepts import looks_only
-from .index import GetItem, PutItem
+from .index import Indexed, PutItem
 from .op import array_of
-from .shape import reshape
 
 
-class Embedding(GetItem):
+class Embedding(Indexed):
     """indices (…), weight (rows, width) → (…, width). A row's gradient is the sum over its uses; padding gets none.
 
     With `by_frequency` it is the mean over its uses instead.
     """
 
-    __slots__ = ("padding", "by_frequency")
+    __slots__ = ("padding", "by_frequency", "source")
+    kernels_only = True
 
     def __init__(self, indices, padding, by_frequency):
-        super().__init__(indices)
+        self.index = array_of(indices)
+        self.picks = [indices] if isinstance(indices, Value) else []
         self.padding, self.by_frequency = padding, by_frequency
 
+    def forward(self, weight):
+        self.source = weight.shape
+        try:
+            return kernel("embedding_forward", weight)(weight, self.index)
+        except IndexError as error:
+            raise IndexError(f"embedding: {error}") from None
+
     def vjp(self, g, *_):
+        if isinstance(g, Value):
+            return self._composite(g)
+        backward = kernel("embedding_backward", g)
+        return backward(g, self.index, self.source[0], self.padding, self.by_frequency, self.room(0))
+
+    def _composite(self, g):
         if self.padding is not None:
             g = g * (self.index != self.padding)[..., None]
         if self.by_frequency:
@@ -54,24 +70,29 @@ def embedding(
     """
     if sparse:
         raise NotImplementedError("embedding: sparse=True is not supported: gradients are dense here")
-    numbers = check_numbers("embedding", input, weight)
-    padding_idx = normal_padding("embedding", padding_idx, weight.shape[0])
+    numbers = _numbers("embedding", input, weight)
+    if padding_idx is not None:
+        padding_idx = normal_padding("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
+        _check_rows("embedding", numbers, weight.shape[0])
         renormalize(weight, numbers, max_norm, norm_type)
-    if not numbers.shape:  # one row: the same as the only one of a list
-        only = Embedding(reshape(input, (1,)), padding_idx, scale_grad_by_freq)(weight)
-        return reshape(only, tuple(weight.shape[1:]))
     return Embedding(input, padding_idx, scale_grad_by_freq)(weight)
 
 
 def check_numbers(name: str, input: Any, weight: Any) -> Any:
     """The row numbers as an array, if they are numbers of rows of a table."""
+    numbers = _numbers(name, input, weight)
+    _check_rows(name, numbers, weight.shape[0])
+    return numbers
+
+
+def _numbers(name: str, input: Any, weight: Any) -> Any:
+    """The row numbers as an array, if they may be numbers of rows of a table; nobody has looked at them."""
     numbers = array_of(input)
     if len(weight.shape) != 2:
         raise RuntimeError(f"{name}: weight must have shape (rows, width), not {tuple(weight.shape)}")
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"{name}: input must hold integers, not {numbers.dtype.name}")
-    _check_rows(name, numbers, weight.shape[0])
     return numbers
 
 

@@ -5,11 +5,13 @@ On a GPU an array of indices is not checked, which would wait for the device: th
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..tape import Value
 from .op import Op, array_of, unbroadcast, zero_of
 from .shape import View, reshape
@@ -111,6 +113,9 @@ class GetItem(Indexed, View):
 
     def forward(self, x):
         self.source = x.shape
+        rows = rows_of(self.index, x)
+        if rows is not None:
+            return kernel("pick_rows", x)(x, *rows)
         y = x[self.index]
         if isinstance(y, np.generic) and is_basic(self.index):  # NumPy copies a single element; "…" makes it a view
             y = x[_viewing(self.index)]
@@ -131,6 +136,13 @@ class PutItem(Indexed):
         self.shape = shape
 
     def forward(self, x):
+        rows = rows_of(self.index, x)
+        if rows is not None and x.shape == picked_shape(self.shape, *rows):
+            numbers, dim = rows
+            return kernel("add_rows", x)(x, numbers, self.shape, dim)
+        places = places_of(self.index, self.shape, x)
+        if places is not None:
+            return kernel("add_rows", x)(x, places, (math.prod(self.shape),), 0).reshape(self.shape)
         y = namespace(x).zeros(self.shape, x.dtype)
         if is_basic(self.index):
             y[self.index] = x
@@ -165,6 +177,45 @@ class SetItem(Indexed):
         if extra > 0:
             picked = reshape(picked, (1,) * extra + tuple(picked.shape))
         return dx, unbroadcast(picked, self.value_shape)
+
+
+def rows_of(index: Any, x: Any) -> tuple[Any, int] | None:
+    """(numbers, axis) of an index that picks entries of one axis by number, if a kernel serves x; else None."""
+    dim = 0
+    if type(index) is tuple and index:
+        dim = len(index) - 1
+        if any(type(i) is not slice or i != _WHOLE for i in index[:dim]):
+            return None
+        index = index[dim]
+    if not isinstance(index, np.ndarray) or index.dtype.kind != "i" or not index.shape:
+        return None
+    return (index, dim) if isinstance(x, np.ndarray) and x.ndim > dim and x.dtype.char in "fd" else None
+
+
+_WHOLE = slice(None)
+
+
+def places_of(index: Any, shape: tuple[int, ...], x: Any) -> Any:
+    """Of an index with an array of numbers for every axis: the flat places; None for any other, or if none serves x."""
+    if (
+        type(index) is not tuple
+        or len(index) != len(shape)
+        or not isinstance(x, np.ndarray)
+        or x.dtype.char not in "fd"
+    ):
+        return None
+    if not all(isinstance(i, np.ndarray) and i.dtype.kind == "i" for i in index):
+        return None
+    try:
+        places = np.ravel_multi_index(index, shape)
+    except ValueError:  # negative numbers, or some that are outside
+        return None
+    return places if isinstance(places, np.ndarray) and places.shape == x.shape else None
+
+
+def picked_shape(shape: tuple[int, ...], numbers: Any, dim: int) -> tuple[int, ...]:
+    """Of what `numbers` of axis `dim` pick out of an array of this shape."""
+    return (*shape[:dim], *numbers.shape, *shape[dim + 1 :])
 
 
 def add_at(y: Any, index: Any, x: Any) -> None:
@@ -226,6 +277,47 @@ def along(index: Any, dim: int) -> tuple:
     return tuple(places)
 
 
+class TakeAlong(Indexed):
+    """y[i, j] = x[index[i, j], j] for dim 0, and so on; the gradient is put back where each element came from."""
+
+    __slots__ = ("dim", "source")
+
+    def __init__(self, index, dim):
+        super().__init__(index)
+        self.dim = dim
+
+    def forward(self, x):
+        self.source = x.shape
+        return kernel("pick_along", x)(x, self.index, self.dim)
+
+    def vjp(self, g, *_):
+        if isinstance(g, Value):
+            return PutAlong(self.index, self.dim, self.source)(g)
+        return kernel("add_along", g)(g, self.index, self.source, self.dim)
+
+
+class PutAlong(Indexed):
+    """y = zeros with x added along axis `dim` at `index` (repeats add up): the transpose of TakeAlong."""
+
+    __slots__ = ("dim", "shape")
+
+    def __init__(self, index, dim, shape):
+        super().__init__(index)
+        self.dim, self.shape = dim, shape
+
+    def forward(self, x):
+        if x.dtype.kind == "f":
+            return kernel("add_along", x)(x, self.index, self.shape, self.dim)
+        y = namespace(x).zeros(self.shape, x.dtype)
+        add_at(y, along(self.index, self.dim), x)
+        return y
+
+    def vjp(self, g, *_):
+        if isinstance(g, Value):
+            return TakeAlong(self.index, self.dim)(g)
+        return kernel("pick_along", g)(g, self.index, self.dim)
+
+
 def take_along(x: Any, where: Any, dim: int) -> Any:
     """y[i, j] = x[where[i, j], j] for dim 0, and so on: axes beside `dim` may be shorter in `where` than in x."""
-    return GetItem(along(where, dim))(x)
+    return TakeAlong(where, dim)(x)

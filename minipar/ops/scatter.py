@@ -16,7 +16,7 @@ from ..backend.dtypes import scalar_like
 from ..tape import Value
 from .division import div
 from .gather import check_along, check_integers, check_tensor, one_axis
-from .index import PutItem, SetItem, along, getitem, take_along
+from .index import PutAlong, SetItem, along, getitem, take_along
 from .op import Op, array_of, cast, zero_of
 from .select import where
 from .shape import expand, reshape
@@ -64,7 +64,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     dim = _checked("scatter_add", input, dim, index, src)
     if not array_of(index).size:
         return input.clone()
-    added = PutItem(along(one_axis(index), dim), tuple(one_axis(input).shape))(_part(src, index))
+    added = PutAlong(one_axis(index), dim, tuple(one_axis(input).shape))(_part(src, index))
     return input + reshape(added, input.shape)
 
 
@@ -94,12 +94,12 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
 def _summed(x: Any, dim: int, index: Any, part: Any, include_self: bool, mean: bool) -> Any:
     where_to = along(index, dim)
     base = x if include_self else SetItem(where_to)(x, zero_of(x))
-    total = base + PutItem(where_to, tuple(x.shape))(part)
+    total = base + PutAlong(index, dim, tuple(x.shape))(part)
     if not mean:
         return total
     xp = namespace(array_of(x))
     count = xp.ones(x.shape, "int64") if include_self else SetItem(where_to)(xp.ones(x.shape, "int64"), xp.asarray(0))
-    count = count + PutItem(where_to, tuple(x.shape))(xp.ones(part.shape, "int64"))
+    count = count + PutAlong(index, dim, tuple(x.shape))(xp.ones(part.shape, "int64"))
     return div(total, tape.new_value(count.astype(x.dtype)), rounding_mode="floor" if x.dtype.kind != "f" else None)
 
 
@@ -149,7 +149,7 @@ class ScatterCombine(Op):
     def _of_extreme(self, g, x, index, src, y):
         own = cast(x == y, g.dtype)
         theirs = cast(src == take_along(y, index, self.dim), g.dtype)
-        share = g / (own + PutItem(along(index, self.dim), x.shape)(theirs))
+        share = g / (own + PutAlong(index, self.dim, tuple(x.shape))(theirs))
         return share * own, take_along(share, index, self.dim) * theirs
 
     def _of_product(self, g, x, index, src, y):
@@ -157,7 +157,7 @@ class ScatterCombine(Op):
         filled = where(x == 0, 1.0, x)
         dx = g * self.again(filled, index, src) / filled
         zero = src == 0
-        zeros = PutItem(along(index, self.dim), x.shape)(cast(zero, g.dtype))
+        zeros = PutAlong(index, self.dim, tuple(x.shape))(cast(zero, g.dtype))
         alone = zero & (take_along(zeros, index, self.dim) == 1)
         others = self.again(x, index, where(alone, 1.0, src))
         plain = take_along(g * y, index, self.dim) / where(zero, 1.0, src)
