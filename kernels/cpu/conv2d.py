@@ -15,6 +15,7 @@ from .compile import carray, check_real
 from .conv_calls import DirectCall, Pair, Shape4, WeightCall, forward_calls, input_calls, output_shape, weight_call
 from .conv_correlate import correlate
 from .conv_direct import correlate_direct
+from .conv_direct_weight import correlate_direct_weight
 from .conv_weight import correlate_weight
 from .threads import threads_for
 from .tile import COLUMN_BIAS, ROW_BIAS, ZERO
@@ -134,12 +135,14 @@ def grad_weight(
     dw, db = _room(out, shape, x.dtype), _room(bias_out, shape[:1], x.dtype)
     of, source = carray(g).reshape(-1), carray(x).reshape(-1)
     through = of if gate is None else carray(gate).reshape(-1)
-    if call.kernel is correlate_weight:
-        pool = ()  # type: ignore[assignment]
-    call.kernel(
-        threads_for(work, call.scratch[0] * call.parts), call.cut, call.parts, np.empty(call.scratch, x.dtype), source,
-        of, through, gate is not None, *pool, dw.reshape(-1), db, *call.rest,
-    )  # fmt: skip
+    threads, scratch = threads_for(work, call.scratch[0] * call.parts), np.empty(call.scratch, x.dtype)
+    operands = source, of, through, gate is not None
+    if call.direct:
+        correlate_direct_weight(
+            threads, call.cut, call.parts, scratch, *operands, *pool, dw.reshape(-1), db, *call.rest
+        )
+    else:
+        correlate_weight(threads, call.cut, call.parts, scratch, *operands, dw.reshape(-1), db, *call.rest)
     dw, db = (dw if dw is out else put_into(out, dw)), (db if db is bias_out else put_into(bias_out, db))
     return (dw, db) if with_bias else dw
 

@@ -13,7 +13,6 @@ from ..reference.pool2d import pool2d_output_size
 from .compile import carray
 from .conv2d import check_dtypes, conv2d_forward, conv2d_grad_input, conv2d_grad_weight, grad_weight, run
 from .conv_calls import DirectCall, input_calls, output_shape, pooled_call, weight_call
-from .conv_direct_weight import correlate_direct_weight
 from .conv_pool import correlate_pooled
 from .max_pool2d import max_pool2d_taps, max_pool2d_taps_backward
 from .threads import threads_for
@@ -98,7 +97,7 @@ def conv2d_relu_pool_grad_weight(
     shape, work = output_shape(*geometry)
     check_winners(g, winners, shape)
     call = weight_call(*geometry, x.itemsize)
-    if call.kernel is not correlate_direct_weight or call.merged:
+    if not call.direct or call.merged:
         full = _unpooled(g, winners, shape)
         return conv2d_grad_weight(full, x, w_shape, *geometry[2:], None, with_bias, out, bias_out)
     pool = carray(winners).reshape(-1), g.shape[2:]

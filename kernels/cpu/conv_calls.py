@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..reference.conv2d import _output_size
-from .conv_direct_weight import correlate_direct_weight
 from .conv_plan import Axis, backward_axes, cut, direct_cut, forward_axis, line, tile_share
-from .conv_weight import correlate_weight
 from .tile import TALL, tile_shape
 from .vectors import LANE_BYTES
 
@@ -46,9 +44,9 @@ class DirectCall(NamedTuple):
 
 
 class WeightCall(NamedTuple):
-    """A weight's gradient: who computes it, how the sum is cut, and what that kernel takes behind the arrays."""
+    """A weight's gradient: does ``conv_direct_weight`` serve, how is the sum cut, what comes behind the arrays."""
 
-    kernel: Any
+    direct: bool
     parts: int
     scratch: Shape4
     cut: tuple[int, ...]
@@ -184,12 +182,12 @@ def weight_call(
         cut_ = direct_cut(n, per_group, 1, room, down, across, itemsize, pieces)
         sizes = n, groups, per_group, m // groups
         rest = sizes, tuple(down), tuple(across)
-        return WeightCall(correlate_direct_weight, parts, scratch, tuple(cut_), rest, _merges(window, stride, padding))
+        return WeightCall(True, parts, scratch, tuple(cut_), rest, _merges(window, stride, padding))
     parts = max(1, min(ITEMS // pieces, k // 56))
     cut_ = cut(n, per_group, 0, rows.count, columns.count, rows.frame, columns.frame, itemsize, pieces)
     sizes = (n, groups, per_group, *size, m // groups, rows.count, columns.count)
     rest = sizes, (rows.step, columns.step), rows.phases, columns.phases, rows.places, columns.places
-    return WeightCall(correlate_weight, parts, scratch, tuple(cut_), rest, False)
+    return WeightCall(False, parts, scratch, tuple(cut_), rest, False)
 
 
 def _merges(window: list[int], stride: Pair, padding: Pair) -> bool:

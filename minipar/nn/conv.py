@@ -7,6 +7,7 @@ from typing import Any
 
 from ..creation import empty
 from ..ops.conv import Convolution, RectifiedConvolution, convolve, named_padding
+from ..ops.conv_pool import pooled_convolution
 from ..ops.pad import pad
 from ..ops.windows import Sizes, sizes
 from ..tensor import Tensor
@@ -116,6 +117,10 @@ class _Convolution(ConvNd):
     def forward_relu(self, input: Tensor) -> Tensor:
         """relu(forward(input)) as one node."""
         return self._convolved(input, RectifiedConvolution)
+
+    def forward_relu_pool(self, input: Tensor) -> Tensor:
+        """max_pool2d(relu(forward(input)), 2) as one node, for convolutions of two axes."""
+        return pooled_convolution(input, lambda operation: self._convolved(input, operation))
 
     def _convolved(self, input: Tensor, operation: type[Convolution]) -> Tensor:
         padding = self.padding

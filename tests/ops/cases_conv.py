@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minipar.ops.conv import ConvWeight, RectifiedConvolution
+from minipar.ops.conv_pool import PooledConvolution
 from minipar.ops.resample import Resample, Taps
 from tests.ops.case import Case, among
 
@@ -140,9 +141,15 @@ def _rectified(m, x, w, b):
     return m.relu(m.nn.functional.conv2d(x, w, b, stride=(1, 2), padding=(1, 0)))
 
 
+def _rectified_and_pooled(m, x, w, b):
+    return m.nn.functional.max_pool2d(_rectified(m, x, w, b), 2)
+
+
 HIDDEN_CONV = [
     Case("RectifiedConvolution", lambda m, x, w, b: RectifiedConvolution((1, 2), (1, 0), (1, 1), 1)(x, w, b),
          ((2, 2, 3, 4), (3, 2, 2, 2), (3,)), theirs=_rectified),
+    Case("PooledConvolution", lambda m, x, w, b: PooledConvolution((1, 2), (1, 0), (1, 1), 1)(x, w, b),
+         ((2, 2, 4, 6), (3, 2, 2, 2), (3,)), theirs=_rectified_and_pooled),
     Case("ConvWeight", lambda m, g, x: ConvWeight((2, 1, 2, 2), (1, 1), (0, 0), (1, 1), 2)(g, x),
          ((1, 2, 2, 2), (1, 2, 3, 3)), theirs=_weight_gradient),
     Case("Resample", lambda m, x: Resample(TAPS, 0)(x), theirs=_dense),
