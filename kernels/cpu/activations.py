@@ -1,197 +1,246 @@
-"""Activations and their gradients in one pass over memory, where NumPy takes several passes and temporaries.
+"""Activations and their gradients in one pass over memory: each is written once, for a number (see `elementwise`).
 
-Each is written once, for a number; `_kernels` makes of it a loop that LLVM turns into vector code, and one of threads.
-What comes out lies in memory as what went in (channels last stays channels last).
+x is the input, y the output, g the gradient of the output. The formulas are those of the reference, rearranged where
+they would overflow or lose digits. `type(x)` is the dtype: a bare 0.5 would turn float32 into float64.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from .approximate import erf, exp, sigmoid, tanh
-from .compile import compiled
-from .signatures import real_signatures
-from .threads import threads_for
+from .approximate import erf, exp, expm1, log1p, sigmoid, tanh
+from .elementwise import elementwise, gradient, gradient_by_pieces
 
-COST = 8  # of an element, in multiply-adds
-ALONE = 50_000  # elements that one thread is done with before a second one has begun
+_inlined = njit(error_model="numpy", fastmath={"contract"})
+
+# ── straight lines ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def gelu(x: np.ndarray) -> np.ndarray:
-    """See the reference."""
-    return _mapped(_gelu, x)
+@elementwise
+def relu(x):
+    return type(x)(0) if x < 0 else x
 
 
-def gelu_gradient(g: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """See the reference."""
-    return _mapped(_gelu_gradient, x, g)
+@gradient
+def relu_gradient(g, y):
+    return type(g)(0) if y <= 0 else g
 
 
-def tanh_gelu(x: np.ndarray) -> np.ndarray:
-    """See the reference."""
-    return _mapped(_tanh_gelu, x)
+@elementwise
+def leaky_relu(x, slope):
+    return x if x > 0 else x * slope
 
 
-def tanh_gelu_gradient(g: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """See the reference."""
-    return _mapped(_tanh_gelu_gradient, x, g)
+@gradient
+def leaky_relu_gradient(g, x, slope):
+    return g if x > 0 else g * slope
 
 
-def silu(x: np.ndarray) -> np.ndarray:
-    """See the reference."""
-    return _mapped(_silu, x)
+@elementwise
+def hardtanh(x, low, high):
+    x = low if x < low else x
+    return high if x > high else x
 
 
-def silu_gradient(g: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """See the reference."""
-    return _mapped(_silu_gradient, x, g)
+@gradient
+def hardtanh_gradient(g, x, low, high):
+    return type(g)(0) if (x <= low) | (x >= high) else g
 
 
-def relu_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """See the reference."""
-    return _mapped(_relu_gradient, y, g)
+@elementwise
+def threshold(x, threshold, value):
+    return value if x <= threshold else x
 
 
-def _mapped(kernels: tuple[Any, Any], x: np.ndarray, g: np.ndarray | None = None) -> np.ndarray:
-    """The function of each x (and g, of the same shape), as an array that lies in memory as x does."""
-    axes = None
-    if not x.flags.c_contiguous:
-        axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
-        x = np.ascontiguousarray(x.transpose(axes))
-        g = None if g is None else g.transpose(axes)
-    y = np.empty(x.shape, x.dtype)
-    flat = x.ravel()
-    given = (flat, y.ravel()) if g is None else (flat, g.ravel(), y.ravel())
-    threads = 1 if len(flat) < ALONE else threads_for(COST * len(flat), len(flat))
-    if threads == 1:
-        kernels[0](*given)
-    else:
-        kernels[1](*given, threads)
-    return y if axes is None else y.transpose(np.argsort(axes))
+@gradient
+def threshold_gradient(g, x, threshold, value):
+    return type(g)(0) if x <= threshold else g
 
 
-def _kernels(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """(a loop over one array, the same by threads) of a function of a number."""
-    inner = njit(error_model="numpy", fastmath={"contract"})(function)
-
-    def alone(x, y):
-        if len(y) != len(x):
-            raise ValueError("x and y must have one size")
-        for i in range(len(x)):
-            y[i] = inner(x[i])
-
-    def of_threads(x, y, threads):
-        if len(y) != len(x):
-            raise ValueError("x and y must have one size")
-        n = len(x)
-        for thread in prange(threads):
-            first, last = thread * n // threads, (thread + 1) * n // threads
-            of_x, to = x[first:last], y[first:last]
-            for i in range(len(of_x)):
-                to[i] = inner(of_x[i])
-
-    return _named(function, alone, of_threads, "in1 out1")
+@elementwise
+def hardshrink(x, width):
+    return type(x)(0) if abs(x) <= width else x
 
 
-def _gradient_kernels(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """(a loop over two arrays, the same by threads) of a function of a number and a gradient."""
-    inner = njit(error_model="numpy", fastmath={"contract"})(function)
-
-    def loop(x, g, dx):
-        for i in range(len(x)):
-            dx[i] = inner(x[i], g[i])
-
-    loop.__name__ = function.__name__
-    return _gradient_loops(loop)
+@gradient
+def hardshrink_gradient(g, x, width):
+    return type(g)(0) if abs(x) <= width else g
 
 
-def _gradient_loops(function: Callable[..., None]) -> tuple[Any, Any]:
-    """(a kernel, the same by threads) of a function that sets dx from x and g."""
-    loop = njit(error_model="numpy", fastmath={"contract"})(function)
-
-    def alone(x, g, dx):
-        if len(g) != len(x) or len(dx) != len(x):
-            raise ValueError("x and its gradient must have one size")
-        loop(x, g, dx)
-
-    def of_threads(x, g, dx, threads):
-        if len(g) != len(x) or len(dx) != len(x):
-            raise ValueError("x and its gradient must have one size")
-        n = len(x)
-        for thread in prange(threads):
-            first, last = thread * n // threads, (thread + 1) * n // threads
-            loop(x[first:last], g[first:last], dx[first:last])
-
-    return _named(function, alone, of_threads, "in1 in1 out1")
+@elementwise
+def softshrink(x, width):
+    moved = x + width if x < 0 else x - width
+    return type(x)(0) if abs(x) <= width else moved
 
 
-def _named(function: Callable, alone: Callable, of_threads: Callable, arguments: str) -> tuple[Any, Any]:
-    alone.__name__ = function.__name__
-    of_threads.__name__ = f"{function.__name__}_of_threads"
-    return (
-        compiled(real_signatures(arguments))(alone),
-        compiled(real_signatures(f"{arguments} int64"), parallel=True)(of_threads),
-    )
+@elementwise
+def hardsigmoid(x):
+    return _up_to_six(x) / type(x)(6)
 
 
-@_kernels
-def _gelu(x):
+@gradient
+def hardsigmoid_gradient(g, x):
+    return g / type(g)(6) if (x > -3) & (x < 3) else type(g)(0)
+
+
+@elementwise
+def hardswish(x):
+    return x * _up_to_six(x) / type(x)(6)
+
+
+@gradient
+def hardswish_gradient(g, x):
+    real = type(x)
+    slope = x / real(3) + real(0.5)
+    inner = g * slope if x < 3 else g
+    return real(0) if x <= -3 else inner
+
+
+@_inlined
+def _up_to_six(x):
+    real = type(x)
+    x = x + real(3)
+    x = real(0) if x < 0 else x
+    return real(6) if x > 6 else x
+
+
+# ── of the exponential function ───────────────────────────────────────────────────────────────────────────────────
+
+
+@elementwise
+def exponential(x):
+    return exp(x)
+
+
+@elementwise
+def logistic(x):
+    return sigmoid(x)
+
+
+@gradient
+def logistic_gradient(g, y):
+    return g * y * (type(y)(1) - y)
+
+
+@elementwise
+def silu(x):
+    return x * sigmoid(x)
+
+
+@gradient
+def silu_gradient(g, x):
+    gate = sigmoid(x)
+    return g * gate * (type(x)(1) + x * (type(x)(1) - gate))
+
+
+@elementwise
+def softplus(x, beta, threshold):
+    scaled = x * beta
+    above = scaled if scaled > 0 else type(x)(0)
+    return x if scaled > threshold else (above + log1p(exp(-abs(scaled)))) / beta
+
+
+@gradient
+def softplus_gradient(g, x, beta, threshold):
+    scaled = x * beta
+    return g if scaled > threshold else g * sigmoid(scaled)
+
+
+@elementwise
+def logsigmoid(x):
+    below = x if x < 0 else type(x)(0)
+    return below - log1p(exp(-abs(x)))
+
+
+@gradient
+def logsigmoid_gradient(g, x):
+    return g * sigmoid(-x)
+
+
+@elementwise
+def elu(x, height, scale, rate):
+    bent = expm1(x * rate) * height
+    return bent if x <= 0 else x * scale
+
+
+@gradient
+def elu_gradient(g, x, height, scale, rate):
+    bent = exp(x * rate) * (height * rate)
+    return g * bent if x <= 0 else g * scale
+
+
+@elementwise
+def mish(x):
+    power = exp(_at_most_twenty(x))
+    n = power * (power + type(x)(2))
+    return x * (n / (n + type(x)(2)))
+
+
+@gradient
+def mish_gradient(g, x):
+    real = type(x)
+    power = exp(_at_most_twenty(x))
+    n = power * (power + real(2))
+    slope = real(4) * power * (power + real(1)) / ((n + real(2)) * (n + real(2)))
+    return g * (n / (n + real(2)) + x * (real(0) if x > 20 else slope))
+
+
+@_inlined
+def _at_most_twenty(x):
+    """From 20 on, mish is the identity, and eˣ would be too large."""
+    return type(x)(20) if x > 20 else x
+
+
+@elementwise
+def softsign(x):
+    return x / (type(x)(1) + abs(x))
+
+
+@gradient
+def softsign_gradient(g, x):
+    size = type(x)(1) + abs(x)
+    return g / (size * size)
+
+
+# ── GELU ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@elementwise
+def gelu(x):
     return x * _normal_cdf(x)
 
 
-@_gradient_loops
-def _gelu_gradient(x, g, dx):
-    # In two loops, a thousand numbers at a time: LLVM does not vectorise one that holds erf and exp.
-    for start in range(0, len(x), 1024):
-        of_x, of_g, to = x[start : start + 1024], g[start : start + 1024], dx[start : start + 1024]
-        for i in range(len(of_x)):
-            to[i] = _normal_cdf(of_x[i])
-        for i in range(len(of_x)):
-            to[i] = of_g[i] * (to[i] + _times_density(of_x[i]))
+@gradient_by_pieces
+def gelu_gradient(g, x, dx):
+    # In two loops: LLVM does not vectorise one that holds erf and exp.
+    for i in range(len(x)):
+        dx[i] = _normal_cdf(x[i])
+    for i in range(len(x)):
+        dx[i] = g[i] * (dx[i] + _times_density(x[i]))
 
 
-@njit(error_model="numpy", fastmath={"contract"})
+@_inlined
 def _normal_cdf(x):
     real = type(x)
     return real(0.5) * (real(1) + erf(x * real(math.sqrt(0.5))))
 
 
-@njit(error_model="numpy", fastmath={"contract"})
+@_inlined
 def _times_density(x):
     real = type(x)
     return x * (exp(x * x * real(-0.5)) * real(1 / math.sqrt(2 * math.pi)))
 
 
-@_kernels
-def _tanh_gelu(x):
+@elementwise
+def tanh_gelu(x):
     real = type(x)
     u = real(math.sqrt(2 / math.pi)) * (x + real(0.044715) * (x * x * x))
     return x * real(0.5) * (real(1) + tanh(u))
 
 
-@_gradient_kernels
-def _tanh_gelu_gradient(x, g):
+@gradient
+def tanh_gelu_gradient(g, x):
     real = type(x)
     bend = tanh(real(math.sqrt(2 / math.pi)) * (x + real(0.044715) * (x * x * x)))
     slope = real(math.sqrt(2 / math.pi)) * (real(1) + real(3 * 0.044715) * (x * x))
     return g * (real(0.5) * (real(1) + bend) + real(0.5) * x * (real(1) - bend * bend) * slope)
-
-
-@_kernels
-def _silu(x):
-    return x * sigmoid(x)
-
-
-@_gradient_kernels
-def _silu_gradient(x, g):
-    real = type(x)
-    gate = sigmoid(x)
-    return g * gate * (real(1) + x * (real(1) - gate))
-
-
-@_gradient_kernels
-def _relu_gradient(y, g):
-    return type(g)(0) if y <= 0 else g

@@ -2,7 +2,7 @@
 
 | exp64 | expm1_64 | log64 | log1p_64 | tanh64 | sigmoid64 |
 |-------|----------|-------|----------|--------|-----------|
-| 1.03  | 1.09     | 0.80  | 1.20     | 2.49   | 1.34      |
+| 1.03  | 2.06     | 0.80  | 1.20     | 2.49   | 1.34      |
 
 are the largest errors found, in units of the last place. The polynomials are minimax fits (Remez, in 60 digits).
 """
@@ -70,12 +70,13 @@ def exp64(x):
 
 @inlined
 def expm1_64(x):
-    """eˣ - 1 for x <= 0; 0 above."""
-    x = 0.0 if x > 0.0 else x
+    x = 710.0 if x > 710.0 else x
     x = -40.0 if x < -40.0 else x
     n, part = _reduced_expm1(x)
-    scale = _power_of_two(n)
-    return part * scale + (scale - 1.0)
+    half = n >> i64(1)
+    # 2ⁿ part + 2ⁿ - 1, where 2ⁿ may be too large
+    scale = _power_of_two(half)
+    return (part * scale + (scale - _power_of_two(half - n))) * _power_of_two(n - half)
 
 
 @inlined

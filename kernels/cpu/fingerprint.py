@@ -4,7 +4,8 @@ Numba's own cache looks at one source file only and forgets what that file impor
 
 - its source file and every file of this package that it names, and those that they name (a word that merely looks
   like a file's name costs a compilation, never a wrong kernel);
-- the values that it closes over, for a factory makes several kernels of one text;
+- the values that it closes over, for a factory makes several kernels of one text, and the files of the functions among
+  these, which need not be the factory's;
 - the versions of Python, Numba, llvmlite and NumPy, and the CPU with its features.
 """
 
@@ -26,7 +27,8 @@ PACKAGE = Path(__file__).parent
 
 def fingerprint(function: Any) -> str:
     """24 hexadecimal digits for a plain function. OSError if its source file cannot be read."""
-    parts = (_environment(), _sources(Path(function.__code__.co_filename)), *_meaning(function, set()))
+    file = function.__code__.co_filename
+    parts = (_environment(), _sources(Path(file)), *_meaning(function, file, set()))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
@@ -54,13 +56,16 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8")
 
 
-def _meaning(value: Any, seen: set[int]) -> Iterator[str]:
-    """A function by its name and what it closes over, through Numba's wrappers; any other value as it prints."""
+def _meaning(value: Any, file: str, seen: set[int]) -> Iterator[str]:
+    """A function by its name, its source where that is another file, and what it closes over, through Numba's wrappers;
+    any other value as it prints."""
     function = getattr(value, "py_func", None) or getattr(value, "_defn", value)  # a dispatcher's, an intrinsic's
     if not hasattr(function, "__code__"):
         yield re.sub(" at 0x[0-9a-f]+", "", repr(value))
     elif id(function) not in seen:
         seen.add(id(function))
         yield function.__qualname__
+        if function.__code__.co_filename != file:
+            yield _sources(Path(function.__code__.co_filename))
         for cell in function.__closure__ or ():
-            yield from _meaning(cell.cell_contents, seen)
+            yield from _meaning(cell.cell_contents, file, seen)

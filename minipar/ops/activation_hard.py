@@ -4,104 +4,81 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import namespace
-from ..backend.dtypes import quiet
-from .activation_rectified import applied, in_place_form
-from .op import Elementwise, check_dtypes
+from .activation import Activation, applied, in_place_form
+from .op import check_dtypes
 from .select import where
 
 
-class _Cut(Elementwise):
-    """y' = 1 where x is not `cut`, else 0."""
-
-    saves = (0,)
-
-    def cut(self, x: Any) -> Any:
-        raise NotImplementedError
-
-    def vjp(self, g, x):
-        return where(self.cut(x), 0.0, g)
-
-
-class Threshold(_Cut):
+class Threshold(Activation):
     """y = x above the threshold, else a given value"""
 
-    __slots__ = ("threshold", "value")
+    __slots__ = ("threshold", "value", "numbers")
+    saves = (0,)
+    forward_kernel, gradient_kernel = "threshold", "threshold_gradient"
 
     def __init__(self, threshold, value):
         self.threshold, self.value = threshold, value
+        self.numbers = float(threshold), float(value)
 
-    def cut(self, x):
-        return x <= self.threshold
-
-    def forward(self, x):
-        return namespace(x).where(self.cut(x), x.dtype.type(self.value), x)
+    def recorded(self, g, x):
+        return where(x <= self.threshold, 0.0, g)
 
 
-class Hardtanh(_Cut):
+class Hardtanh(Activation):
     """y = x held between two numbers; unlike Clamp, no gradient passes at the bounds themselves, but it does at NaN."""
 
-    __slots__ = ("low", "high")
+    __slots__ = ("low", "high", "numbers")
+    saves = (0,)
+    forward_kernel, gradient_kernel = "hardtanh", "hardtanh_gradient"
 
     def __init__(self, low, high):
         self.low, self.high = low, high
+        self.numbers = float(low), float(high)
 
-    def cut(self, x):
-        return (x <= self.low) | (x >= self.high)
-
-    def forward(self, x):
-        return namespace(x).clip(x, x.dtype.type(self.low), x.dtype.type(self.high))
+    def recorded(self, g, x):
+        return where((x <= self.low) | (x >= self.high), 0.0, g)
 
 
-class Hardshrink(_Cut):
+class Hardshrink(Activation):
     """y = x, but 0 on [−λ, λ]"""
 
-    __slots__ = ("width",)
+    __slots__ = ("width", "numbers")
+    saves = (0,)
+    forward_kernel, gradient_kernel = "hardshrink", "hardshrink_gradient"
 
     def __init__(self, width):
-        self.width = width
+        self.width, self.numbers = width, (float(width),)
 
-    def cut(self, x):
-        return (x >= -self.width) & (x <= self.width)
-
-    def forward(self, x):
-        return namespace(x).where(self.cut(x), x.dtype.type(0), x)
+    def recorded(self, g, x):
+        return where((x >= -self.width) & (x <= self.width), 0.0, g)
 
 
 class Softshrink(Hardshrink):
     """y = x moved towards 0 by λ, but 0 on [−λ, λ]"""
 
     __slots__ = ()
-
-    def forward(self, x):
-        xp, width = namespace(x), x.dtype.type(self.width)
-        return xp.where(self.cut(x), x.dtype.type(0), x - xp.copysign(width, x))
+    forward_kernel = "softshrink"
 
 
-class Hardsigmoid(Elementwise):
+class Hardsigmoid(Activation):
     """y = x/6 + 1/2 held between 0 and 1; no gradient at ±3 and at NaN"""
 
+    __slots__ = ()
     saves = (0,)
+    forward_kernel, gradient_kernel = "hardsigmoid", "hardsigmoid_gradient"
 
-    def forward(self, x):
-        kind = x.dtype.type
-        return namespace(x).clip(x + kind(3), kind(0), kind(6)) / kind(6)
-
-    def vjp(self, g, x):
+    def recorded(self, g, x):
         return where((x > -3) & (x < 3), g / 6, 0.0)
 
 
-class Hardswish(Elementwise):
+class Hardswish(Activation):
     """y = x · hardsigmoid(x); y' = 0 up to −3, x/3 + 1/2 up to 3, then 1"""
 
+    __slots__ = ()
     saves = (0,)
+    forward_kernel, gradient_kernel = "hardswish", "hardswish_gradient"
 
-    def forward(self, x):
-        kind = x.dtype.type
-        with quiet():
-            return x * namespace(x).clip(x + kind(3), kind(0), kind(6)) / kind(6)
-
-    def vjp(self, g, x):
+    def recorded(self, g, x):
         return where(x <= -3, 0.0, where(x < 3, g * (where(x < 3, x, 0.0) / 3 + 0.5), g))
 
 

@@ -2,65 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from ..backend import namespace
-from ..backend.dispatch import kernel
-from ..backend.dtypes import quiet
 from ..backend.random import default_generator
-from ..tape import Value
+from .activation import Activation, applied, in_place_form
 from .exponential import exp
-from .inplace import in_place
 from .op import Elementwise, array_of, check_dtypes
 from .select import where
 from .shape import reshape
 
 
-def applied(name: str, input: Any, inplace: bool, operation: Callable[[Any], Any]) -> Any:
-    """operation(input), written over the input if `inplace`."""
-    return in_place(input, f"{name}_", operation) if inplace else operation(input)
-
-
-def in_place_form(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that is spelled with an underscore: the same with inplace=True."""
-
-    @wraps(function)
-    def form(input: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(input, *args, inplace=True, **kwargs)
-
-    form.__name__ = form.__qualname__ = f"{function.__name__}_"
-    form.__doc__ = f"`{function.__name__}` in place: changes input, and returns it."
-    return form
-
-
-class ReLU(Elementwise):
+class ReLU(Activation):
     """y = max(x, 0); the gradient at 0 is 0, and NaN passes through."""
 
+    __slots__ = ()
     saves_output = True
+    forward_kernel, gradient_kernel = "relu", "relu_gradient"
 
-    def forward(self, x):
-        return namespace(x).maximum(x, x.dtype.type(0))
-
-    def vjp(self, g, y):
-        recorded = isinstance(y, Value)
-        return where(y <= 0, 0.0, g) if recorded else kernel("relu_gradient", g)(g, y)
+    def recorded(self, g, y):
+        return where(y <= 0, 0.0, g)
 
 
-class LeakyReLU(Elementwise):
+class LeakyReLU(Activation):
     """y = x above 0, slope · x at 0 and below"""
 
-    __slots__ = ("slope",)
+    __slots__ = ("slope", "numbers")
     saves = (0,)
+    forward_kernel, gradient_kernel = "leaky_relu", "leaky_relu_gradient"
 
     def __init__(self, slope):
-        self.slope = slope
+        self.slope, self.numbers = slope, (slope,)
 
-    def forward(self, x):
-        return namespace(x).where(x > 0, x, x * x.dtype.type(self.slope))
-
-    def vjp(self, g, x):
+    def recorded(self, g, x):
         return where(x > 0, g, g * self.slope)
 
 
@@ -76,22 +50,18 @@ class PReLU(Elementwise):
         return where(x > 0, g, g * a), where(x > 0, 0.0, g * x)
 
 
-class ELU(Elementwise):
+class ELU(Activation):
     """y = scale · x above 0, scale · α (e^(rate x) − 1) at 0 and below"""
 
-    __slots__ = ("alpha", "scale", "rate")
+    __slots__ = ("alpha", "scale", "rate", "numbers")
     saves = (0,)
+    forward_kernel, gradient_kernel = "elu", "elu_gradient"
 
     def __init__(self, alpha, scale=1.0, rate=1.0):
         self.alpha, self.scale, self.rate = alpha, scale, rate
+        self.numbers = float(alpha * scale), scale, rate
 
-    def forward(self, x):
-        xp = namespace(x)
-        with quiet():
-            bent = xp.expm1(x * x.dtype.type(self.rate)) * x.dtype.type(self.alpha * self.scale)
-            return xp.where(x <= 0, bent, x * x.dtype.type(self.scale))
-
-    def vjp(self, g, x):
+    def recorded(self, g, x):
         # Where x is large and e^x infinite, that side is not chosen; 0 stands in so that its own gradient is finite.
         low = where(x <= 0, x, 0.0)
         return where(x <= 0, g * exp(low * self.rate) * (self.alpha * self.scale * self.rate), g * self.scale)

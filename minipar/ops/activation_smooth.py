@@ -5,115 +5,102 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend import namespace
-from ..backend.dispatch import kernel
-from ..backend.dtypes import quiet
-from ..tape import Value
 from .accepts import needs_tensors
-from .activation_rectified import applied
+from .activation import Activation, applied
 from .exponential import exp, sigmoid
 from .hyperbolic import tanh
-from .op import Elementwise, check_dtypes
+from .op import check_dtypes
 from .select import where
 from .shape import narrow, normal_dim
 from .softmax import softmax
 from .special import erf
 
 
-class Softplus(Elementwise):
+class Softplus(Activation):
     """y = ln(1 + e^(βx)) / β, and x itself where βx exceeds the threshold"""
 
-    __slots__ = ("beta", "threshold")
+    __slots__ = ("beta", "threshold", "numbers")
     saves = (0,)
+    forward_kernel, gradient_kernel = "softplus", "softplus_gradient"
 
     def __init__(self, beta, threshold):
-        self.beta, self.threshold = beta, threshold
+        self.beta, self.threshold = self.numbers = beta, threshold
 
-    def forward(self, x):
-        xp, beta = namespace(x), x.dtype.type(self.beta)
-        with quiet():
-            scaled = x * beta
-            return xp.where(scaled > self.threshold, x, xp.log1p(xp.exp(scaled)) / beta)
-
-    def vjp(self, g, x):
+    def recorded(self, g, x):
         scaled = x * self.beta
         return where(scaled > self.threshold, g, g * sigmoid(scaled))
 
 
-class LogSigmoid(Elementwise):
+class LogSigmoid(Activation):
     """y = min(x, 0) − ln(1 + e^−|x|); y' = sigmoid(−x)"""
 
+    __slots__ = ()
     saves = (0,)
+    forward_kernel, gradient_kernel = "logsigmoid", "logsigmoid_gradient"
 
-    def forward(self, x):
-        xp = namespace(x)
-        return xp.minimum(x, x.dtype.type(0)) - xp.log1p(xp.exp(-abs(x)))
-
-    def vjp(self, g, x):
+    def recorded(self, g, x):
         return g * sigmoid(-x)
 
 
-class GELU(Elementwise):
+class GELU(Activation):
     """y = x Φ(x), Φ the distribution function of the standard normal; y' = Φ(x) + x φ(x)"""
 
+    __slots__ = ()
     saves = (0,)
+    forward_kernel, gradient_kernel = "gelu", "gelu_gradient"
 
-    def forward(self, x):
-        return kernel("gelu", x)(x)
-
-    def vjp(self, g, x):
-        recorded = isinstance(x, Value)
-        if not recorded:
-            return kernel("gelu_gradient", x)(g, x)
+    def recorded(self, g, x):
         cdf = 0.5 * (1.0 + erf(x * (1 / math.sqrt(2))))
         return g * (cdf + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
 
 
-class TanhGELU(Elementwise):
+class TanhGELU(Activation):
     """y = x/2 (1 + tanh u), u = √(2/π) (x + 0.044715 x³)"""
 
+    __slots__ = ()
     saves = (0,)
+    forward_kernel, gradient_kernel = "tanh_gelu", "tanh_gelu_gradient"
 
-    def forward(self, x):
-        return kernel("tanh_gelu", x)(x)
-
-    def vjp(self, g, x):
-        recorded = isinstance(x, Value)
-        if not recorded:
-            return kernel("tanh_gelu_gradient", x)(g, x)
+    def recorded(self, g, x):
         bend = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x)))
         slope = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * (x * x))
         return g * (0.5 * (1.0 + bend) + 0.5 * x * (1.0 - bend * bend) * slope)
 
 
-class SiLU(Elementwise):
+class SiLU(Activation):
     """y = x σ(x); y' = σ (1 + x (1 − σ))"""
 
+    __slots__ = ()
     saves = (0,)
+    forward_kernel, gradient_kernel = "silu", "silu_gradient"
 
-    def forward(self, x):
-        return kernel("silu", x)(x)
-
-    def vjp(self, g, x):
-        recorded = isinstance(x, Value)
-        if not recorded:
-            return kernel("silu_gradient", x)(g, x)
+    def recorded(self, g, x):
         gate = sigmoid(x)
         return g * gate * (1.0 + x * (1.0 - gate))
 
 
-class Mish(Elementwise):
+class Mish(Activation):
     """y = x t, t = tanh ln(1 + eˣ); y' = t + x σ(x) (1 − t²)"""
 
+    __slots__ = ()
     saves = (0,)
+    forward_kernel, gradient_kernel = "mish", "mish_gradient"
 
-    def forward(self, x):
-        with quiet():
-            return x * tanh(softplus(x))
-
-    def vjp(self, g, x):
+    def recorded(self, g, x):
         gate = tanh(softplus(x))
         return g * (gate + x * sigmoid(x) * (1.0 - gate * gate))
+
+
+class Softsign(Activation):
+    """y = x / (1 + |x|); y' = 1 / (1 + |x|)²"""
+
+    __slots__ = ()
+    integers_become_floats = True
+    saves = (0,)
+    forward_kernel, gradient_kernel = "softsign", "softsign_gradient"
+
+    def recorded(self, g, x):
+        return g / (1.0 + abs(x)) ** 2
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -177,7 +164,7 @@ def softsign(input: Any) -> Any:
     [-0.5, 0.0, 0.75]
     """
     needs_tensors("softsign", input=input)
-    return input / (abs(input) + 1)
+    return Softsign()(input)
 
 
 def tanhshrink(input: Any) -> Any:

@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from ..backend import namespace
+from ..backend.dispatch import kernel
 from ..backend.dtypes import quiet
 from .accepts import accepts
+from .activation import Activation
 from .op import Elementwise
 from .select import where
 
@@ -24,8 +26,7 @@ class Exp(_Float):
     saves_output = True
 
     def forward(self, x):
-        with quiet():
-            return namespace(x).exp(x)
+        return kernel("exponential", x)(x)
 
     def vjp(self, g, y):
         return g * y
@@ -183,17 +184,15 @@ class Logit(_Float):
         return where((x < low) | (x > 1 - low), beyond, g / (x * (1 - x)))
 
 
-class Sigmoid(_Float):
-    """y = 1 / (1 + e⁻ˣ), accurate also where it is tiny (an overflow of e⁻ˣ gives the right 0); y' = y (1 - y)"""
+class Sigmoid(Activation):
+    """y = 1 / (1 + e⁻ˣ), accurate also where it is tiny; y' = y (1 - y)"""
 
     __slots__ = ()
+    integers_become_floats = True
     saves_output = True
+    forward_kernel, gradient_kernel = "logistic", "logistic_gradient"
 
-    def forward(self, x):
-        with quiet():
-            return 1.0 / (1.0 + namespace(x).exp(-x))
-
-    def vjp(self, g, y):
+    def recorded(self, g, y):
         return g * y * (1.0 - y)
 
 

@@ -193,6 +193,32 @@ def test_what_nobody_loads_for_long_is_forgotten(tmp_path):
     assert len(list(tmp_path.rglob("*.kernel"))) == 2
 
 
+def test_an_edit_in_the_file_of_a_function_that_a_factory_was_given_is_a_new_key(tmp_path):
+    (tmp_path / "factory.py").write_text(DOUBLING)
+    text = "import factory\n\n@factory.doubled\ndef f(x):\n    return x\n\nassert f(2) == 4\n"
+    (tmp_path / "script.py").write_text(text)
+    use = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import script"
+    assert len(finish(start(tmp_path / "cache", use))) == 1
+    assert finish(start(tmp_path / "cache", use)) == []
+    (tmp_path / "script.py").write_text(text.replace("return x", "return -x").replace("== 4", "== -4"))
+    assert len(finish(start(tmp_path / "cache", use))) == 1
+
+
+DOUBLING = """
+from numba import njit
+from minipar.kernels.cpu.compile import compiled
+
+def doubled(function):
+    inner = njit(function)
+
+    @compiled(["int64(int64)"])
+    def kernel(x):
+        return 2 * inner(x)
+
+    return kernel
+"""
+
+
 def test_a_kernel_may_call_another_of_its_name(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(NESTED)

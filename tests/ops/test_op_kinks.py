@@ -87,7 +87,8 @@ def same(run, *columns: list[float], rtol: float = 1e-12) -> None:
 
 @pytest.mark.parametrize("name", ONE)
 def test_of_one_operand(name: str) -> None:
-    same(ONE[name][0], ONE[name][1])
+    # Of sigmoid PyTorch rounds 1 + e⁻ˣ first: at 20, where the gradient is y (1 − y), the last place of y shows.
+    same(ONE[name][0], ONE[name][1], rtol=1e-7 if name == "sigmoid" else 1e-12)
 
 
 @pytest.mark.parametrize("name", TWO)

@@ -58,6 +58,7 @@ SAME = {
     power.Sqrt: "Sqrt",
     rectified.PReLU: "PRelu",
     rectified.ReLU: "Relu",
+    smooth.Softsign: "Softsign",
     special.Erf: "Erf",
     trigonometry.Acos: "Acos",
     trigonometry.Asin: "Asin",
