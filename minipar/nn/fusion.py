@@ -1,4 +1,4 @@
-"""What nn.Sequential runs as one node: a layer and the ReLU right after it, and a whole row of linear layers.
+"""What nn.Sequential runs as one node: a layer, the ReLU and the pooling after it, and a whole row of linear layers.
 
 Eager execution never fuses across calls, except here: between two modules of a Sequential stands nothing that anybody
 could see, unless a hook watches one of them.
@@ -15,8 +15,11 @@ from .activation import ReLU
 from .conv import Conv1d, Conv2d
 from .linear import Linear
 from .module import Module
+from .pooling import MaxPool2d
 
 FUSED_WITH_RELU = (Linear, Conv1d, Conv2d)  # they have a `forward_relu`; subclasses may compute something else
+
+TWO = (2, (2, 2))
 
 Step = Callable[[Any], Any]
 
@@ -34,6 +37,34 @@ class WithReLU:
         if layer._hooked or relu._hooked or tape.mode.watch is not None:
             return relu(layer(input))
         return layer.forward_relu(input)
+
+
+class WithPool:
+    """A convolution, the ReLU after it and a max-pooling of 2 × 2 windows, run as one node while nobody watches any."""
+
+    __slots__ = ("rectified", "pool")
+
+    def __init__(self, rectified: WithReLU, pool: MaxPool2d) -> None:
+        self.rectified, self.pool = rectified, pool
+
+    def __call__(self, input: Any) -> Any:
+        layer, relu, pool = self.rectified.layer, self.rectified.relu, self.pool
+        watched = layer._hooked or relu._hooked or pool._hooked or tape.mode.watch is not None
+        if watched or not _halves(pool):
+            return pool(self.rectified(input))
+        return layer.forward_relu_pool(input)
+
+
+def _halves(pool: MaxPool2d) -> bool:
+    """Does it take the maxima of windows of 2 × 2 side by side? Asked for each call, as a user may change a module."""
+    return (
+        pool.kernel_size in TWO
+        and pool.stride in TWO
+        and pool.padding in (0, (0, 0))
+        and pool.dilation in (1, (1, 1))
+        and not pool.return_indices
+        and not pool.ceil_mode
+    )
 
 
 class Row:
@@ -77,9 +108,15 @@ def fused(modules: Iterable[Module]) -> list[Step]:
     for module in modules:
         if type(module) is ReLU and steps and type(steps[-1]) in FUSED_WITH_RELU:
             steps[-1] = WithReLU(steps[-1], module)
+        elif type(module) is MaxPool2d and steps and _is_rectified_convolution(steps[-1]):
+            steps[-1] = WithPool(steps[-1], module)
         else:
             steps.append(module)
     return _rows(steps)
+
+
+def _is_rectified_convolution(step: Step) -> bool:
+    return isinstance(step, WithReLU) and type(step.layer) is Conv2d
 
 
 def _rows(steps: list[Step]) -> list[Step]:

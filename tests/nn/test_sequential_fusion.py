@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import minipar
 from minipar import nn
 from minipar.autograd import gradcheck, gradgradcheck
+from minipar.ops.conv_pool import PooledConvolution
 from minipar.ops.linear_chain import LinearChain
 
 
@@ -60,6 +61,45 @@ def test_a_row_of_linear_layers_equals_its_layers_to_the_bit(data):
     if not any(v.requires_grad for v in (x, *model.parameters())):
         model[0].weight.requires_grad_()
     assert same(gradients(together, model, x), gradients(one_by_one, model, x))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_convolution_relu_and_pooling_equal_the_three_to_the_bit(data):
+    draw = data.draw
+    groups, dtype = draw(st.integers(1, 2)), draw(st.sampled_from([minipar.float32, minipar.float64]))
+    channels, outputs = groups * draw(st.integers(1, 3)), groups * draw(st.sampled_from([1, 4, 16, 17]))
+    convolution = nn.Conv2d(
+        channels, outputs, draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(0, 2)), groups=groups,
+        bias=draw(st.booleans()), padding_mode=draw(st.sampled_from(["zeros", "reflect"])), dtype=dtype,
+    )  # fmt: skip
+    pool = nn.MaxPool2d(2, draw(st.sampled_from([None, 2, 1])), ceil_mode=draw(st.booleans()))
+    model = nn.Sequential(convolution, nn.ReLU(), pool)
+    for p in model.parameters():
+        p.requires_grad_(draw(st.booleans()))
+    images = draw(st.sampled_from([(), (1,), (3,)]))
+    size = draw(st.integers(6, 11)), draw(st.integers(6, 11))
+    x = minipar.randn(*images, channels, *size, dtype=dtype, requires_grad=draw(st.booleans()))
+    if not any(v.requires_grad for v in (x, *model.parameters())):
+        x.requires_grad_()
+
+    def run(model, x):
+        y = model(x)
+        usual = pool.stride in (2, None) and not pool.ceil_mode
+        assert isinstance(y.grad_fn, PooledConvolution) == usual or not images
+        return y
+
+    assert same(gradients(run, model, x), gradients(one_by_one, model, x))
+
+
+@pytest.mark.parametrize("watched", [0, 1, 2])
+def test_a_hook_sees_what_is_before_the_pooling(watched):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2))
+    seen = []
+    model[watched].register_forward_hook(lambda module, args, output: seen.append(tuple(output.shape)))
+    y = model(minipar.ones(1, 1, 6, 6))
+    assert not isinstance(y.grad_fn, PooledConvolution)
+    assert seen == [(1, 2, 4, 4) if watched < 2 else (1, 2, 2, 2)]
 
 
 def test_the_same_layer_twice_in_a_row():
