@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from ..creation import empty, ones, tensor, zeros
+from ..ops.inplace import write
 from ..ops.shape import squeeze, unsqueeze
 from ..tensor import Tensor
 from . import functional as F
@@ -84,11 +85,12 @@ class _BatchNorm(_ChannelNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        factor = self.momentum or 0.0
+        factor: Any = self.momentum or 0.0
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            count = self.num_batches_tracked
+            write(count, "batch_norm", count.array + 1)  # add_ would do it in ten times the time
             if self.momentum is None:  # the average of all batches so far
-                factor = 1.0 / self.num_batches_tracked.item()
+                factor = 1.0 / count.double()
         of_batch = self.training or self.running_mean is None
         kept = self.track_running_stats or not self.training
         mean, var = (self.running_mean, self.running_var) if kept else (None, None)

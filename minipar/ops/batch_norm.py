@@ -6,11 +6,36 @@ import math
 from typing import Any
 
 from ..backend import random
-from ..tape import set_grad_mode
-from .inplace import write
-from .normalization import Normalize, applied, check_parameters, check_several
+from ..backend.dispatch import kernel
+from .normalization import ChannelNorm, GroupNorm, by_channel, check_parameters, check_several, scaled, standardized
 from .op import array_of, cast
-from .shape import reshape
+from .power import sqrt
+
+
+class BatchNorm(ChannelNorm):
+    """Inputs x (N, C, …), weight, bias, mean, variance → y; without the last two, mean and variance are the batch's."""
+
+    __slots__ = ()
+
+    def forward(self, x, weight, bias, *constants):
+        y, self.aux = kernel("batch_norm_forward", x)(self._planes(x), weight, bias, self.eps, constants or None)
+        self._follow(self.aux, x.shape[0] * math.prod(x.shape[2:]))
+        return y.reshape(x.shape)
+
+    def vjp(self, g, x, weight):
+        dweight, dbias, of_batch = self._place(1, x), self._place(2, x), len(self.needs) == 3
+        backward = kernel("batch_norm_backward", g)
+        dx = backward(self._planes(g), self._planes(x), weight, self.aux, self.eps, of_batch, dweight, dbias)
+        grads = dx.reshape(x.shape), dweight, dbias
+        return grads if of_batch else (*grads, None, None)
+
+    def composite(self, x, weight, bias, *constants):
+        if constants:
+            mean, variance = constants
+            y = (x - by_channel(mean, x)) / by_channel(sqrt(variance + self.eps), x)
+        else:
+            y = standardized(x, (0, *range(2, len(x.shape))), self.eps)
+        return scaled(y, weight, bias)
 
 
 def batch_norm(
@@ -20,38 +45,38 @@ def batch_norm(
     weight: Any = None,
     bias: Any = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Any:
     """(x − mean) / √(var + eps) · weight + bias, channel by channel.
 
     input (N, C) or (N, C, …); weight, bias and running statistics (C,) or absent. In `training` mean and variance are
-    those of the batch, and the running ones (with the unbiased variance) move towards them by `momentum`; else they are
-    the running ones. ValueError in training where a channel has one value. RuntimeError where shapes or dtypes do not
-    fit, where there are no running statistics out of training, and in training where this process holds only a part of
-    the batch. Ioffe & Szegedy, Batch normalization, ICML 2015.
+    those of the batch, and the running ones (with the unbiased variance) move towards them by `momentum`, a number or a
+    tensor of no axes; else they are the running ones. ValueError in training where a channel has one value;
+    RuntimeError where shapes or dtypes do not fit, where there are no running statistics out of training, and in
+    training where this process holds only a part of the batch. Ioffe & Szegedy, Batch normalization, ICML 2015.
 
     >>> F.batch_norm(minipar.tensor([[1.0], [3.0]]), None, None, training=True, eps=0)
     tensor([[-1.],
             [ 1.]])
     """
-    if tuple(input.shape) == (0,):  # which PyTorch lets pass
+    shape = tuple(input.shape)
+    if shape == (0,):  # which PyTorch lets pass
         return input
-    _check("batch_norm", input, running_mean, running_var, weight, bias)
+    if not _fit(input, weight, bias, running_mean, running_var):
+        _check("batch_norm", input, running_mean, running_var, weight, bias)
     if not training:
         return _by_running("batch_norm", input, running_mean, running_var, weight, bias, eps)
-    check_several("batch_norm", input, input.shape[0] * math.prod(input.shape[2:]))
+    check_several("batch_norm", input, math.prod(shape) // max(shape[1], 1))
     if random.holds_part_of_a_batch():
         raise RuntimeError(
             "batch_norm: in training, the statistics of one worker's rows are not those of the batch; split over "
             "workers, use group_norm or layer_norm, or put the layer in eval mode"
         )
-    if not math.prod(input.shape):
-        return _scaled(input, weight, bias)
-    norm = _of_channels("BatchNorm", (0, 2), input, weight, eps)
-    y = applied(norm, input, weight, bias)
-    if running_mean is not None:
-        _follow(running_mean, running_var, norm.statistics, momentum, math.prod(input.shape) // input.shape[1])
+    if 0 in shape:
+        return scaled(input, weight, bias)
+    y = BatchNorm(eps, _moved("batch_norm", running_mean, running_var, momentum))(input, weight, bias)
+    _tell("batch_norm", running_mean, running_var)
     return y
 
 
@@ -85,24 +110,30 @@ def instance_norm(
             + str(tuple(input.shape))
         )
     if not math.prod(input.shape):
-        return _scaled(input, weight, bias)
+        return scaled(input, weight, bias)
     if running_mean is not None and random.holds_part_of_a_batch():
         raise RuntimeError(
             "instance_norm: running statistics of one worker's rows are not those of the batch; split over workers, "
             "leave track_running_stats out, or put the layer in eval mode"
         )
-    norm = _of_channels("InstanceNorm", (2,), input, weight, eps)
-    y = applied(norm, input, weight, bias)
-    if running_mean is not None:
-        mean, variance = norm.statistics
-        _follow(running_mean, running_var, (mean.mean(0), variance.mean(0)), momentum, positions)
+    running = _moved("instance_norm", running_mean, running_var, momentum)
+    y = GroupNorm("InstanceNorm", input.shape[1], eps, running)(input, weight, bias)
+    _tell("instance_norm", running_mean, running_var)
     return y
 
 
-def _of_channels(called: str, axes: tuple[int, ...], x: Any, weight: Any, eps: float) -> Normalize:
-    """A norm over some axes of x seen as (N, C, positions)."""
-    view = (*x.shape[:2], math.prod(x.shape[2:]))
-    return Normalize(called, view, axes, (1, view[1], 1), eps, weight is not None)
+def _fit(x: Any, *of_channels: Any) -> bool:
+    """Is all well, as it nearly always is? Seen at a glance; what is wrong, `_check` says."""
+    x = array_of(x)
+    if x.ndim < 2 or x.dtype.kind != "f" or (of_channels[2] is None) != (of_channels[3] is None):
+        return False
+    for given in of_channels:
+        if given is None:
+            continue
+        array = array_of(given)
+        if array.dtype != x.dtype or array.shape != x.shape[1:2]:
+            return False
+    return not any(getattr(given, "tracked", False) for given in of_channels[2:])
 
 
 def _check(name: str, x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any) -> None:
@@ -119,27 +150,25 @@ def _check(name: str, x: Any, running_mean: Any, running_var: Any, weight: Any, 
 
 
 def _by_running(name: str, x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, eps: float) -> Any:
-    """With statistics that are constants, the norm is one scale and one shift a channel."""
     if running_mean is None:
         raise RuntimeError(f"{name}: expected running_mean and running_var to be defined when training=False")
-    scale = (cast(running_var, x.dtype) + eps) ** -0.5
-    scale = scale if weight is None else weight * scale
-    shift = -cast(running_mean, x.dtype) * scale
-    return _scaled(x, scale, shift if bias is None else bias + shift)
+    if 0 in x.shape:
+        return scaled(x, weight, bias)
+    return BatchNorm(eps)(x, weight, bias, cast(running_mean, x.dtype), cast(running_var, x.dtype))
 
 
-def _scaled(x: Any, weight: Any, bias: Any) -> Any:
-    """x · weight + bias, channel by channel."""
-    channels = (1, x.shape[1], *[1] * (len(x.shape) - 2))
-    y = x if weight is None else x * reshape(weight, channels)
-    return y if bias is None else y + reshape(bias, channels)
+def _moved(name: str, running_mean: Any, running_var: Any, momentum: Any) -> tuple[Any, Any, Any] | None:
+    """What a norm is given so that the running statistics follow."""
+    if running_mean is None:
+        return None
+    for what, given in (("running_mean", running_mean), ("running_var", running_var)):
+        if not getattr(array_of(given).flags, "writeable", True):
+            raise RuntimeError(f"{name}: the memory of {what} cannot be written; pass {what}.clone()")
+    return array_of(running_mean), array_of(running_var), array_of(momentum)
 
 
-def _follow(running_mean: Any, running_var: Any, statistics: tuple[Any, Any], momentum: float, count: int) -> None:
-    """running ← (1 − momentum) running + momentum new, with the variance of a sample: n/(n − 1) of a population's."""
-    mean, variance = statistics
-    with set_grad_mode(False):
-        for running, new in ((running_mean, mean), (running_var, variance * (count / max(count - 1, 1)))):
-            old = array_of(running)
-            moved = (1 - momentum) * old + momentum * new.reshape(old.shape)
-            write(running, "batch_norm", moved.astype(old.dtype, copy=False))
+def _tell(name: str, running_mean: Any, running_var: Any) -> None:
+    """Who saved the running statistics must hear that they have changed."""
+    if running_mean is not None:
+        running_mean.bump(name)
+        running_var.bump(name)

@@ -20,80 +20,77 @@ from .reduce import mean
 from .shape import reshape
 
 
-class Normalize(Fat):
-    """x in the shape `view` is standardised over `axes`; weight and bias (each may be absent) enter in `affine` shape.
+class ChannelNorm(Fat):
+    """Base of the norms with a weight and a bias a channel. Inputs: x (N, C, …), then weight and bias, (C,) or None, ….
 
-    ∂x = (ĝ − mean ĝ − x̂ mean(ĝ x̂)) / σ with ĝ = g w, ∂w = Σ g x̂, ∂b = Σ g. Not `centred` (RMS norm): the mean is
-    taken for 0, and ∂x lacks its second term.
+    `running` is None, or running mean and variance, which follow what forward saw, and their momentum.
     """
 
-    __slots__ = ("called", "view", "axes", "affine", "eps", "weighted", "centred", "parameter_shape", "statistics")
+    __slots__ = ("eps", "running")
 
-    statistics: tuple[Any, Any]  # mean and variance of what forward saw, with the axes of `view`
+    kernels_only = True
+    saves = (0, 1)
 
-    def __init__(self, called, view, axes, affine, eps, weighted, centred=True, parameter_shape=None):
-        self.called, self.view, self.axes, self.affine, self.eps = called, view, axes, affine, eps
-        self.weighted, self.centred = weighted, centred
-        self.parameter_shape = parameter_shape or (math.prod(affine),)
+    def __init__(self, eps: float, running: tuple[Any, Any, Any] | None = None) -> None:
+        self.eps, self.running = eps, running
+
+    def _planes(self, x: Any) -> Any:
+        """x, which is not empty, as (N, C, positions)."""
+        return x if x.ndim == 3 else x.reshape(x.shape[0], x.shape[1], -1)
+
+    def _follow(self, statistics: Any, count: int) -> None:
+        if self.running is not None:
+            mean, variance, momentum = self.running
+            kernel("follow_statistics", mean)(mean, variance, statistics, count, momentum)
+
+    def _place(self, i: int, x: Any) -> Any:
+        """Where the gradient of weight (input 1) or bias (2) goes, None if it is not wanted."""
+        if not self.needs[i]:
+            return None
+        room = self.room(i)
+        return namespace(x).empty(x.shape[1], x.dtype) if room is None else room
+
+
+class GroupNorm(ChannelNorm):
+    """Group norm, and instance norm, which is that of groups of one channel. Inputs x (N, C, …), weight, bias → y"""
+
+    __slots__ = ("called", "groups")
+
+    def __init__(self, called: str, groups: int, eps: float, running: tuple[Any, Any, Any] | None = None) -> None:
+        super().__init__(eps, running)
+        self.called, self.groups = called, groups
 
     def name(self) -> str:
         return self.called
 
-    @property
-    def saves(self):  # type: ignore[override]  # x is not among them: x̂ is kept
-        return (1,) if self.weighted else ()
+    def forward(self, x, weight, bias):
+        y, self.aux = kernel("group_norm_forward", x)(self._planes(x), self.groups, weight, bias, self.eps)
+        self._follow(self.aux, math.prod(x.shape[2:]))
+        return y.reshape(x.shape)
 
-    def forward(self, x, *affine):
-        seen = x.reshape(self.view)
-        y, inverse, variance, mean = kernel("standardize_forward", x)(seen, self.axes, self.eps, self.centred)
-        self.aux, self.statistics = (y, inverse), (mean, variance)
-        weight, bias = self._parts(affine)
-        if weight is not None:
-            y = y * weight.reshape(self.affine)
-        if bias is not None:
-            y = y + bias.reshape(self.affine)
-        return (y.copy() if y is self.aux[0] else y).reshape(x.shape)  # the caller may change its own
+    def vjp(self, g, x, weight):
+        dweight, dbias = self._place(1, x), self._place(2, x)
+        backward = kernel("group_norm_backward", g)
+        dx = backward(self._planes(g), self._planes(x), weight, self.aux, self.eps, dweight, dbias)
+        return dx.reshape(x.shape), dweight, dbias
 
-    def vjp(self, g, weight=None):
-        standardized, inverse = self.aux
-        seen = g.reshape(self.view)
-        dx = None
-        if self.needs[0]:
-            scaled = seen if weight is None else seen * weight.reshape(self.affine)
-            dx = kernel("standardize_backward", g)(scaled, standardized, inverse, self.axes, self.centred)
-            dx = dx.reshape(g.shape)
-        wanted = iter(self.needs[1:])
-        grads = []
-        if self.weighted:
-            grads.append(self._summed(seen * standardized) if next(wanted) else None)
-        grads += [self._summed(seen) if want else None for want in wanted]
-        return dx, *grads
-
-    def _parts(self, affine: Sequence[Any]) -> tuple[Any, Any]:
-        """(weight, bias), None for what is absent."""
-        given = list(affine)
-        return given.pop(0) if self.weighted else None, given.pop() if given else None
-
-    def _summed(self, g: Any) -> Any:
-        """Σ over the axes along which weight and bias are repeated, in their own shape."""
-        return g.sum(tuple(i for i, n in enumerate(self.affine) if n == 1)).reshape(self.parameter_shape)
-
-    def composite(self, x, *affine):
-        seen = reshape(x, self.view)
-        centred = seen - mean(seen, self.axes, True) if self.centred else seen
-        y = centred / sqrt(mean(centred * centred, self.axes, True) + self.eps)
-        weight, bias = self._parts(affine)
-        if weight is not None:
-            y = y * reshape(weight, self.affine)
-        if bias is not None:
-            y = y + reshape(bias, self.affine)
-        return reshape(y, x.shape)
+    def composite(self, x, weight, bias):
+        n, c, *rest = x.shape
+        y = reshape(
+            standardized(reshape(x, (n, self.groups, c // self.groups * math.prod(rest))), (2,), self.eps), x.shape
+        )
+        return scaled(y, weight, bias)
 
 
 class RowNorm(Fat):
-    """Layer and RMS norm: `Normalize` over the last axes, of `shape`, which are those of weight and bias too."""
+    """Layer and RMS norm: over the last axes, of `shape`, which are those of weight and bias too.
+
+    Not `centred` (RMS norm): the mean is taken for 0.
+    """
 
     __slots__ = ("called", "shape", "eps", "weighted", "centred")
+
+    kernels_only = True
 
     def __init__(self, called, shape, eps, weighted, centred):
         self.called, self.shape, self.eps, self.weighted, self.centred = called, shape, eps, weighted, centred
@@ -137,8 +134,7 @@ class RowNorm(Fat):
     def composite(self, x, *affine):
         axes = tuple(range(-len(self.shape), 0))
         weight, bias = self._parts(affine)
-        centred = x - mean(x, axes, True) if self.centred else x
-        y = centred / sqrt(mean(centred * centred, axes, True) + self.eps)
+        y = standardized(x, axes, self.eps, self.centred)
         y = y if weight is None else y * weight
         return y if bias is None else y + bias
 
@@ -186,7 +182,7 @@ def _over_last(
     node = RowNorm("LayerNorm" if centred else "RMSNorm", normalized, eps, weight is not None, centred)
     if weight is not None and bias is not None:
         return node(x, weight, bias)
-    return applied(node, x, weight, bias)
+    return node(x, *[parameter for parameter in (weight, bias) if parameter is not None])
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -207,14 +203,25 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
             f"num_groups={num_groups}"
         )
     check_parameters("group_norm", input, (channels,), weight, bias)
-    view = (input.shape[0], num_groups, channels // num_groups, math.prod(input.shape[2:]))
-    check_several("group_norm", input, math.prod((view[0], *view[2:])))
-    node = Normalize("GroupNorm", view, (2, 3), (1, num_groups, view[2], 1), eps, weight is not None)
-    return applied(node, input, weight, bias)
+    check_several("group_norm", input, math.prod(input.shape) // num_groups)
+    return GroupNorm("GroupNorm", num_groups, eps)(input, weight, bias)
 
 
-def applied(norm: Fat, x: Any, weight: Any, bias: Any) -> Any:
-    return norm(x, *[parameter for parameter in (weight, bias) if parameter is not None])
+def standardized(x: Any, axes: tuple[int, ...], eps: float, centred: bool = True) -> Any:
+    """(x − mean) / √(variance + eps) in simple operations; not `centred`: the mean is taken for 0."""
+    difference = x - mean(x, axes, True) if centred else x
+    return difference / sqrt(mean(difference * difference, axes, True) + eps)
+
+
+def by_channel(numbers: Any, x: Any) -> Any:
+    """numbers (C,) along the channels of x (N, C, …)."""
+    return reshape(numbers, (1, x.shape[1], *[1] * (len(x.shape) - 2)))
+
+
+def scaled(x: Any, weight: Any, bias: Any) -> Any:
+    """x · weight + bias, channel by channel; each may be None."""
+    y = x if weight is None else x * by_channel(weight, x)
+    return y if bias is None else y + by_channel(bias, x)
 
 
 def check_several(name: str, x: Any, count: int) -> None:

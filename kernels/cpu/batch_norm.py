@@ -1,0 +1,261 @@
+"""Batch norm of x (N, C, P), and its gradient: the statistics of each channel run over the samples and its P positions.
+
+    x̂ = (x − mean) / √(variance + ε)      y = w x̂ + b      ∂x = w (g − mean g − x̂ mean(g x̂)) / σ
+
+A block of channels is done from end to end while it lies in the second-level cache, column by column (see
+``channel_columns``). Threads take whole blocks, and so do not change a bit.
+
+Where the mean is large beside the deviation, one number of x's dtype is too coarse for it: what it lacks is made up for
+in the shift of y and ∂x. So it costs no digits but those that x itself lacks.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from .channel_columns import COLUMNS, PIECE, four, gather, moments_of_channels, spread
+from .compile import compiled
+from .constants import ones, zeros
+from .row_vectors import mapped, minus, times
+from .signatures import real_signatures
+from .threads import threads_for
+from .vectors import at, pointer
+
+BLOCK = 64 * 1024  # elements that a block has, about
+FEW = 64  # columns are too short rows: then a block has more channels
+COST = 8  # of an element, in multiply-adds
+ALONE = 100_000  # elements that one thread is done with before a second one has begun
+
+Running = tuple[np.ndarray, np.ndarray]
+
+
+def batch_norm_forward(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float, running: Running | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """See the reference. TypeError unless all are float32 or all float64, ValueError for wrong sizes."""
+    channels, dtype = x.shape[1], x.dtype
+    y, statistics = np.empty(x.shape, dtype), np.empty((2, channels))
+    if not x.flags.c_contiguous:
+        x = np.ascontiguousarray(x)
+    weight = ones(channels, dtype.char) if weight is None else weight
+    bias = zeros(channels, dtype.char) if bias is None else bias
+    if running is not None:
+        _take(*running, statistics)
+    threads = 1 if x.size < ALONE else threads_for(COST * x.size, channels)
+    if threads == 1:
+        _forward(x, weight, bias, eps, running is None, y, statistics)
+    else:
+        _forward_of_threads(x, weight, bias, eps, running is None, y, statistics, threads)
+    return y, statistics
+
+
+def batch_norm_backward(
+    g: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    statistics: np.ndarray,
+    eps: float,
+    of_batch: bool,
+    dweight: np.ndarray | None = None,
+    dbias: np.ndarray | None = None,
+) -> np.ndarray:
+    """See the reference. TypeError unless all are float32 or all float64, ValueError for wrong sizes."""
+    channels, dtype = x.shape[1], x.dtype
+    dx = np.empty(x.shape, dtype)
+    if not x.flags.c_contiguous:
+        x = np.ascontiguousarray(x)
+    if not g.flags.c_contiguous:
+        g = np.ascontiguousarray(g)
+    weight = ones(channels, dtype.char) if weight is None else weight
+    dweight = np.empty(channels, dtype) if dweight is None else dweight
+    dbias = np.empty(channels, dtype) if dbias is None else dbias
+    threads = 1 if x.size < ALONE else threads_for(COST * x.size, channels)
+    if threads == 1:
+        _backward(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias)
+    else:
+        _backward_of_threads(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias, threads)
+    return dx
+
+
+@compiled(real_signatures("in1A in1A float64[:,::1]"))
+def _take(mean, variance, statistics):
+    if mean.shape != statistics[0].shape or variance.shape != mean.shape:
+        raise ValueError("x (N, C, P) needs running statistics (C,)")
+    for c in range(len(mean)):
+        statistics[0, c] = mean[c]
+        statistics[1, c] = variance[c]
+
+
+@compiled(real_signatures("in3 in1A in1A float64 boolean out3 float64[:,::1]"))
+def _forward(x, weight, bias, eps, of_batch, y, statistics):
+    _check(x, y, statistics, weight, bias)
+    work, step = np.empty((3, COLUMNS), x.dtype), _channels_of_block(x)
+    for first in range(0, x.shape[1], step):
+        _forward_block(x, weight, bias, eps, of_batch, y, statistics, work, first, min(first + step, x.shape[1]))
+
+
+@compiled(real_signatures("in3 in1A in1A float64 boolean out3 float64[:,::1] int64"), parallel=True)
+def _forward_of_threads(x, weight, bias, eps, of_batch, y, statistics, threads):
+    _check(x, y, statistics, weight, bias)
+    channels, step = x.shape[1], _channels_of_block(x)
+    blocks = (channels + step - 1) // step
+    for thread in prange(threads):
+        work = np.empty((3, COLUMNS), x.dtype)
+        for k in range(thread * blocks // threads, (thread + 1) * blocks // threads):
+            last = min((k + 1) * step, channels)
+            _forward_block(x, weight, bias, eps, of_batch, y, statistics, work, k * step, last)
+
+
+@compiled(real_signatures("in3 in3 in1A float64[:,::1] float64 boolean out3 out1A out1A"))
+def _backward(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias):
+    _check(x, g, statistics, weight, dweight)
+    _check(x, dx, statistics, weight, dbias)
+    work, step = np.empty((5, COLUMNS), x.dtype), _channels_of_block(x)
+    for first in range(0, x.shape[1], step):
+        last = min(first + step, x.shape[1])
+        _backward_block(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias, work, first, last)
+
+
+@compiled(real_signatures("in3 in3 in1A float64[:,::1] float64 boolean out3 out1A out1A int64"), parallel=True)
+def _backward_of_threads(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias, threads):
+    _check(x, g, statistics, weight, dweight)
+    _check(x, dx, statistics, weight, dbias)
+    channels, step = x.shape[1], _channels_of_block(x)
+    blocks = (channels + step - 1) // step
+    for thread in prange(threads):
+        work = np.empty((5, COLUMNS), x.dtype)
+        for k in range(thread * blocks // threads, (thread + 1) * blocks // threads):
+            last = min((k + 1) * step, channels)
+            _backward_block(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias, work, k * step, last)
+
+
+@njit(error_model="numpy")
+def _check(x, like, statistics, weight, bias):
+    channels = x.shape[1]
+    if like.shape != x.shape or statistics.shape != (2, channels):
+        raise ValueError("the arrays' shapes do not fit to x (N, C, P)")
+    if len(weight) != channels or len(bias) != channels:
+        raise ValueError("x (N, C, P) needs weight and bias (C,)")
+
+
+@njit(error_model="numpy")
+def _channels_of_block(x):
+    """More than one only if all their columns are walked together."""
+    samples, channels, plane = x.shape
+    if not samples * plane:
+        return max(channels, 1)
+    fit = min(BLOCK // (samples * plane), COLUMNS // plane)
+    return max(fit, min((FEW + plane - 1) // plane, channels))
+
+
+@njit(error_model="numpy")
+def _forward_block(x, weight, bias, eps, of_batch, y, statistics, work, first, last):
+    """y and statistics of channels first … last − 1."""
+    samples, channels, plane = x.shape
+    means, variances = statistics[0, first:last], statistics[1, first:last]
+    if of_batch:
+        moments_of_channels(x, first * plane, last * plane, means, variances, work)
+    near, factors, shifts = np.empty((3, last - first), x.dtype)
+    for c in range(last - first):
+        near[c] = means[c]
+        factor = weight[first + c] / np.sqrt(variances[c] + eps)
+        factors[c] = factor
+        shifts[c] = bias[first + c] - (means[c] - near[c]) * factor
+    for start in range(first * plane, last * plane, COLUMNS):
+        n = min(COLUMNS, last * plane - start)
+        spread(near, work[0, :n])
+        spread(factors, work[1, :n])
+        spread(shifts, work[2, :n])
+        beside = pointer(work[0]), pointer(work[1]), pointer(work[2])
+        row, to, step = at(pointer(x), start), at(pointer(y), start), channels * plane
+        i = 0
+        while i < samples - 3:
+            _scale((*four(at(row, i * step), step), *beside), (), four(at(to, i * step), step), n)
+            i += 4
+        while i < samples:
+            _scale((at(row, i * step), *beside), (), (at(to, i * step),), n)
+            i += 1
+
+
+@njit(error_model="numpy")
+def _backward_block(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias, work, first, last):
+    """What belongs to channels first … last − 1 of dx, dweight and dbias."""
+    samples, channels, plane = x.shape
+    share, step = 1 / (samples * plane), channels * plane
+    near, factors, slopes, shifts = np.empty((4, last - first), x.dtype)
+    near[:] = statistics[0, first:last]
+    totals, along = np.zeros((2, last - first))
+    _sums_of_block(g, x, first * plane, last * plane, near, totals, along, work)
+    for c in range(last - first):
+        far = statistics[0, first + c] - near[c]
+        inverse = 1 / np.sqrt(statistics[1, first + c] + eps)
+        of_weight = (along[c] - far * totals[c]) * inverse
+        dbias[first + c] = totals[c]
+        dweight[first + c] = of_weight
+        factor = weight[first + c] * inverse
+        factors[c] = factor
+        slope = -factor * inverse * of_weight * share
+        slopes[c] = slope
+        shifts[c] = -factor * totals[c] * share - slope * far
+    for start in range(first * plane, last * plane, COLUMNS):
+        n = min(COLUMNS, last * plane - start)
+        spread(near, work[0, :n])
+        spread(factors, work[1, :n])
+        spread(slopes, work[2, :n])
+        spread(shifts, work[3, :n])
+        mean, scale, slope, shift = pointer(work[0]), pointer(work[1]), pointer(work[2]), pointer(work[3])
+        of_g, row, to = at(pointer(g), start), at(pointer(x), start), at(pointer(dx), start)
+        for i in range(0, samples * step, step):
+            if of_batch:
+                _pull((at(of_g, i), at(row, i), mean, scale, slope, shift), (), (at(to, i),), n)
+            else:
+                _multiply((at(of_g, i), scale), (), (at(to, i),), n)
+
+
+@njit(error_model="numpy")
+def _sums_of_block(g, x, first, last, near, totals, along, work):
+    """totals += Σ g and along += Σ g (x − near), for some channels, whose columns are first … last − 1."""
+    samples, channels, plane = x.shape
+    step = channels * plane
+    part, of_product = np.empty((2, len(near)))
+    for start in range(first, last, COLUMNS):
+        n = min(COLUMNS, last - start)
+        spread(near, work[0, :n])
+        sums = pointer(work[1]), pointer(work[2])
+        beside = pointer(work[0]), *sums
+        for top in range(0, samples, PIECE):
+            bottom, of_g, row = min(top + PIECE, samples), at(pointer(g), start), at(pointer(x), start)
+            work[1:3, :n] = 0
+            i = top
+            while i < bottom - 3:
+                rows = *four(at(of_g, i * step), step), *four(at(row, i * step), step), *beside
+                _correlate(rows, (), sums, n)
+                i += 4
+            while i < bottom:
+                _correlate((at(of_g, i * step), at(row, i * step), *beside), (), sums, n)
+                i += 1
+            gather(work[1, :n], part)
+            gather(work[2, :n], of_product)
+            for c in range(len(near)):
+                totals[c] += part[c]
+                along[c] += of_product[c]
+
+
+def _correlate_of(v, *rows):
+    """Of any number of rows of g, as many of x, then mean, total and product: the new total and product."""
+    *both, mean, total, product = rows
+    for g, x in zip(both[: len(both) // 2], both[len(both) // 2 :]):
+        total, product = v.builder.fadd(total, g), v.multiply_add(g, minus(v, x, mean), product)
+    return total, product
+
+
+def _scale_of(v, *rows):
+    *xs, mean, scale, shift = rows
+    return tuple([v.multiply_add(minus(v, x, mean), scale, shift) for x in xs])
+
+
+def _pull_of(v, g, x, mean, scale, slope, shift):
+    return (v.multiply_add(g, scale, v.multiply_add(minus(v, x, mean), slope, shift)),)
+
+
+_correlate, _scale, _pull = mapped(_correlate_of), mapped(_scale_of), mapped(_pull_of)
+_multiply = mapped(lambda v, g, scale: (times(v, g, scale),))
