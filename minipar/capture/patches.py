@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import tape
 from ..backend.random import Generator
+from ..kernels.cpu.arena import empty as arena_empty
 from ..nn.hooks import Hooked
 from ..nn.parameter import Parameter
 from ..ops.accepts import LOOKERS
@@ -31,11 +32,12 @@ from .traced import PLAIN, RAW, TRACE, Traced, active, plain_of
 _lock = threading.RLock()  # one recording at a time: they share the places of the hooks
 
 _NUMPY = [  # functions that make arrays without asking their arguments for leave
-    *("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "require", "zeros", "ones", "empty"),
+    *("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "require", "zeros", "ones"),
     *("full", "arange", "linspace", "eye", "identity", "tri", "indices", "fromiter", "frombuffer"),
 ]
 _TO_PYTHON = ["item", "tolist", "numpy", "__float__", "__int__", "__index__", "__bool__", "__array__", "__dlpack__"]
-_DRAWS = ("uniform", "normal", "integers", "permutation")
+_KERNELS = ("minipar.kernels.cpu.", "minipar.ops.")
+_DRAWS = ("uniform", "normal", "integers", "permutation", "ticket")
 
 
 class Listening:
@@ -83,6 +85,10 @@ def _hooks() -> Iterator[tuple[Any, str, Any]]:
         yield Interop, name, _looking(name, vars(Interop)[name])
     for name in _NUMPY:
         yield np, name, _numpy(getattr(np, name))
+    yield np, "empty", _giving(_numpy(np.empty))
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(_KERNELS)]
+    for module in [module for module in modules if vars(module).get("empty") is arena_empty]:
+        yield module, "empty", _giving(arena_empty)
     yield LRScheduler, "_update_lr", _within_step(LRScheduler._update_lr)
     yield Optimizer, "_runs", _within_step(Optimizer._runs)
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("minipar.ops.")]
@@ -232,6 +238,17 @@ def _numpy(original: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(x, Value) and recorder.varies([plain_of(x.array)]):
                 raise data_dependent(original.__name__)
         return recorder.call(original, args, kwargs)
+
+    return hook
+
+
+def _giving(make: Callable[..., Any]) -> Callable[..., Any]:
+    def hook(*args: Any, **kwargs: Any) -> Any:
+        array = make(*args, **kwargs)
+        recorder = active.recorder
+        if recorder is not None and recorder.mode == RAW:
+            recorder.watch.gave(array)
+        return array
 
     return hook
 

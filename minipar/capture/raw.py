@@ -15,6 +15,11 @@ import numpy as np
 
 from .traced import RAW, TRACE, active, plain_of, root_of, untraced
 
+_BLANK = {  # numbers that no computation gives: a NaN with a mark
+    np.dtype(np.float32): np.array(0x7FC0BEEF, np.uint32).view(np.float32)[()],
+    np.dtype(np.float64): np.array(0x7FF80000DEADBEEF, np.uint64).view(np.float64)[()],
+}
+
 
 class Call(NamedTuple):
     kernel: Callable[..., Any]
@@ -30,7 +35,16 @@ class Watch:
         self.calls: list[Call] = []
         self.before: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by id of the owner: (owner, copy)
         self.made: set[int] = set()  # ids of arrays that element-wise functions allocated
+        self.blank: dict[int, np.ndarray] = {}  # owners of memory that `empty` gave, by id
+        self.unset: set[int] = set()  # ids of those to which nobody had written before the first kernel did
         self.computes = False  # something besides kernel calls
+
+    def gave(self, array: Any) -> None:
+        """`empty` has made an array: in eager it would hold whatever was left there."""
+        if type(array) is np.ndarray and array.dtype in _BLANK:
+            owner = root_of(array)
+            owner.fill(_BLANK[array.dtype])
+            self.blank[id(owner)] = owner
 
     def _remember(self, arrays: Iterable[Any]) -> None:
         for array in arrays:
@@ -38,6 +52,8 @@ class Watch:
                 owner = root_of(array)
                 if id(owner) not in self.before:
                     self.before[id(owner)] = owner, owner.copy()
+                    if id(owner) in self.blank and _same_bits(owner, np.full_like(owner, _BLANK[owner.dtype])):
+                        self.unset.add(id(owner))
 
     def element_wise(self, function: np.ufunc, args: tuple[Any, ...], named: dict[str, Any]) -> np.ndarray:
         """NumPy's element-wise functions compute where they are told to: they serve as kernels too."""
@@ -80,7 +96,7 @@ class Watch:
             if result.flags.writeable:
                 result.fill(np.nan if result.dtype.kind == "f" else 0)
         same = all(_equal(call) for call in self.calls)
-        same = same and all(_same_bits(result, want) for result, want in zip(results, wanted))
+        same = same and all(self._as_before(result, want) for result, want in zip(results, wanted))
         same = same and all(_same_bits(owner, after[key]) for key, (owner, _) in self.before.items() if key in known)
         for result, want in zip(results, wanted):
             if result.flags.writeable:
@@ -89,6 +105,13 @@ class Watch:
             if owner.flags.writeable:
                 np.copyto(owner, after[key])
         return same
+
+    def _as_before(self, result: np.ndarray, wanted: np.ndarray) -> bool:
+        """Are these the bits, but where no call has written, nor anybody else before: on what was left there?"""
+        if id(root_of(result)) not in self.unset:
+            return _same_bits(result, wanted)
+        left = np.isnan(result)
+        return _same_bits(np.where(left, 0, result), np.where(left, 0, wanted))
 
 
 def _is_array(x: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..nn.parameter import Parameter
 from ..ops.activation_rectified import ReLU
-from ..ops.index import GetItem
+from ..ops.index import GetItem, is_basic
 from ..ops.op import Elementwise, Fat, Op
 from ..tape import Value
 from .fusion import fused_forward, fused_pull
@@ -122,7 +122,7 @@ class Recorder(Tensors):
         slots = {self.owner(outs[i]) for i in fresh if self._is_slot(node, i, outs[i])}
         calls = None
         if not loose & set(watch.before):
-            calls = self._calls(watch, [outs[i] for i in fresh], known | slots)
+            calls = self._calls(watch, [outs[i] for i in fresh], known | slots) or _put_back(node, grad, outs[0])
         inputs = [array_slot.__get__(x) if isinstance(x, Value) else x for x in getattr(node, "inputs", ())]
         pull = Pull(node, grad, saved, inputs, outs, calls, fresh, forward, node.aux)
         if forward is not None:
@@ -154,3 +154,10 @@ class Recorder(Tensors):
             if hasattr(node, "edges"):
                 node.release()
                 node.edges = ()
+
+
+def _put_back(node: Op, grad: Any, out: np.ndarray) -> list[Call] | None:
+    """The gradient of a basic index: zeros around what comes."""
+    if type(node) is not GetItem or not is_basic(node.index) or not isinstance(out[node.index], np.ndarray):
+        return None
+    return [Call(np.copyto, (out, 0), {}, None), Call(np.copyto, (out[node.index], grad), {}, None)]

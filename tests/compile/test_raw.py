@@ -1,0 +1,61 @@
+"""Which operations are replayed as the calls of kernels that they consist of."""
+
+import numpy as np
+import pytest
+
+import minipar
+from minipar import nn, optim
+from minipar.capture import replay
+from minipar.capture.raw import Watch
+
+
+def fill_first_half(x, y):
+    y[: len(y) // 2] = x[: len(y) // 2]
+
+
+def watched(y, gave):
+    """A call that writes half of `y`, by a watch that was told that `empty` gave it, or was not."""
+    x, watch = np.arange(8, dtype=np.float32), Watch()
+    if gave:
+        watch.gave(y)
+    return x, watch
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_kernel_leaves_as_empty_gave_it_does_not_count(dtype):
+    y = np.empty(8, dtype)
+    x, watch = watched(y, gave=True)
+    watch.run(fill_first_half, (x, y))
+    assert watch.again([y], {id(x)})
+
+
+@pytest.mark.parametrize("gave", [False, True])
+def test_what_was_written_before_the_kernel_counts(gave):
+    y = np.empty(8, np.float32)
+    x, watch = watched(y, gave)
+    y[:] = 0  # as np.zeros does; a replay would find there what the last one left
+    watch.run(fill_first_half, (x, y))
+    assert not watch.again([y], {id(x)})
+
+
+@pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
+def test_a_recurrent_layer_and_its_last_step_are_replayed_as_kernel_calls(layer, monkeypatch):
+    programs = []
+    replay_of = replay.replay_of
+    monkeypatch.setattr(replay, "replay_of", lambda *given: programs.append(given[0]) or replay_of(*given))
+    minipar.manual_seed(0)
+    net, head = layer(3, 5, batch_first=True), nn.Linear(5, 2)
+    optimizer = optim.SGD([*net.parameters(), *head.parameters()], lr=0.1)
+
+    @minipar.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(head(net(x)[0][:, -1]), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    losses = [step(minipar.ones(4, 6, 3), minipar.zeros(4, 2)).item() for _ in range(4)]
+    assert losses == sorted(losses, reverse=True)
+    slow = [each.op.name() for each in programs[0] if not getattr(each, "raw", True)]
+    assert slow == []
