@@ -118,10 +118,6 @@ class _Convolution(ConvNd):
         """relu(forward(input)) as one node."""
         return self._convolved(input, RectifiedConvolution)
 
-    def forward_relu_pool(self, input: Tensor) -> Tensor:
-        """max_pool2d(relu(forward(input)), 2) as one node, for convolutions of two axes."""
-        return pooled_convolution(input, lambda operation: self._convolved(input, operation))
-
     def _convolved(self, input: Tensor, operation: type[Convolution]) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
@@ -164,6 +160,10 @@ class Conv2d(_Convolution):
     """
 
     dims = 2
+
+    def forward_relu_pool(self, input: Tensor) -> Tensor:
+        """max_pool2d(relu(forward(input)), 2) as one node."""
+        return pooled_convolution(input, lambda operation: self._convolved(input, operation))
 
 
 class Conv3d(_Convolution):

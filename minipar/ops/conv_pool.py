@@ -30,7 +30,12 @@ class PooledConvolution(Convolution):
 
     def forward(self, x, weight, bias=None):
         self.shapes = x.shape, weight.shape
-        y, self.aux = kernel("conv2d_relu_pool", x)(x, weight, bias, *self.geometry)
+        try:
+            y, self.aux = kernel("conv2d_relu_pool", x)(x, weight, bias, *self.geometry)
+        except ValueError as error:
+            if min(self._output()) < 2:
+                raise RuntimeError(f"max_pool2d: {error}") from None
+            raise
         return y
 
     def vjp(self, g, x, weight):
@@ -55,15 +60,18 @@ class PooledConvolution(Convolution):
         """The gradient of the convolution's output."""
         xp = namespace(self.aux)
         taps = self.aux.transpose(0, 3, 1, 2).astype(xp.int64)
-        (n, _, *size), (channels, _, *window) = self.shapes
-        stride, padding, dilation, _ = self.geometry
-        rows, columns = (
-            (size[i] + 2 * padding[i] - dilation[i] * (window[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
-        )
+        (n, *_), (channels, *_) = self.shapes
+        rows, columns = self._output()
         alive = taps != DEAD
         h = xp.arange(taps.shape[2])[:, None] * 2 + taps % DEAD // 2
         winners = h * columns + xp.arange(taps.shape[3]) * 2 + taps % 2
         return Unpool(winners, (n, channels, rows, columns))(where(tape.new_value(alive), g, 0.0))
+
+    def _output(self):
+        """Height and width of the convolution's output."""
+        stride, padding, dilation, _ = self.geometry
+        size, window = (shape[2:] for shape in self.shapes)
+        return [(size[i] + 2 * padding[i] - dilation[i] * (window[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
 
 
 def conv_relu_pool(
@@ -84,7 +92,4 @@ def pooled_convolution(input: Any, convolved: Any) -> Any:
     """`convolved(operation)`, a ReLU and a max-pooling after it; `operation` is a class, Convolution or derived."""
     if not isinstance(array_of(input), np.ndarray):
         return max_pool2d(convolved(RectifiedConvolution), 2)
-    try:
-        return convolved(PooledConvolution)
-    except ValueError as error:
-        raise RuntimeError(f"max_pool2d: {error}") from None
+    return convolved(PooledConvolution)

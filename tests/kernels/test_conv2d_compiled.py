@@ -1,8 +1,11 @@
 """Compiled convolution against the reference and float64: geometries, layouts, threads, nothing beyond its arrays."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
-from conv_choice import KINDS, eager, served_by
+from conv_choice import KINDS, GuardedResults, eager, served_by
+from guarded_memory import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
@@ -134,6 +137,19 @@ def test_every_way_of_cutting_the_work(eager_threads, x_shape, w_shape, change, 
             actual = all_of(compiled, x, w, bias, g, gate, parameters)
         for result, wanted in zip(actual, expected):
             np.testing.assert_allclose(result, wanted, rtol=1e-11, atol=1e-11)
+
+
+@given(convolutions(), st.sampled_from(KINDS), st.booleans(), st.booleans(), seeds)
+@settings(max_examples=100, deadline=None)
+def test_nothing_is_touched_past_the_ends(convolution, kind, at_start, in_small_pieces, seed):
+    x_shape, w_shape, parameters = convolution
+    given_ = operands(x_shape, w_shape, parameters, seed, [np.float32, np.float64][seed % 2])
+    with pytest.MonkeyPatch.context() as patch, served_by(kind), eager() if in_small_pieces else nullcontext():
+        wanted = all_of(compiled, *given_, parameters)
+        patch.setattr(compiled, "np", GuardedResults(at_start))
+        actual = all_of(compiled, *(guarded(a, at_start) for a in given_), parameters)
+    for result, expected in zip(actual, wanted):
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_nan_and_infinity_reach_the_result():

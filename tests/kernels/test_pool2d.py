@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from conv_choice import GuardedResults
+from guarded_memory import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
@@ -85,6 +87,20 @@ def test_compiled_max_pool_equals_the_reference_to_the_bit(dtype, pooling, with_
     np.testing.assert_array_equal(y.view(np.uint8), expected.view(np.uint8))
     np.testing.assert_array_equal(winners, expected_winners)
     np.testing.assert_array_equal(dx.view(np.uint8), pool2d.max_pool2d_backward(g, winners, shape).view(np.uint8))
+
+
+@given(poolings(), st.booleans(), st.booleans(), st.sampled_from([np.float32, np.float64]), seeds)
+@settings(max_examples=60, deadline=None)
+def test_nothing_is_touched_past_the_ends(pooling, at_start, wide, dtype, seed):
+    shape, *geometry, ceil_mode = pooling
+    x = np.random.default_rng(seed).normal(size=(*shape[:3], shape[3] + 40 * wide)).astype(dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "np", GuardedResults(at_start))
+        y, taps = compiled.max_pool2d_taps(guarded(x, at_start), *geometry, ceil_mode)
+        np.testing.assert_array_equal(y, pool2d.max_pool2d_forward(x, *geometry, ceil_mode)[0])
+        compiled.max_pool2d_taps_backward(y, taps, x.shape, *geometry)
+        y, winners = compiled.max_pool2d_forward(guarded(x, at_start), *geometry, ceil_mode)
+        compiled.max_pool2d_backward(y, winners, x.shape)
 
 
 @IMPLEMENTATIONS
