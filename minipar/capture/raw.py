@@ -82,7 +82,7 @@ class Watch:
             return False
         unknown = {key for key in self.before if key not in known and key not in self.made}
         strange = [owner for key, (owner, _) in self.before.items() if key in unknown and owner.dtype.kind != "f"]
-        counted = any(owner.dtype.kind != "f" for key, (owner, _) in self.before.items() if key in known)
+        counted = any(x.size and x.dtype.kind != "f" for key, (x, _) in self.before.items() if key in known)
         if counted and not all(_is_result(owner, results) for owner in strange):
             return False  # a table of numbers, or something worked out of the inputs' numbers? Nobody knows
         after = {key: owner.copy() for key, (owner, _) in self.before.items()}
