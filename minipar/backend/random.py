@@ -18,25 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.reference.philox import philox as philox
+from ..kernels.reference.philox import words
 from .dtypes import is_floating
 
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
-_CHUNK = 1 << 13  # counters at a time: ten rounds over arrays that stay in the cache
 _FLOAT_BITS = {"e": 11, "f": 24}  # random bits that a number of [0, 1) can hold evenly spaced, by NumPy's dtype.char
-
-
-def philox(counter: Sequence[Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
-    """Four random 32-bit words (as uint64 arrays) for each counter of four 32-bit words (uint64 arrays or scalars)."""
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for _ in range(10):
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ np.uint64(k0), p1 & _LOW, (p0 >> _32) ^ c3 ^ np.uint64(k1), p0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
-    return c0, c1, c2, c3
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -47,26 +34,6 @@ def key_of(seed: int, *names: str | int) -> tuple[int, int]:
     parts = (index(seed), *[str(name) if isinstance(name, str) else index(name) for name in names])
     digest = blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
-
-
-def words(key: tuple[int, int], draw: int, rows: range, width: int) -> np.ndarray:
-    """Random uint32 of shape (len(rows), width): row s holds the words of *global* sample `rows[s]` of this draw.
-
-    Of the counter's four words the first numbers the blocks of four words in a row, the second the row, and the last
-    two the draw. ValueError for a row that does not fit in its word.
-    """
-    if len(rows) and not (0 <= rows[0] < 2**32 and 0 <= rows[-1] < 2**32):
-        raise ValueError(f"rows must lie in [0, 2**32), not {rows}")
-    blocks = -(-width // 4)
-    drawn = np.empty((len(rows) * blocks, 4), np.uint32)
-    low, high = np.uint64(draw & 0xFFFFFFFF), np.uint64(draw >> 32)
-    for start in range(0, len(drawn), _CHUNK):
-        part = drawn[start : start + _CHUNK]
-        row, block = np.divmod(np.arange(start, start + len(part)), blocks)
-        sample = rows.start + row * rows.step
-        for word, column in zip(philox((block.astype(np.uint64), sample.astype(np.uint64), low, high), key), part.T):
-            column[:] = word
-    return drawn.reshape(len(rows), blocks * 4)[:, :width]
 
 
 def _unit(bits: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -144,6 +111,16 @@ class Generator:
         self._draws += 1
         key = key_of(self._seed, *self._names)
         return words(key, self._draws - 1, rows, math.prod(shape[1:]) * per_element)
+
+    def ticket(self, first_row: int = 0) -> np.ndarray:
+        """The right to one draw, for a kernel that draws itself: float64 (5,) of 32-bit words.
+
+        The two of the key, the two of the draw's number, and the number of the first sample.
+        """
+        draw = self._draws
+        self._draws = draw + 1
+        key0, key1 = key_of(self._seed, *self._names)
+        return np.array([key0, key1, draw & 0xFFFFFFFF, draw >> 32, first_row], np.float64)
 
     def uniform(self, shape: Sequence[int], dtype: np.dtype, rows: range | None = None) -> np.ndarray:
         """Uniform on [0, 1), of a floating-point dtype."""
@@ -283,6 +260,14 @@ def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.n
             whole[0], rows = _rows_of_shard(shape, batch_dim)
     drawn = default_generator().uniform(whole, np.dtype(np.float32), rows)
     return drawn if batch_dim is None or not shape else np.moveaxis(drawn, 0, batch_dim)
+
+
+def ticket_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.ndarray:
+    """A ticket (`Generator.ticket`) for what `uniform_for_samples` would draw next of this shape."""
+    rows = range(0)
+    if batch_dim is not None and shape and _shard.active:
+        rows = _rows_of_shard(shape, batch_dim)[1]
+    return default_generator().ticket(rows.start)
 
 
 def _rows_of_shard(shape: Sequence[int], batch_dim: int) -> tuple[int, range]:

@@ -10,27 +10,52 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import namespace, random
-from .op import Op, array_of, check_dtypes
+from ..backend import random
+from ..backend.dispatch import kernel
+from ..tape import Value
+from .op import Op, check_dtypes
 from .shape import normal_dim
 
 SELU_FLOOR = -1.7580993408473766  # −α·λ of SELU: what it tends to at −∞ (Klambauer et al. 2017)
 
 
 class Dropout(Op):
-    """y = x ⊙ noise + shift, with noise and shift that were drawn; ∂x = g ⊙ noise"""
+    """y = x ⊙ noise + shift; ∂x = g ⊙ noise. What is kept is drawn here: the ticket says which draw it is.
 
-    __slots__ = ("noise", "shift")
+    Noise is `scale` where an element is kept, else 0; shifts are those of what is kept and of what is dropped. `sizes`
+    are the (outer, samples, inner, repeats) of `kernels.reference.dropout`.
+    """
 
-    def __init__(self, noise, shift=None):
-        self.noise, self.shift = noise, shift
+    __slots__ = ("ticket", "sizes", "p", "scale", "shifts")
+    kernels_only = True
+
+    def __init__(self, ticket, sizes, p, scale, shifts=(0.0, 0.0)):
+        self.ticket, self.sizes, self.p, self.scale, self.shifts = ticket, sizes, p, scale, shifts
 
     def forward(self, x):
-        y = x * self.noise
-        return y if self.shift is None else y + self.shift
+        y, self.aux = kernel("dropout_forward", x)(x, self.ticket, self.sizes, self.p, self.scale, self.shifts)
+        return y
 
     def vjp(self, g):
-        return g * self.noise
+        if isinstance(g, Value):
+            return Thin(self.aux, self.scale)(g)
+        return kernel("dropout_backward", g)(g, self.aux, self.scale)
+
+
+class Thin(Op):
+    """x ⊙ noise, by what a dropout has kept: its own transpose."""
+
+    __slots__ = ("kept", "scale")
+    kernels_only = True
+
+    def __init__(self, kept, scale):
+        self.kept, self.scale = kept, scale
+
+    def forward(self, x):
+        return kernel("dropout_backward", x)(x, self.kept, self.scale)
+
+    def vjp(self, g):
+        return Thin(self.kept, self.scale)(g)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, *, batch_dim: int | None = 0) -> Any:
@@ -74,17 +99,23 @@ def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, *,
 
 
 def _dropped(
-    x: Any, p: float, training: bool, name: str, noise_shape: Callable[[Any], Any], batch_dim: int | None,
-    rule: Callable[[Any, float], tuple[Any, Any]] | None = None,
+    x: Any, p: float, training: bool, name: str, noise_shape: Callable[[Any], tuple[int, ...]], batch_dim: int | None,
+    rule: Callable[[float, Any], tuple[float, tuple[float, float]]] | None = None,
 ) -> Any:  # fmt: skip
     check_probability(p)
     if not training or p == 0 or not math.prod(x.shape):
         return x
     check_dtypes(name, x)
-    array = array_of(x)
-    batch_dim = None if batch_dim is None else normal_dim(batch_dim, len(x.shape), "batch_dim")
-    kept = namespace(array).asarray(random.uniform_for_samples(noise_shape(x), batch_dim) >= p).astype(array.dtype)
-    return Dropout(*(_enlarged if rule is None else rule)(kept, p))(x)
+    shape = noise_shape(x)
+    axis = 0
+    if batch_dim is not None:
+        batch_dim = axis = normal_dim(batch_dim, len(shape), "batch_dim")
+    ticket = random.ticket_for_samples(shape, batch_dim)
+    before, behind = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    sizes = before, shape[axis] if shape else 1, behind, math.prod(x.shape) // math.prod(shape)
+    if rule is not None:
+        return Dropout(ticket, sizes, p, *rule(p, x.dtype.type))(x)
+    return Dropout(ticket, sizes, p, 1.0 if p == 1 else 1 / (1 - p))(x)
 
 
 def check_probability(p: float) -> None:
@@ -92,16 +123,13 @@ def check_probability(p: float) -> None:
         raise ValueError(f"dropout probability p has to be between 0 and 1, but got {p!r}")
 
 
-def _enlarged(kept: Any, p: float) -> tuple[Any, None]:
-    return kept if p == 1 else kept * kept.dtype.type(1 / (1 - p)), None
-
-
-def _self_normalizing(kept: Any, p: float) -> tuple[Any, Any]:
+def _self_normalizing(p: float, number: Any) -> tuple[float, tuple[float, float]]:
+    """(scale, shifts), rounded as numbers of x's dtype are."""
     if p == 1:
-        return kept, None
-    number = kept.dtype.type
+        return 1.0, (0.0, 0.0)
     a = ((1 - p) * (1 + p * SELU_FLOOR**2)) ** -0.5
-    return kept * number(a), (1 - kept) * number(a * SELU_FLOOR) - number(a * p * SELU_FLOOR)
+    mean = number(a * p * SELU_FLOOR)
+    return a, (float(-mean), float(number(a * SELU_FLOOR) - mean))
 
 
 def _channels(x: Any) -> tuple[int, ...]:

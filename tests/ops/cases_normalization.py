@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minipar.ops.dropout import Dropout
+from minipar.kernels.reference.dropout import dropout_forward
+from minipar.ops.dropout import Dropout, Thin
 from tests.ops.case import Case, among, beside
 
 
@@ -74,12 +75,15 @@ NORMS = [
     Case("local_response_norm even", norm("local_response_norm", 2), ((1, 3, 2),)),
 ]  # fmt: skip
 
-NOISE, SHIFT = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 0.5], [0.0, 0.0, 3.0]]), np.arange(9.0).reshape(3, 3)
+TICKET, SIZES = np.array([1.0, 2.0, 3.0, 0.0, 0.0]), (1, 3, 3, 1)
+NOISE = dropout_forward(np.ones((3, 3)), TICKET, SIZES, 0.5, 2.5)[0]
 DROPOUT = [
-    Case("Dropout", lambda m, x: Dropout(beside(x, NOISE))(x),
+    Case("Dropout", lambda m, x: Dropout(TICKET, SIZES, 0.5, 2.5)(x),
          theirs=lambda m, x: x * m.tensor(NOISE, dtype=x.dtype)),
-    Case("Dropout with shift", lambda m, x: Dropout(beside(x, NOISE), beside(x, SHIFT))(x),
-         theirs=lambda m, x: x * m.tensor(NOISE, dtype=x.dtype) + m.tensor(SHIFT, dtype=x.dtype)),
+    Case("Dropout with shift", lambda m, x: Dropout(TICKET, SIZES, 0.5, 2.5, (0.5, -1.5))(x),
+         theirs=lambda m, x: x * m.tensor(NOISE, dtype=x.dtype) + m.tensor(NOISE * 0.8 - 1.5, dtype=x.dtype)),
+    Case("Thin", lambda m, x: Thin(beside(x, (NOISE > 0).astype(np.uint8).ravel()), 2.5)(x),
+         theirs=lambda m, x: x * m.tensor(NOISE, dtype=x.dtype)),
 ]  # fmt: skip
 
 NORMALIZATION = NORMS + DROPOUT
