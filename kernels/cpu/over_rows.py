@@ -122,6 +122,9 @@ def over_rows(formula: Callable[..., Any]) -> Any:
     return intrinsic(typed)
 
 
+WIDE = 4  # vectors of columns at a time: rows may lie in a page each, which is looked up once for all of them
+
+
 @intrinsic
 def column_sums(context, count, columns, source, source_row, to, adds):
     """to[j] (+)= Σ_i source[i·source_row + j] for i < count and j < columns; added to what is there if `adds`.
@@ -134,28 +137,39 @@ def column_sums(context, count, columns, source, source_row, to, adds):
     def codegen(context, builder, signature, arguments):
         count, columns, source, source_row, to, adds = arguments
         vectors = Vectors(builder, str(signature.args[2].dtype))
-        lanes = integer(vectors.lanes)
+        lanes = vectors.lanes
         fours = builder.sub(count, builder.srem(count, integer(4)))
-        sums = [cgutils.alloca_once(builder, vectors.type) for _ in range(4)]  # LLVM makes them registers
 
-        def add(row, slot, column, mask):
-            place = vectors.at(source, builder.add(builder.mul(row, source_row), column))
-            builder.store(builder.fadd(builder.load(slot), vectors.load(place, mask)), slot)
+        def sum_up(column, width, mask):
+            places = [builder.add(column, integer(lanes * j)) for j in range(width)]
+            sums = [[cgutils.alloca_once(builder, vectors.type) for _ in places] for _ in range(4)]  # registers
+            for row in sums:
+                for slot in row:
+                    builder.store(vectors.zero(), slot)
 
-        with cgutils.for_range_slice(builder, integer(0), columns, lanes) as (column, _):
-            mask = vectors.first_lanes(builder.sub(columns, column))
-            for slot in sums:
-                builder.store(vectors.zero(), slot)
+            def add(row, slots):
+                first = vectors.at(source, builder.mul(row, source_row))
+                for place, slot in zip(places, slots):
+                    builder.store(builder.fadd(builder.load(slot), vectors.load(vectors.at(first, place), mask)), slot)
+
             with cgutils.for_range_slice(builder, integer(0), fours, integer(4)) as (row, _):
-                for i, slot in enumerate(sums):
-                    add(builder.add(row, integer(i)), slot, column, mask)
+                for i, slots in enumerate(sums):
+                    add(builder.add(row, integer(i)), slots)
             with cgutils.for_range_slice(builder, fours, count, integer(1)) as (row, _):
-                add(row, sums[0], column, mask)
-            a, b, c, d = (builder.load(slot) for slot in sums)
-            total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-            place = vectors.at(to, column)
-            before = builder.and_(mask, vectors.broadcast(adds))
-            vectors.store(builder.fadd(vectors.load(place, before), total), place, mask)
+                add(row, sums[0])
+            for place, *slots in zip(places, *sums):
+                a, b, c, d = (builder.load(slot) for slot in slots)
+                total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
+                before = vectors.broadcast(adds) if mask is None else builder.and_(mask, vectors.broadcast(adds))
+                total = builder.fadd(vectors.load(vectors.at(to, place), before), total)
+                vectors.store(total, vectors.at(to, place), mask)
+
+        wide = integer(WIDE * lanes)
+        rest = builder.sub(columns, builder.srem(columns, wide))
+        with cgutils.for_range_slice(builder, integer(0), rest, wide) as (column, _):
+            sum_up(column, WIDE, None)
+        with cgutils.for_range_slice(builder, rest, columns, integer(lanes)) as (column, _):
+            sum_up(column, 1, vectors.first_lanes(builder.sub(columns, column)))
         return context.get_dummy_value()
 
     return signature, codegen

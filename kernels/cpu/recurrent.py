@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import arena
 from .compile import carray
-from .recurrent_rows import padded
+from .recurrent_rows import room
 from .recurrent_walks import REALS, Walks
 from .threads import threads_for
 
@@ -35,9 +34,9 @@ def sequence(
     block = x if in_block else x[None]
     steps, width, inputs = block.shape
     rows = steps * width
-    h, h_n = arena.empty((*x.shape[:-1], hidden), dtype), np.empty((batch, hidden), dtype)
     c_n = none if c0 is None else np.empty((batch, hidden), dtype)
-    saved = arena.empty((rows + batch, padded(hidden + inputs) + padded(cell.remembered * hidden)), dtype)
+    size = room(rows + batch, hidden + inputs, cell.remembered * hidden)
+    h, h_n, saved = np.empty((*x.shape[:-1], hidden), dtype), np.empty((batch, hidden), dtype), np.empty(size, dtype)
     network.forward(
         carray(block), carray(h0), none if c0 is None else carray(c0), carray(w_ih), carray(w_hh),
         nothing if b_ih is None else carray(b_ih), nothing if b_hh is None else carray(b_hh),
@@ -62,9 +61,9 @@ def sequence_backward(
     by_sequence = batch_first and in_block
     rows, inputs = (shape[0] * shape[1] if in_block else shape[0]), shape[-1]
     steps = len(batch_sizes) if batch_sizes is not None else shape[by_sequence]
-    batch, states = len(saved) - rows, 1 if cell.memory < 0 else 2
-    d = arena.empty((rows, padded(cell.slopes * hidden)), dtype)
-    dx = arena.empty(shape, dtype) if needs[0] else None
+    batch = batch_sizes[0] if batch_sizes is not None else shape[not by_sequence]
+    states, size = 1 if cell.memory < 0 else 2, room(rows, cell.slopes * hidden, 0)
+    d, dx = np.empty(size, dtype), np.empty(shape, dtype) if needs[0] else None
     dh = np.empty((batch, hidden), dtype)
     dc = none2 if states == 1 else np.empty((batch, hidden), dtype)
     gradients: list[np.ndarray | None] = []

@@ -11,6 +11,7 @@ The functions here take pointers and count in elements, and check nothing: the e
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from .gemm import product as gemm
 from .over_rows import column_sums, over_rows
@@ -25,6 +26,7 @@ BLOCK = 512  # rows at a time in the gradients of weights: always the same ones,
 _tall, _flat, _single = (tile(None, *shape) for shape in (TALL, FLAT, SINGLE))
 
 
+@register_jitable
 def padded(width: int) -> int:
     """How wide to make the rows of a large matrix: whole cache lines, and not a multiple of 1 KiB.
 
@@ -32,6 +34,12 @@ def padded(width: int) -> int:
     """
     width = -(-width // 16) * 16
     return width + 16 if width and width % 256 == 0 else width
+
+
+@register_jitable
+def room(rows: int, width: int, other: int) -> int:
+    """Elements for two matrices of so many rows, one after the other, from the first cache line of an array on."""
+    return rows * (padded(width) + padded(other)) + 16
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,12 +184,25 @@ def pack_jointly(w_ih, w_hh, b_ih, b_hh, inputs, hidden, panel, weights, bias):
 @inlined
 def weight_gradients(d, d_row, met, met_row, inputs, rows, dw, db, first, end):
     """Rows first … end of dw (·, inputs) = dᵀ met, and of db = the sums of d's columns; column g of d is for row g."""
-    if end <= first:
+    count = end - first
+    if count < 1:
         return
+    lanes = LANE_BYTES // item_bytes(d)
+    # Rows of a few inputs would leave most of a vector idle: then met's columns are the rows of the product.
+    turned = dw.size > 0 and 4 * inputs * -(-count // lanes) < 3 * count * -(-inputs // lanes)
+    transposed = np.empty(inputs * count if turned else 0, dw.dtype)
     for k in range(0, max(rows, 1), BLOCK):
-        size, block = min(BLOCK, rows - k), at(d, first + k * d_row)
-        if dw.size:
-            gemm(block, 1, d_row, at(met, k * met_row), met_row, 1, end - first, inputs, size,
-                 at(pointer(dw), first * inputs), inputs, ACCUMULATE if k else ZERO, d, False, 0, 1)  # fmt: skip
+        size, block, of_met = min(BLOCK, rows - k), at(d, first + k * d_row), at(met, k * met_row)
+        start = ACCUMULATE if k else ZERO
+        if turned:
+            gemm(of_met, 1, met_row, block, d_row, 1, inputs, count, size, pointer(transposed), count, start, d, False,
+                 0, 1)  # fmt: skip
+        elif dw.size:
+            gemm(block, 1, d_row, of_met, met_row, 1, count, inputs, size, at(pointer(dw), first * inputs), inputs,
+                 start, d, False, 0, 1)  # fmt: skip
         if db.size:
-            column_sums(size, end - first, block, d_row, at(pointer(db), first), k > 0)
+            column_sums(size, count, block, d_row, at(pointer(db), first), k > 0)
+    if turned:
+        for i in range(count):
+            for j in range(inputs):
+                dw[first + i, j] = transposed[j * count + i]

@@ -26,6 +26,7 @@ from .recurrent_rows import (
     panels,
     part_of,
     product,
+    room,
     row_starts,
     share_of,
     size_of,
@@ -78,14 +79,13 @@ class Walks(NamedTuple):
 
 _FORWARD = (
     "void({r}[:,:,::1], {r}[:,::1], {r}[:,::1], {r}[:,::1], {r}[:,::1], {r}[::1], {r}[::1], int64[::1], {r}[:,:,::1], "
-    "{r}[:,::1], {r}[:,::1], {r}[:,::1], boolean, boolean, boolean, int64)"
+    "{r}[:,::1], {r}[:,::1], {r}[::1], boolean, boolean, boolean, int64)"
 )
 _BACKWARD = (
-    "void({r}[:,:,::1], {r}[:,::1], {r}[:,::1], int64[::1], int64, {r}[:,::1], {r}[:,::1], {r}[:,::1], {r}[:,::1], "
+    "void({r}[:,:,::1], {r}[:,::1], {r}[:,::1], int64[::1], int64, {r}[::1], {r}[:,::1], {r}[:,::1], {r}[::1], "
     "{r}[:,::1], {r}[:,::1], {r}[:,:,::1], {r}[:,::1], {r}[:,::1], {r}[::1], {r}[::1], "
     "boolean, boolean, boolean, boolean, int64)"
 )
-_padded = inlined(padded)
 
 
 @inlined
@@ -94,7 +94,7 @@ def _check_sizes(gates, hidden, inputs, rows, batch, remembered, w_ih, w_hh, b_i
         raise ValueError("the weights must have shapes (G H, I) and (G H, H)")
     if b_ih.size not in (0, gates * hidden) or b_hh.size not in (0, gates * hidden):
         raise ValueError("the biases must have shape (G H,)")
-    if saved.shape != (rows + batch, _padded(hidden + inputs) + _padded(remembered * hidden)):
+    if saved.size < room(rows + batch, hidden + inputs, remembered * hidden):
         raise ValueError("what is saved must hold a row for each of x and of the first state")
 
 
@@ -110,7 +110,7 @@ def _check_gradients(g, dx, dw_ih, dw_hh, w_ih, w_hh, d, rows, slopes, hidden):
         raise ValueError("the gradients must have the shapes of what they belong to")
     if (dw_ih.size and dw_ih.shape != w_ih.shape) or (dw_hh.size and dw_hh.shape != w_hh.shape):
         raise ValueError("the gradients must have the shapes of what they belong to")
-    if d.shape != (rows, _padded(slopes * hidden)):
+    if d.size < room(rows, slopes * hidden, 0):
         raise ValueError("d must hold a row for each of x")
 
 
@@ -124,12 +124,12 @@ def _start(given, to):
 
 
 @inlined
-def _opened(saved, hidden, inputs, remembered, weights, bias, relu, batch, threads):
-    kept_row = _padded(hidden + inputs)
+def _opened(saved, starts, hidden, inputs, remembered, weights, bias, relu, batch, threads):
+    kept_row = padded(hidden + inputs)
     rows, vectors = tile_of(batch, threads)
-    kept = pointer(saved)
-    return Layer(hidden, inputs, kept, kept_row, at(kept, saved.shape[0] * kept_row), _padded(remembered * hidden),
-                 weights, bias, relu, rows, vectors)  # fmt: skip
+    kept = line(saved, weights)
+    gates = at(kept, (starts[starts.size - 1] + batch) * kept_row)
+    return Layer(hidden, inputs, kept, kept_row, gates, padded(remembered * hidden), weights, bias, relu, rows, vectors)
 
 
 @inlined
@@ -163,7 +163,7 @@ def walks(cell: Cell) -> Walks:
         """A thread's share of the sequences through all steps."""
         batch, hidden = h0.shape
         inputs, steps = x.shape[2], starts.size - 1
-        layer = _opened(saved, hidden, inputs, remembered, weights, bias, relu, batch, threads)
+        layer = _opened(saved, starts, hidden, inputs, remembered, weights, bias, relu, batch, threads)
         n0, n1 = share_of(thread, batch, threads), share_of(thread + 1, batch, threads)
         row_of_sequence, before = max(1, by_sequence), -1
         for s in range(steps):
@@ -210,7 +210,7 @@ def walks(cell: Cell) -> Walks:
         else:
             for p in prange(threads):
                 walk(x, h0, c0, weights, bias, starts, h, saved, by_sequence, reverse, relu, p, threads)
-        layer = _opened(saved, hidden, inputs, remembered, weights, bias, relu, batch, 1)
+        layer = _opened(saved, starts, hidden, inputs, remembered, weights, bias, relu, batch, 1)
         last = at(layer.kept, rows * layer.kept_row)
         copy_rows(batch, hidden, last, layer.kept_row, pointer(h_n), hidden)
         if memory >= 0:
@@ -223,9 +223,9 @@ def walks(cell: Cell) -> Walks:
     def walk_back(g, starts, inputs, saved, of_h, of_x, d, dh, dc, dx, by_sequence, reverse, relu, whole, thread,
                   threads):  # fmt: skip
         """d, dh, dc and dx of a thread's share of the sequences, through all steps back."""
-        (batch, hidden), d_row = dh.shape, d.shape[1]
+        (batch, hidden), d_row, of_d = dh.shape, padded(slopes * dh.shape[1]), line(d, of_h)
         steps = starts.size - 1
-        layer = _opened(saved, hidden, inputs, remembered, of_h, of_h, relu, batch, threads)
+        layer = _opened(saved, starts, hidden, inputs, remembered, of_h, of_h, relu, batch, threads)
         rows, vectors = layer.rows, layer.vectors
         n0, n1 = share_of(thread, batch, threads), share_of(thread + 1, batch, threads)
         row_of_sequence = max(1, by_sequence)
@@ -245,9 +245,9 @@ def walks(cell: Cell) -> Walks:
                         of_g = at(pointer(g), outside(starts, step, begin, by_sequence) * hidden)
                         g_row = row_of_sequence * hidden
                     cell_back(layer, first + begin, stop - begin, to, of_g, g_row,
-                              at(pointer(d), (first + begin) * d_row), d_row, at(pointer(dh), begin * hidden),
+                              at(of_d, (first + begin) * d_row), d_row, at(pointer(dh), begin * hidden),
                               at(pointer(dc), begin * hidden))  # fmt: skip
-            here, count = at(pointer(d), (first + n0) * d_row), end - n0
+            here, count = at(of_d, (first + n0) * d_row), end - n0
             if whole or s < steps - 1:
                 product(at(here, offset * hidden), d_row, of_h, gates * hidden, at(pointer(dh), n0 * hidden), hidden,
                         count, hidden, ACCUMULATE if offset else ZERO, here, rows, vectors)  # fmt: skip
@@ -258,16 +258,19 @@ def walks(cell: Cell) -> Walks:
         keep(nothing)
 
     @inlined
-    def add_up(d, saved, hidden, inputs, dw_ih, dw_hh, db_ih, db_hh, thread, threads):
+    def add_up(d, saved, rows, hidden, inputs, dw_ih, dw_hh, db_ih, db_hh, thread, threads):
         """A thread's share of the gradients of weights and biases."""
-        (rows, d_row), kept_row = d.shape, _padded(hidden + inputs)
+        d_row, kept_row, of_d = padded(slopes * hidden), padded(hidden + inputs), line(d, pointer(saved))
         first, end = share_of(thread, gates * hidden, threads), share_of(thread + 1, gates * hidden, threads)
-        met, turned = pointer(saved), (gates - offset) * hidden  # the row of w_ih from which on d's first columns serve
-        weight_gradients(at(pointer(d), offset * hidden), d_row, met, kept_row, hidden, rows, dw_hh,
+        met, turned = (
+            line(saved, of_d),
+            (gates - offset) * hidden,
+        )  # the row of w_ih from which on d's first columns serve
+        weight_gradients(at(of_d, offset * hidden), d_row, met, kept_row, hidden, rows, dw_hh,
                          db_hh if offset or not db_ih.size else db_hh[:0], first, end)  # fmt: skip
-        weight_gradients(at(pointer(d), offset * hidden), d_row, at(met, hidden), kept_row, inputs, rows, dw_ih, db_ih,
+        weight_gradients(at(of_d, offset * hidden), d_row, at(met, hidden), kept_row, inputs, rows, dw_ih, db_ih,
                          min(first, turned), min(end, turned))  # fmt: skip
-        weight_gradients(at(pointer(d), -turned), d_row, at(met, hidden), kept_row, inputs, rows, dw_ih, db_ih,
+        weight_gradients(at(of_d, -turned), d_row, at(met, hidden), kept_row, inputs, rows, dw_ih, db_ih,
                          max(first, turned), max(end, turned))  # fmt: skip
         if not offset and db_ih.size and db_hh.size:  # the two biases stand in one sum
             copy_rows(1, end - first, at(pointer(db_ih), first), 0, at(pointer(db_hh), first), 0)
@@ -282,7 +285,8 @@ def walks(cell: Cell) -> Walks:
 
         dh and dc are the first states' only if they are wanted as a `whole`; else the last product is spared.
         """
-        (batch, hidden), rows, inputs = dh.shape, d.shape[0], w_ih.shape[1]
+        (batch, hidden), inputs = dh.shape, w_ih.shape[1]
+        rows = sizes.sum() if sizes.size else steps * batch
         _check_sizes(gates, hidden, inputs, rows, batch, remembered, w_ih, w_hh, db_ih, db_hh, saved)
         _check_gradients(g, dx, dw_ih, dw_hh, w_ih, w_hh, d, rows, slopes, hidden)
         _check_like(g_hn, hidden, batch, False)
@@ -304,13 +308,13 @@ def walks(cell: Cell) -> Walks:
         by_sequence = steps if batch_first else 0
         if threads == 1:
             walk_back(g, starts, inputs, saved, of_h, of_x, d, dh, dc, dx, by_sequence, reverse, relu, whole, 0, 1)
-            add_up(d, saved, hidden, inputs, dw_ih, dw_hh, db_ih, db_hh, 0, 1)
+            add_up(d, saved, rows, hidden, inputs, dw_ih, dw_hh, db_ih, db_hh, 0, 1)
         else:
             for p in prange(threads):
                 walk_back(g, starts, inputs, saved, of_h, of_x, d, dh, dc, dx, by_sequence, reverse, relu, whole, p,
                           threads)  # fmt: skip
             for p in prange(threads):
-                add_up(d, saved, hidden, inputs, dw_ih, dw_hh, db_ih, db_hh, p, threads)
+                add_up(d, saved, rows, hidden, inputs, dw_ih, dw_hh, db_ih, db_hh, p, threads)
         keep(packed)
 
     return Walks(cell, forward, backward)

@@ -1,5 +1,7 @@
 """What the compiled recurrent networks share: they keep to their arrays, and threads and sizes of one or none do."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from guarded_memory import guarded
@@ -43,7 +45,9 @@ def test_nothing_is_touched_beside_the_arrays(name, at_start, case, dtype, seed)
     fenced = lambda array: guarded(array, at_start)  # noqa: E731
     data = fenced(x), *[[*map(fenced, part)] for part in (firsts, weights, biases)], fenced(g), [*map(fenced, lasts)]
     with pytest.MonkeyPatch.context() as patch:  # what it makes for itself too
-        patch.setattr(recurrent.arena, "empty", lambda shape, dtype: fenced(np.full(shape, np.nan, dtype)))
+        made = SimpleNamespace(**vars(np))
+        made.empty = lambda shape, dtype: fenced(np.full(shape, np.nan, dtype))
+        patch.setattr(recurrent, "np", made)
         found = everything(name, compiled, case, data, states)
     agree(found, everything(name, reference, case, data, states), dtype)
 
