@@ -112,7 +112,7 @@ class Generator:
         key = key_of(self._seed, *self._names)
         return words(key, self._draws - 1, rows, math.prod(shape[1:]) * per_element)
 
-    def ticket(self, first_row: int = 0) -> np.ndarray:
+    def _ticket(self, first_row: int = 0) -> np.ndarray:
         """The right to one draw, for a kernel that draws itself: float64 (5,) of 32-bit words.
 
         The two of the key, the two of the draw's number, and the number of the first sample.
@@ -263,11 +263,11 @@ def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.n
 
 
 def ticket_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.ndarray:
-    """A ticket (`Generator.ticket`) for what `uniform_for_samples` would draw next of this shape."""
+    """A ticket (`Generator._ticket`) for what `uniform_for_samples` would draw next of this shape."""
     rows = range(0)
     if batch_dim is not None and shape and _shard.active:
         rows = _rows_of_shard(shape, batch_dim)[1]
-    return default_generator().ticket(rows.start)
+    return default_generator()._ticket(rows.start)
 
 
 def _rows_of_shard(shape: Sequence[int], batch_dim: int) -> tuple[int, range]:

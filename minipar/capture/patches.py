@@ -37,7 +37,7 @@ _NUMPY = [  # functions that make arrays without asking their arguments for leav
 ]
 _TO_PYTHON = ["item", "tolist", "numpy", "__float__", "__int__", "__index__", "__bool__", "__array__", "__dlpack__"]
 _KERNELS = ("minipar.kernels.cpu.", "minipar.ops.")
-_DRAWS = ("uniform", "normal", "integers", "permutation", "ticket")
+_DRAWS = ("uniform", "normal", "integers", "permutation", "_ticket")
 
 
 class Listening:
