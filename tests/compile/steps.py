@@ -133,6 +133,15 @@ def batch_norm_of_images():
 
 
 @named
+def norms_of_channels():
+    model = nn.Sequential(
+        *(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4, momentum=None), nn.Tanh(), nn.GroupNorm(2, 4)),
+        *(nn.InstanceNorm1d(4, affine=True, track_running_stats=True), nn.Flatten(), nn.Linear(16, 3)),
+    )
+    return training(model, optim.Adam(model.parameters()), classified, floats(4, 2, 6), numbers(3, 4))
+
+
+@named
 def dropouts():
     minipar.manual_seed(5)
     model = nn.Sequential(nn.Linear(5, 9), nn.Dropout(0.3), nn.Linear(9, 7), nn.AlphaDropout(0.2), nn.Linear(7, 3))
