@@ -35,19 +35,21 @@ def pick_along(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
     return y
 
 
-def add_along(g: np.ndarray, index: np.ndarray, shape: Shape, dim: int) -> np.ndarray:
-    """For g in float32 or float64. TypeError for another dtype, ValueError for another shape than that of `index`,
-    IndexError for an index outside the axis."""
+def add_along(g: np.ndarray, index: np.ndarray, shape: Shape, dim: int, base: np.ndarray | None = None) -> np.ndarray:
+    """For g and base in float32 or float64. TypeError for another dtype, IndexError for an index outside the axis.
+
+    ValueError for another shape of g than that of `index`, or of base than `shape`.
+    """
     check_real("g", g)
-    if g.shape != index.shape:
-        raise ValueError(f"g of shape {g.shape} must have the shape of index, {index.shape}")
+    if g.shape != index.shape or (base is not None and base.shape != shape):
+        raise ValueError(f"g of shape {g.shape} must have the shape of index, {index.shape}, and base {shape}")
     if not _fits(index, shape, dim):
-        return reference.add_along(g, index, shape, dim)
-    y = np.empty(shape, g.dtype)
+        return reference.add_along(g, index, shape, dim, base)
+    y = np.empty(shape, g.dtype) if base is None else np.array(base, order="C")
     sizes = prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :]), index.shape[dim]
     work = y.size + 4 * g.size
     threads = 1 if work < ALONE else threads_for(work, max(sizes[0], sizes[2] // LINE))
-    if _add(threads, g.ravel(), _numbers(index), y.reshape(-1), sizes):
+    if _add(threads, g.ravel(), _numbers(index), y.reshape(-1), sizes, base is None):
         raise IndexError(f"an index is out of bounds for axis {dim} with size {shape[dim]}")
     return y
 
@@ -61,10 +63,10 @@ def _numbers(index: np.ndarray) -> np.ndarray:
     return flat if flat.dtype is INT64 else flat.astype(np.int64)
 
 
-_SIGNATURES = real_signatures("int64 in1 ids1 out1 UniTuple(int64,4)", "int64")
+_ARGUMENTS = "int64 in1 ids1 out1 UniTuple(int64,4)"
 
 
-@compiled(_SIGNATURES, parallel=True)
+@compiled(real_signatures(_ARGUMENTS, "int64"), parallel=True)
 def _pick(threads, x, index, y, sizes):
     """Returns 0, or how many indices of some part are outside: these are left out."""
     _check(x, index, y, sizes)
@@ -77,15 +79,16 @@ def _pick(threads, x, index, y, sizes):
     return wrong.max()
 
 
-@compiled(_SIGNATURES, parallel=True)
-def _add(threads, g, index, y, sizes):
+@compiled(real_signatures(_ARGUMENTS + " boolean", "int64"), parallel=True)
+def _add(threads, g, index, y, sizes, fresh):
+    """As _pick; y is `fresh` if it holds nothing yet."""
     _check(y, index, g, sizes)
     if threads == 1:
-        return _add_part(g, index, y, sizes, (0, sizes[0]), (0, sizes[2]))
+        return _add_part(g, index, y, sizes, fresh, (0, sizes[0]), (0, sizes[2]))
     wrong = np.zeros(threads, np.int64)
     for thread in prange(threads):
         outers, columns = _part(thread, threads, sizes)
-        wrong[thread] = _add_part(g, index, y, sizes, outers, columns)
+        wrong[thread] = _add_part(g, index, y, sizes, fresh, outers, columns)
     return wrong.max()
 
 
@@ -141,16 +144,16 @@ def _pick_row(x, index, y, inner, column):
 
 
 @njit(error_model="numpy")
-def _add_part(g, index, y, sizes, outers, columns):
+def _add_part(g, index, y, sizes, fresh, outers, columns):
     _, size, inner, count = sizes
     wrong = 0
     if columns[0] >= columns[1]:
         return wrong
     for a in range(outers[0], outers[1]):
         to = y[a * size * inner : (a + 1) * size * inner]
-        if columns[1] - columns[0] == inner:
+        if fresh and columns[1] - columns[0] == inner:
             to[:] = 0
-        else:
+        elif fresh:
             for i in range(size):
                 to[i * inner + columns[0] : i * inner + columns[1]] = 0
         if inner == 1:

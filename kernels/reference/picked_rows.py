@@ -29,10 +29,10 @@ def pick_along(x: Array, index: Array, dim: int) -> Array:
     return x[_along(index, dim)]
 
 
-def add_along(g: Array, index: Array, shape: Shape, dim: int) -> Array:
-    """y of this shape: g, of the shape of `index`, added up at the places that pick_along would take."""
+def add_along(g: Array, index: Array, shape: Shape, dim: int, base: Array | None = None) -> Array:
+    """y of this shape: g, of the shape of `index`, added to `base` (or to zeros) where pick_along would take it."""
     xp = array_namespace(g)
-    y = xp.zeros(shape, g.dtype)
+    y = xp.zeros(shape, g.dtype) if base is None else base.copy()
     xp.add.at(y, _along(index, dim), g)
     return y
 

@@ -318,6 +318,26 @@ class PutAlong(Indexed):
         return kernel("pick_along", g)(g, self.index, self.dim)
 
 
+class AddAlong(Indexed):
+    """y = x with src added along axis `dim` at `index`; repeats add up, in the order of the index."""
+
+    __slots__ = ("dim",)
+
+    def __init__(self, index, dim):
+        super().__init__(index)
+        self.dim = dim
+
+    def forward(self, x, src):
+        if x.dtype.kind == "f":
+            return kernel("add_along", x)(src, self.index, x.shape, self.dim, x)
+        y = x.copy()
+        add_at(y, along(self.index, self.dim), src)
+        return y
+
+    def vjp(self, g, *_):
+        return g, TakeAlong(self.index, self.dim)(g) if self.needs[1] else None
+
+
 def take_along(x: Any, where: Any, dim: int) -> Any:
     """y[i, j] = x[where[i, j], j] for dim 0, and so on: axes beside `dim` may be shorter in `where` than in x."""
     return TakeAlong(where, dim)(x)

@@ -16,7 +16,7 @@ from ..backend.dtypes import scalar_like
 from ..tape import Value
 from .division import div
 from .gather import check_along, check_integers, check_tensor, one_axis
-from .index import PutAlong, SetItem, along, getitem, take_along
+from .index import AddAlong, PutAlong, SetItem, along, getitem, take_along
 from .op import Op, array_of, cast, zero_of
 from .select import where
 from .shape import expand, reshape
@@ -64,8 +64,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     dim = _checked("scatter_add", input, dim, index, src)
     if not array_of(index).size:
         return input.clone()
-    added = PutAlong(one_axis(index), dim, tuple(one_axis(input).shape))(_part(src, index))
-    return input + reshape(added, input.shape)
+    return reshape(AddAlong(one_axis(index), dim)(one_axis(input), _part(src, index)), input.shape)
 
 
 @numpy_names
@@ -188,6 +187,8 @@ def _checked(name: str, input: Any, dim: int, index: Any, src: Any) -> int:
 
 def _part(src: Any, index: Any) -> Any:
     """The elements of src that `index` has places for."""
+    if src.shape == index.shape and len(src.shape):
+        return src
     return getitem(one_axis(src), tuple([slice(n) for n in index.shape or (1,)]))
 
 

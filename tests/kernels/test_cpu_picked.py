@@ -52,6 +52,11 @@ def test_along(dtype, shape, data, kind, layout, shorter, seed):
     dx = picked_along.add_along(laid_out(g, layout), index, shape, dim)
     assert (dx.dtype, dx.shape) == (dtype, shape)
     np.testing.assert_allclose(dx, reference.add_along(g.astype(float), index, shape, dim), **tolerance(dtype))
+    base = x.copy()
+    total = picked_along.add_along(g, index, shape, dim, laid_out(base, layout))
+    expected = reference.add_along(g.astype(float), index, shape, dim, base.astype(float))
+    np.testing.assert_allclose(total, expected, **tolerance(dtype))
+    np.testing.assert_array_equal(base, x)
 
 
 @DTYPES
