@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kernel_layouts import seeds
 
 from minipar.kernels.cpu import adaptive_steps as compiled
+from minipar.kernels.cpu import flat_steps
 from minipar.kernels.reference import adaptive_steps as reference
 
 STEPS = {  # name: the function, which rows of state it takes, and its numbers before weight_decay and after it
@@ -40,8 +41,8 @@ def run(kernels, kind, p, g, first, second, lr, t, weight_decay, maximize):
 def test_compiled_steps_equal_the_reference_to_the_bit(
     monkeypatch, kind, dtype, threads, size, t, decay, maximize, seed
 ):
-    monkeypatch.setattr(compiled, "SPLIT", 2)
-    monkeypatch.setattr(compiled, "threads_for", lambda work, pieces: min(threads, pieces))
+    monkeypatch.setattr(flat_steps, "SPLIT", 2)
+    monkeypatch.setattr(flat_steps, "threads_for", lambda work, pieces: min(threads, pieces))
     rng = np.random.default_rng(seed)
     rows = [(rng.normal(size=size) * 10.0 ** rng.integers(-9, 9, size)).astype(dtype) for _ in range(4)]
     rows[1][: min(size, 3)] = rng.choice([np.nan, np.inf, -np.inf, 0.0], min(size, 3))

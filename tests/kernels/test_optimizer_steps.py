@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_layouts import seeds
 
+from minipar.kernels.cpu import flat_steps, threads
 from minipar.kernels.cpu import optimizer_steps as compiled
-from minipar.kernels.cpu import threads
 from minipar.kernels.reference import optimizer_steps as reference
 
 ADAM = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "maximize": False}
@@ -83,8 +83,8 @@ def awkward(rng, size, dtype):
 @pytest.fixture(params=[1, 2, 3])
 def thread_count(request, monkeypatch):
     """So many threads, even for a few elements."""
-    monkeypatch.setattr(compiled, "SPLIT", 2)
-    monkeypatch.setattr(compiled, "threads_for", lambda work, pieces: min(request.param, pieces))
+    monkeypatch.setattr(flat_steps, "SPLIT", 2)
+    monkeypatch.setattr(flat_steps, "threads_for", lambda work, pieces: min(request.param, pieces))
     return request.param
 
 
@@ -133,11 +133,11 @@ def test_compiled_sgd_equals_the_reference_to_the_bit(
 
 def test_large_buffers_are_cut_among_the_threads(monkeypatch):
     asked = []
-    monkeypatch.setattr(compiled, "threads_for", lambda *work: asked.append(work) or threads.threads_for(*work))
-    for size in (10, compiled.SPLIT):
+    monkeypatch.setattr(flat_steps, "threads_for", lambda *work: asked.append(work) or threads.threads_for(*work))
+    for size in (10, flat_steps.SPLIT):
         compiled.sgd_step(*np.ones((2, size)), None, 0.1, 0, 0, 0, False, False, False)
         compiled.adam_step(*np.ones((4, size)), 1, **ADAM)
-    assert [pieces for _, pieces in asked] == [compiled.SPLIT] * 2
+    assert [pieces for _, pieces in asked] == [flat_steps.SPLIT] * 2
 
 
 @REALS
@@ -179,13 +179,13 @@ def test_momentum_without_its_buffer_is_refused(kernels):
 def test_compiled_steps_refuse_lengths_dtypes_and_layouts_they_would_misread():
     whole, short = np.ones(4), np.ones(3)
     for wrong in ((short, whole, whole), (whole, short, whole), (whole, whole, short)):
-        with pytest.raises(ValueError, match="p, g, exp_avg and exp_avg_sq must have one length"):
+        with pytest.raises(ValueError, match="p, g and the optimizer's state must have one length"):
             compiled.adam_step(whole, *wrong, 1, **ADAM)
     options = (0.1, 0.9, 0.0, 0.0, False, False, False)
     for wrong in ((short, whole), (whole, short)):
-        with pytest.raises(ValueError, match="p, g and momentum_buffer must have one length"):
+        with pytest.raises(ValueError, match="p, g and the optimizer's state must have one length"):
             compiled.sgd_step(whole, *wrong, *options)
-    with pytest.raises(ValueError, match="p and g must have one length"):
+    with pytest.raises(ValueError, match="p, g and the optimizer's state must have one length"):
         compiled.sgd_step(whole, short, None, 0.1, 0, *options[2:])
     for p, g in ((whole, np.ones(4, np.float32)), (np.ones(8)[::2], whole), (np.ones(4, np.float16),) * 2):
         with pytest.raises(TypeError, match="_adam takes void"):
