@@ -12,11 +12,22 @@ import numpy as np
 
 from ..reference.conv2d import _check_gradient, put_into
 from .compile import carray, check_real
-from .conv_calls import DirectCall, Pair, Shape4, WeightCall, forward_calls, input_calls, output_shape, weight_call
+from .conv_calls import (
+    DirectCall,
+    Pair,
+    Shape4,
+    WeightCall,
+    covers,
+    forward_calls,
+    input_calls,
+    output_shape,
+    weight_call,
+)
 from .conv_correlate import correlate
 from .conv_direct import correlate_direct
 from .conv_direct_weight import correlate_direct_weight
 from .conv_weight import correlate_weight
+from .matmul import matmul
 from .threads import threads_for
 from .tile import COLUMN_BIAS, ROW_BIAS, ZERO
 
@@ -69,6 +80,9 @@ def conv2d_grad_input(
     geometry = tuple(x_shape), w.shape, stride, padding, dilation, groups
     shape, work = output_shape(*geometry)
     _check_gradients(g, shape, gate)
+    if covers(*geometry):  # one output an image and channel: the gradient is a product of matrices
+        flat = g if gate is None else np.where(gate <= 0, g.dtype.type(0), g)
+        return matmul(flat.reshape(shape[:2]), w.reshape(len(w), -1)).reshape(x_shape)
     threads = threads_for(work, work)
     calls, complete = input_calls(*geometry, g.itemsize, threads)
     dx = np.empty(x_shape, g.dtype) if complete else np.zeros(x_shape, g.dtype)

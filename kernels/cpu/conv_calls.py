@@ -190,6 +190,12 @@ def weight_call(
     return WeightCall(False, parts, scratch, tuple(cut_), rest, False)
 
 
+@lru_cache(4096)
+def covers(x_shape: Shape4, w_shape: Shape4, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
+    """Is the window the whole image, and every channel seen by all?"""
+    return x_shape[1:] == w_shape[1:] and padding == (0, 0) and dilation == (1, 1) and groups == 1
+
+
 def _merges(window: list[int], stride: Pair, padding: Pair) -> bool:
     """Is every output made of the one pixel under it? Then an image may be taken as one row of pixels."""
     return window == [1, 1] and stride == (1, 1) and padding == (0, 0)

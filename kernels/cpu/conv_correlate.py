@@ -11,7 +11,7 @@ from numba import njit, prange
 
 from .compile import compiled
 from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
-from .conv_vectors import gated_copy, sum_taps, transpose
+from .conv_vectors import copy_to_every_other, gated_copy, sum_taps, transpose
 from .tile import ACCUMULATE, FLAT, ROW_BIAS, SINGLE, TALL, tile
 
 DEPTH = 320  # rows of im2col packed at a time, about: a panel of 32 pixels fills 40 KiB, a first-level cache
@@ -87,6 +87,8 @@ def scatter(buffer, width, rows, y, yo, channel_size, stretches, count, column_s
         for _ in range(rows):
             if column_size == 1:
                 gated_copy(y, to, buffer, of, buffer, 0, False, length)
+            elif column_size == 2:
+                copy_to_every_other(y, to, buffer, of, length)
             else:
                 for j in range(length):
                     y[to + j * column_size] = buffer[of + j]
@@ -115,6 +117,8 @@ def depthwise(
             for i in range(together):
                 if y_column == 1:
                     gated_copy(y, to + i * y_row, buffer, i * row_size, buffer, 0, False, columns)
+                elif y_column == 2:
+                    copy_to_every_other(y, to + i * y_row, buffer, i * row_size, columns)
                 else:
                     for j in range(columns):
                         y[to + i * y_row + j * y_column] = buffer[i * row_size + j]

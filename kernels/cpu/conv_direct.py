@@ -113,6 +113,7 @@ def direct_part(
         images_at_once * slots(row_axis, rows_at_once) * slots(column_axis, columns_at_once) * channels, x.dtype
     )
     pixels = np.empty(images_at_once * rows_at_once * columns_at_once * panel, x.dtype)
+    apart = np.empty(columns_at_once * panel if column_spacing > 1 else 0, x.dtype)
     turned = np.empty(pooled[0] * pooled[1] * channels, x.dtype)
 
     channel_size = row_room * column_room
@@ -159,7 +160,7 @@ def direct_part(
                         to = ((image + k) * groups * m + first) * channel_size + place
                         write_pixels(
                             y, to, channel_size, row_spacing * column_room, column_spacing,
-                            pixels[k * high * wide * panel :], panel, high, wide, n,
+                            pixels[k * high * wide * panel :], panel, high, wide, n, apart,
                         )  # fmt: skip
                     continue
                 at_once = high if along == 1 else max(1, FLUSH // wide)
@@ -175,7 +176,7 @@ def direct_part(
                         )  # fmt: skip
                         write_pixels(
                             y, to + i * row_spacing * column_room, channel_size, row_spacing * column_room,
-                            column_spacing, pixels, panel, now, wide, n,
+                            column_spacing, pixels, panel, now, wide, n, apart,
                         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ frame, and a *panel* of it, some pixels wide, is packed where it is used: the wh
 
 from numba import njit
 
-from .conv_vectors import gated_copy, gather_vectors
+from .conv_vectors import copy_every_other, gated_copy, gather_vectors
 
 
 @njit(error_model="numpy")
@@ -117,6 +117,8 @@ def _fill_plane(frame, to, row_size, x, of, row_step, column_step, gate, gated, 
     for _ in range(rows):
         if column_step == 1:
             gated_copy(frame, to, x, of, gate, of, gated, columns)
+        elif column_step == 2:
+            copy_every_other(frame, to, x, of, gate, of, gated, columns)
         else:
             for j in range(columns):
                 at = of + j * column_step

@@ -8,7 +8,7 @@ numbers where they lie, and no row of im2col is ever packed.
 
 from numba import njit
 
-from .conv_vectors import gated_copy, transpose, transpose_block
+from .conv_vectors import copy_to_every_other, gated_copy, transpose, transpose_block
 from .pool_vectors import chosen
 from .vectors import LANE_BYTES
 
@@ -121,17 +121,23 @@ def fill_pooled(
 
 
 @njit(error_model="numpy")
-def write_pixels(y, to, channel_size, row_size, column_size, pixels, width, rows, columns, channels):
-    """y[to + c·channel_size + i·row_size + j·column_size] = pixels[(i·columns + j)·width + c]."""
+def write_pixels(y, to, channel_size, row_size, column_size, pixels, width, rows, columns, channels, line):
+    """y[to + c·channel_size + i·row_size + j·column_size] = pixels[(i·columns + j)·width + c].
+
+    `line` has room for a row of all channels, unless column_size is 1.
+    """
     if column_size == 1:
         if row_size == columns:
             rows, columns = 1, rows * columns
         for i in range(rows):
             transpose(y, to + i * row_size, channel_size, pixels, i * columns * width, width, columns, channels)
         return
-    for c in range(channels):
-        for i in range(rows):
-            place = to + c * channel_size + i * row_size
-            of = i * columns * width + c
-            for j in range(columns):
-                y[place + j * column_size] = pixels[of + j * width]
+    for i in range(rows):
+        transpose(line, 0, columns, pixels, i * columns * width, width, columns, channels)
+        for c in range(channels):
+            place, of = to + c * channel_size + i * row_size, c * columns
+            if column_size == 2:
+                copy_to_every_other(y, place, line, of, columns)
+            else:
+                for j in range(columns):
+                    y[place + j * column_size] = line[of + j]

@@ -79,7 +79,7 @@ def pooled_part(
                                 (i * columns + j) * panel, winners, place * groups * m + first, n,
                             )  # fmt: skip
                     to = (((image + k) * groups * m + first) * rows + row) * columns
-                    write_pixels(y, to, rows * columns, columns, 1, maxima, panel, high, columns, n)
+                    write_pixels(y, to, rows * columns, columns, 1, maxima, panel, high, columns, n, maxima)
 
 
 _SIGNATURES = [

@@ -14,6 +14,8 @@ from numba.extending import intrinsic
 
 from .vectors import INT32, LANE_BYTES, Vectors, integer
 
+MOST_TAPS = 9  # that are summed together: each needs a register
+
 
 @intrinsic
 def gated_copy(context, to, t, of, o, gate, q, gated, n):
@@ -29,6 +31,54 @@ def gated_copy(context, to, t, of, o, gate, q, gated, n):
         to, of_, gate = (_pointer(context, builder, signature, arguments, i) for i in (0, 2, 4))
         with _over(v, arguments[7]) as (j, mask):
             v.store(_gated(v, v.load(v.at(of_, j), mask), v.at(gate, j), mask, arguments[6]), v.at(to, j), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def copy_every_other(context, to, t, of, o, gate, q, gated, n):
+    """to[t + j] = of[o + 2·j] for j < n, gated as in ``gated_copy``: two vectors are read, every other lane is kept."""
+    whole = types.int64
+    signature = types.void(to, whole, of, whole, gate, whole, types.boolean, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(of.dtype))
+        to, of_, gate = (_pointer(context, builder, signature, arguments, i) for i in (0, 2, 4))
+        n = arguments[7]
+        with _over(v, n) as (j, mask):
+            twice, rest = builder.mul(j, integer(2)), builder.sub(n, j)
+            vector = every_other(v, v.at(of_, twice), rest)
+            result = cgutils.alloca_once(builder, v.type)
+            builder.store(vector, result)
+            with builder.if_then(arguments[6]):
+                shut = builder.fcmp_ordered("<=", every_other(v, v.at(gate, twice), rest), v.zero())
+                builder.store(builder.select(shut, v.zero(), vector), result)
+            v.store(builder.load(result), v.at(to, j), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def copy_to_every_other(context, to, t, of, o, n):
+    """to[t + 2·j] = of[o + j] for j < n; the numbers between are not touched."""
+    whole = types.int64
+    signature = types.void(to, whole, of, whole, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(of.dtype))
+        to, of_ = (_pointer(context, builder, signature, arguments, i) for i in (0, 2))
+        n = arguments[4]
+        even = ir.Constant(ir.VectorType(ir.IntType(1), v.lanes), [lane % 2 == 0 for lane in range(v.lanes)])
+        with _over(v, n) as (j, mask):
+            vector, twice = v.load(v.at(of_, j), mask), builder.mul(j, integer(2))
+            last = builder.sub(builder.mul(builder.sub(n, j), integer(2)), integer(1))
+            for half in range(2):
+                start = integer(half * v.lanes)
+                lanes = [half * v.lanes // 2 + lane // 2 for lane in range(v.lanes)]
+                inside = builder.and_(even, v.first_lanes(builder.sub(last, start)))
+                v.store(v.shuffle(vector, vector, lanes), v.at(to, builder.add(twice, start)), inside)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -133,27 +183,43 @@ def sum_taps(context, to, t, start, w, q, of, o, places, first, count, n, relu):
 
 
 @intrinsic
-def dot_rows(context, a, p, a_row, b, q, b_row, rows, n):
-    """Σ a[p + i·a_row + j]·b[q + i·b_row + j] over i < rows, j < n: lane by lane, then over the lanes."""
+def dot_taps(context, to, g, q, g_row, of, o, row_size, places, first, count, rows, n):
+    """to[k] = Σ g[q + i·g_row + j]·of[o + places[first + k] + i·row_size + j] over i < rows, j < n, for k < count ≤ 9.
+
+    to[9] = Σ g. Lane by lane, then over the lanes: each vector of g is read once for all taps.
+    """
     whole = types.int64
-    signature = a.dtype(a, whole, whole, b, *[whole] * 4)
+    signature = types.void(to, g, *[whole] * 2, of, *[whole] * 2, places, *[whole] * 4)
 
     def codegen(context, builder, signature, arguments):
-        v = Vectors(builder, str(a.dtype))
-        a_, b_ = (_pointer(context, builder, signature, arguments, i) for i in (0, 3))
-        total = cgutils.alloca_once(builder, v.type)
-        builder.store(v.zero(), total)
-        with cgutils.for_range(builder, arguments[6]) as i:
-            left = v.at(a_, builder.mul(i.index, arguments[2]))
-            right = v.at(b_, builder.mul(i.index, arguments[5]))
-            with _over(v, arguments[7]) as (j, mask):
-                product = v.multiply_add(v.load(v.at(left, j), mask), v.load(v.at(right, j), mask), builder.load(total))
-                builder.store(product, total)
-        result, half = builder.load(total), v.lanes // 2
-        while half:
-            other = v.shuffle(result, result, [(lane + half) % v.lanes for lane in range(v.lanes)])
-            result, half = builder.fadd(result, other), half // 2
-        return builder.extract_element(result, integer(0))
+        v = Vectors(builder, str(g.dtype))
+        g_, of_, places = (_pointer(context, builder, signature, arguments, i) for i in (1, 4, 7))
+        to = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        g_row, row_size, count, rows, n = arguments[3], arguments[6], *arguments[9:]
+        totals = [cgutils.alloca_once(builder, v.type) for _ in range(MOST_TAPS + 1)]
+        end = builder.append_basic_block("added")
+        choice = builder.switch(count, end)
+        for taps in range(MOST_TAPS + 1):
+            block = builder.append_basic_block(f"taps{taps}")
+            choice.add_case(integer(taps), block)
+            builder.position_at_end(block)
+            starts = [v.at(of_, builder.load(v.at(places, integer(k)))) for k in range(taps)]
+            sums = [totals[MOST_TAPS], *totals[:taps]]
+            for total in sums:
+                builder.store(v.zero(), total)
+            with cgutils.for_range(builder, rows) as i:
+                row, skip = v.at(g_, builder.mul(i.index, g_row)), builder.mul(i.index, row_size)
+                with _over(v, n) as (j, mask):
+                    here, place = v.load(v.at(row, j), mask), builder.add(skip, j)
+                    builder.store(builder.fadd(builder.load(sums[0]), here), sums[0])
+                    for total, start in zip(sums[1:], starts):
+                        product = v.multiply_add(here, v.load(v.at(start, place), mask), builder.load(total))
+                        builder.store(product, total)
+            for k, number in zip([MOST_TAPS, *range(taps)], v.totals([builder.load(total) for total in sums])):
+                builder.store(number, v.at(to, integer(k)))
+            builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
 
     return signature, codegen
 
@@ -262,6 +328,14 @@ def _gated(v: Vectors, vector: Any, gate: Any, mask: Any, gated: Any) -> Any:
         shut = v.builder.fcmp_ordered("<=", v.load(gate, mask), v.zero())
         v.builder.store(v.builder.select(shut, v.zero(), vector), result)
     return v.builder.load(result)
+
+
+def every_other(v: Vectors, start: Any, n: Any) -> Any:
+    """Numbers 0, 2, 4, … from `start` on, the first n of them."""
+    last = v.builder.sub(v.builder.mul(n, integer(2)), integer(1))
+    low = v.load(start, v.first_lanes(last))
+    high = v.load(v.at(start, integer(v.lanes)), v.first_lanes(v.builder.sub(last, integer(v.lanes))))
+    return v.shuffle(low, high, list(range(0, 2 * v.lanes, 2)))
 
 
 class _over:

@@ -14,7 +14,7 @@ from numba import njit, prange
 
 from .compile import compiled
 from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
-from .conv_vectors import dot_rows, gated_copy, transpose, transpose_block
+from .conv_vectors import MOST_TAPS, dot_taps, gated_copy, transpose, transpose_block
 from .tile import ACCUMULATE, TALL, ZERO, tile
 from .vectors import LANE_BYTES
 
@@ -42,14 +42,18 @@ def turn_gradient(to, lanes, g, go, gate, gated, m, room, channel_size, stretche
 
 
 @njit(error_model="numpy")
-def add_dots(total, first_k, end_k, size, frame, base, row_size, places, first_place, g, ones, rows, columns, fresh):
+def add_dots(total, first_k, end_k, size, frame, base, row_size, places, first_place, g, dots, rows, columns, fresh):
     """total[k] += the dot product of g (rows × columns) with what tap k saw of one image; row `size` sees ones."""
-    for k in range(first_k, end_k):
-        if k == size:
-            value = dot_rows(ones, 0, 0, g, 0, columns, rows, columns)
-        else:
-            value = dot_rows(frame, base + places[k - first_place], row_size, g, 0, columns, rows, columns)
-        total[k] = value if fresh else total[k] + value
+    k = first_k
+    while k < end_k:
+        count = min(MOST_TAPS, min(end_k, size) - k)
+        dot_taps(dots, g, 0, columns, frame, base, row_size, places, k - first_place, count, rows, columns)
+        for i in range(count):
+            total[k + i] = dots[i] if fresh else total[k + i] + dots[i]
+        k += count
+        if k == size and k < end_k:
+            total[k] = dots[MOST_TAPS] if fresh else total[k] + dots[MOST_TAPS]
+            k += 1
 
 
 @njit(error_model="numpy")
@@ -78,7 +82,7 @@ def weight_item(
     places = np.empty(mine * taps, np.int64)
     one_by_one = rows_at_once * columns_at_once if channels == m == 1 else 0
     turned = np.empty(max(one_by_one, -(-m // panel_width) * panel_width * PIXELS), x.dtype)
-    ones = np.ones(columns_at_once, x.dtype)
+    dots = np.empty(MOST_TAPS + 1, x.dtype)
     row_step = PIXELS + lanes
     buffer = np.empty(block * row_step, x.dtype)
     stretches, outlets = np.empty((3, PIXELS), np.int64), np.empty((3, PIXELS), np.int64)
@@ -121,7 +125,7 @@ def weight_item(
                         gated_copy(turned, r * wide, g, of + r * columns, gate, of + r * columns, gated, wide)
                     add_dots(
                         partial[piece, group, :, 0], first_k, end_k, size, frame, number * plane, row_size, places,
-                        first_channel * taps, turned, ones, high, wide, start == ZERO and number == 0,
+                        first_channel * taps, turned, dots, high, wide, start == ZERO and number == 0,
                     )  # fmt: skip
                 continue
             for pixel in range(0, count * pixels, PIXELS):

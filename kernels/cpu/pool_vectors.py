@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .conv_vectors import _over, _pointer
+from .conv_vectors import _over, _pointer, every_other
 from .vectors import Vectors, integer
 
 _BYTE = ir.IntType(8)
@@ -47,7 +47,7 @@ def pool_row(context, x, o, row_step, tap_step, stride, first, end, columns, y, 
                     start = v.at(row, builder.mul(c.index, tap_step))
                     with builder.if_else(twice) as (even, plain):
                         with even:
-                            builder.store(_every_other(v, start, builder.sub(n, j)), value)
+                            builder.store(every_other(v, start, builder.sub(n, j)), value)
                         with plain:
                             builder.store(v.load(start, mask), value)
                     candidate, so_far = builder.load(value), builder.load(best)
@@ -153,14 +153,6 @@ def chosen(context, to, t, g, o, taps, q, tap, n):
 
 def _narrowed(builder: ir.IRBuilder, value: Any, kind: ir.IntType) -> Any:
     return value if kind.width == 64 else builder.trunc(value, kind)
-
-
-def _every_other(v: Vectors, start: Any, n: Any) -> Any:
-    """Numbers 0, 2, 4, … from `start` on, the first n of them."""
-    last = v.builder.sub(v.builder.mul(n, integer(2)), integer(1))
-    low = v.load(start, v.first_lanes(last))
-    high = v.load(v.at(start, integer(v.lanes)), v.first_lanes(v.builder.sub(last, integer(v.lanes))))
-    return v.shuffle(low, high, list(range(0, 2 * v.lanes, 2)))
 
 
 def _masked_bytes(v: Vectors, name: str, result: Any, arguments: list[Any]) -> Any:
