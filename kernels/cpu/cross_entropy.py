@@ -1,4 +1,4 @@
-"""Cross-entropy of class numbers, reduced, and its gradient, each in one pass over the logits.
+"""Cross-entropy of class numbers, reduced or row by row, and its gradient, each in one pass over the logits.
 
 The forward pass keeps the exponentials of the logits and two numbers a row, so that the gradient needs no exponential.
 """
@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from .approximate import log
+from .arena import empty
 from .compile import compiled
 from .exponentials import exponentials_of_rows
 from .signatures import real_signatures
@@ -24,7 +25,7 @@ def cross_entropy_loss(
 ) -> tuple[np.ndarray, float, tuple[np.ndarray, np.ndarray]]:
     """See the reference. TypeError unless logits (and weight) are float32 or float64, ValueError for wrong sizes."""
     real = logits.dtype
-    powers, rows, loss = np.empty(logits.shape, real), np.empty((4, len(logits)), real), np.empty((), real)
+    powers, rows, loss = empty(logits.shape, real), np.empty((4, len(logits)), real), np.empty((), real)
     weight = _NO_WEIGHT[real.char] if weight is None else weight.astype(real, copy=False)
     if not logits.flags.c_contiguous:
         logits = np.ascontiguousarray(logits)
@@ -40,18 +41,33 @@ def cross_entropy_loss(
     return loss, denominator, (powers, rows)
 
 
+def cross_entropy_forward(
+    logits: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignored: int
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """See the reference; the second is for `cross_entropy_backward` alone. Errors as of `cross_entropy_loss`."""
+    _, _, kept = cross_entropy_loss(logits, target, weight, ignored, False)
+    return kept[1][LOSS], kept
+
+
 def cross_entropy_gradient(g: np.ndarray, kept: tuple[np.ndarray, np.ndarray], target: np.ndarray) -> np.ndarray:
     """See the reference."""
     powers, rows = kept
-    dlogits = np.empty(powers.shape, powers.dtype)
+    dlogits = empty(powers.shape, powers.dtype)
     if target.dtype != np.int64:
         target = target.astype(np.int64)
     threads = 1 if powers.size < ALONE else threads_for(2 * powers.size, len(powers))
     if threads == 1:
-        _gradient(float(g), powers, rows, target, dlogits)
+        _gradient(g.reshape(-1), powers, rows, target, dlogits)
     else:
-        _gradient_of_threads(float(g), powers, rows, target, dlogits, threads)
+        _gradient_of_threads(g.reshape(-1), powers, rows, target, dlogits, threads)
     return dlogits
+
+
+def cross_entropy_backward(
+    g: np.ndarray, kept: tuple[np.ndarray, np.ndarray], target: np.ndarray, weight: np.ndarray | None, ignored: int
+) -> np.ndarray:
+    """See the reference; what was kept knows of the weights and of what is ignored."""
+    return cross_entropy_gradient(g, kept, target)
 
 
 @compiled(real_signatures("in2 ids1A in1A int64 boolean out2 out2 out0", "Tuple((int64,float64))"))
@@ -119,31 +135,34 @@ def _total(rows, denominator, mean):
     return np.nan if mean and denominator == 0 else total
 
 
-@compiled(real_signatures("float64 in2 in2 ids1A out2"))
+@compiled(real_signatures("in1A in2 in2 ids1A out2"))
 def _gradient(g, powers, rows, target, dlogits):
-    _check(powers, rows, target, dlogits)
+    _check(g, powers, rows, target, dlogits)
     _gradients(g, powers, rows, target, dlogits, 0, len(powers))
 
 
-@compiled(real_signatures("float64 in2 in2 ids1A out2 int64"), parallel=True)
+@compiled(real_signatures("in1A in2 in2 ids1A out2 int64"), parallel=True)
 def _gradient_of_threads(g, powers, rows, target, dlogits, threads):
-    _check(powers, rows, target, dlogits)
+    _check(g, powers, rows, target, dlogits)
     n = len(powers)
     for thread in prange(threads):
         _gradients(g, powers, rows, target, dlogits, thread * n // threads, (thread + 1) * n // threads)
 
 
 @njit(error_model="numpy")
-def _check(powers, rows, target, dlogits):
+def _check(g, powers, rows, target, dlogits):
     if len(target) != len(powers) or rows.shape != (4, len(powers)) or dlogits.shape != powers.shape:
         raise ValueError("what was kept of the logits (N, C) needs target (N,)")
+    if len(g) != 1 and len(g) != len(powers):
+        raise ValueError("what was kept of the logits (N, C) needs a gradient for each row, or one for all")
 
 
 @njit(error_model="numpy")
 def _gradients(g, powers, rows, target, dlogits, first, last):
     real = powers.dtype.type
     for i in range(first, last):
-        share = real(g * rows[SHARE, i]) if rows[SHARE, i] != 0 else real(0)
+        of_loss = g[i] if len(g) > 1 else g[0]
+        share = of_loss * rows[SHARE, i] if rows[SHARE, i] != 0 else real(0)
         factor = share * rows[INVERSE, i]
         for j in range(powers.shape[1]):
             dlogits[i, j] = powers[i, j] * factor

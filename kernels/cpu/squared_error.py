@@ -33,9 +33,9 @@ def squared_error_gradient(g: np.ndarray, x: np.ndarray, t: np.ndarray, mean: bo
     flat = x.ravel()
     threads = 1 if len(flat) < ALONE else threads_for(len(flat), len(flat) // BLOCK)
     if threads == 1:
-        _gradient(float(g), flat, t.ravel(), mean, dx.ravel())
+        _gradient(g.reshape(-1), flat, t.ravel(), mean, dx.ravel())
     else:
-        _gradient_of_threads(float(g), flat, t.ravel(), mean, dx.ravel(), threads)
+        _gradient_of_threads(g.reshape(-1), flat, t.ravel(), mean, dx.ravel(), threads)
     return dx
 
 
@@ -65,13 +65,13 @@ def _loss_of_threads(x, t, mean, loss, threads):
     loss[()] = total / len(x) if mean else total
 
 
-@compiled(real_signatures("float64 in1 in1 boolean out1"))
+@compiled(real_signatures("in1A in1 in1 boolean out1"))
 def _gradient(g, x, t, mean, dx):
     _check_sizes(x, t, dx)
     _scaled_difference(x, t, _factor(g, x, mean), dx)
 
 
-@compiled(real_signatures("float64 in1 in1 boolean out1 int64"), parallel=True)
+@compiled(real_signatures("in1A in1 in1 boolean out1 int64"), parallel=True)
 def _gradient_of_threads(g, x, t, mean, dx, threads):
     _check_sizes(x, t, dx)
     n, factor = len(x), _factor(g, x, mean)
@@ -88,7 +88,7 @@ def _check_sizes(x, t, dx):
 
 @njit(error_model="numpy")
 def _factor(g, x, mean):
-    return x.dtype.type(2.0 * g / len(x) if mean else 2.0 * g)
+    return x.dtype.type(2.0 * g[0] / len(x) if mean else 2.0 * g[0])
 
 
 # "reassoc": the terms may be added in any order, so a vector register at a time.

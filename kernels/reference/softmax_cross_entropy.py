@@ -35,7 +35,8 @@ def cross_entropy_backward(g: Array, log_probs: Array, target: Array, weight: Ar
     """dlogits (N, C) from the gradient ``g`` (N,) of each sample's loss and the forward's log_probs."""
     xp = array_namespace(log_probs)
     valid, classes = _classes(target, ignore_index, log_probs.shape[1])
-    scale = g * valid if weight is None else g * valid * weight[classes]
+    g = xp.where(valid, g, g.dtype.type(0))  # 0 also if the mean of nothing made g NaN
+    scale = g if weight is None else g * weight[classes]
     dlogits = xp.exp(log_probs)
     dlogits *= scale[:, None]
     dlogits[xp.arange(len(classes)), classes] -= scale

@@ -136,6 +136,8 @@ COMPILED = {
     "add_along": "cpu.picked_along",
     "embedding_forward": "cpu.picked_rows",
     "embedding_backward": "cpu.picked_rows",
+    "cross_entropy_forward": "cpu.cross_entropy",
+    "cross_entropy_backward": "cpu.cross_entropy",
     "cross_entropy_loss": "cpu.cross_entropy",
     "cross_entropy_gradient": "cpu.cross_entropy",
     "batch_norm_forward": "cpu.batch_norm",

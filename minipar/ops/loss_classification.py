@@ -22,6 +22,7 @@ class CrossEntropy(Fat):
     """logits (N, C) → −weight[t] · log softmax(logits)[t] (N,), 0 where t is `ignored`; t are class numbers."""
 
     __slots__ = ("weight", "ignored")
+    kernels_only = True
     saves = (1,)
 
     def __init__(self, weight, ignored):
@@ -32,7 +33,6 @@ class CrossEntropy(Fat):
         return losses
 
     def vjp(self, g, target):
-        g = where(target != self.ignored, g, 0.0)  # 0 also if the mean of nothing made g NaN
         return kernel("cross_entropy_backward", g)(g, self.aux, target, self.weight, self.ignored)
 
     def composite(self, logits, target):
@@ -43,6 +43,7 @@ class ReducedCrossEntropy(Denominated, Fat):
     """logits (N, C) → the sum of CrossEntropy's losses, or, if `divide`, over the sum of the weights of what counts."""
 
     __slots__ = ("weight", "ignored", "divide", "denominator")
+    kernels_only = True
     saves = (1,)
 
     def __init__(self, weight, ignored, divide):
@@ -60,7 +61,7 @@ class ReducedCrossEntropy(Denominated, Fat):
     def composite(self, logits, target):
         classes = Classes(array_of(target), self.ignored, self.weight)
         losses = classes.likelihood(log_softmax(logits, 1))
-        return sum(losses) / classes.denominator() if self.divide else sum(losses)
+        return sum(losses) / float(classes.denominator()) if self.divide else sum(losses)
 
 
 class Classes:
@@ -71,9 +72,10 @@ class Classes:
         self.counted = numbers != ignored
         self.safe = namespace(numbers).where(self.counted, numbers, 0)  # 0 stands in where none counts
 
-    def denominator(self) -> float:
-        """The sum of the weights of what counts."""
-        return float(self.counted.sum() if self.weight is None else self.weight[self.numbers[self.counted]].sum())
+    def denominator(self) -> Any:
+        """The sum of the weights of what counts: one float64. Python does not look at it, for `minipar.compile`."""
+        weights = self.counted if self.weight is None else where(self.counted, self.weight[self.safe], 0)
+        return weights.sum(dtype="float64")
 
     def likelihood(self, log_probs: Any) -> Any:
         """(N, C) → −weight · log_probs at each class number (N,); 0, and no gradient, where none counts."""

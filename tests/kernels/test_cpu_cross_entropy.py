@@ -46,6 +46,26 @@ def test_equals_the_reference_in_float64(dtype, n, classes, layout, layout_t, we
 
 
 @DTYPES
+@given(st.integers(0, 40), st.integers(1, 30), layouts, st.booleans(), seeds)
+@settings(max_examples=40, deadline=None)
+def test_row_by_row_it_equals_the_reference_in_float64(dtype, n, classes, layout, weighted, seed):
+    rng = np.random.default_rng(seed)
+    x = laid_out(rng.normal(size=(n, classes)).astype(dtype), layout)
+    t = rng.integers(0, classes, n)
+    t[rng.random(n) < 0.2] = IGNORED
+    weight = rng.uniform(0.5, 2, classes).astype(dtype) if weighted else None
+    g = laid_out(np.where(t == IGNORED, np.nan, rng.normal(size=n)).astype(dtype), layout)
+    losses, kept = compiled.cross_entropy_forward(x, t, weight, IGNORED)
+    dx = compiled.cross_entropy_backward(g, kept, t, weight, IGNORED)
+    wide = None if weight is None else weight.astype(np.float64)
+    expected, kept = reference.cross_entropy_forward(x.astype(np.float64), t, wide, IGNORED)
+    assert (losses.shape, losses.dtype, dx.shape, dx.dtype) == ((n,), dtype, x.shape, dtype)
+    np.testing.assert_allclose(losses, expected, **CLOSE[dtype])
+    expected = reference.cross_entropy_backward(g.astype(np.float64), kept, t, wide, IGNORED)
+    np.testing.assert_allclose(dx, expected, **CLOSE[dtype])
+
+
+@DTYPES
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 17), (7, 6000), (1000, 10)])
 def test_the_number_of_threads_does_not_change_a_bit(dtype, shape, monkeypatch):
     rng = np.random.default_rng(0)
