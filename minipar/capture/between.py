@@ -63,7 +63,7 @@ class Between(Memory):
         if isinstance(result, (tuple, list)):
             parts = [np.asarray(part) if isinstance(part, np.generic) else part for part in result]
             return type(result)(self._came_forth(function, plain, named, given, parts)) if parts else result
-        if isinstance(result, (bool, int, float, complex, str, bytes)):
+        if isinstance(result, (bool, int, float, complex, str, bytes)) and not isinstance(result, np.generic):
             if self.varies(given):
                 raise data_dependent(getattr(function, "__name__", str(function)))
             return result

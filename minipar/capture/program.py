@@ -10,7 +10,7 @@ import numpy as np
 
 from ..ops.op import Elementwise, Op, unbroadcast
 from .raw import Call
-from .traced import arrays_in, plain_of, with_arrays
+from .traced import arrays_in, plain_of, root_of, with_arrays
 
 
 @dataclass(eq=False)
@@ -135,4 +135,9 @@ def store(op: Op, outs: list[Any], fresh: list[int], made: Any) -> None:
                 f"minipar.compile: {op.name()} gave shape {made[i].shape}, and {outs[i].shape} when the step was "
                 "recorded: a shape that depends on the numbers cannot be replayed; call the step without compile"
             )
-        np.copyto(outs[i], made[i])
+        out = outs[i]
+        if not out.flags.writeable:  # one number that stands for many (broadcast_to)
+            root = root_of(out)
+            offset = out.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+            out = np.ndarray(out.shape, out.dtype, root, offset, out.strides)
+        np.copyto(out, made[i])

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backend import namespace
 from ..backend.dtypes import quiet
+from ..tape import Value
 from .op import Op, check_dtypes, promoted
 from .reduce import added_up
 from .shape import expand
@@ -60,7 +62,7 @@ class Denominated:
 
     __slots__ = ()
 
-    denominator: float
+    denominator: Any  # a number, or an array of one
     divide: bool
 
 
@@ -69,7 +71,7 @@ class Reduced(Denominated, Op):
 
     __slots__ = ("denominator", "divide", "source")
 
-    def __init__(self, denominator: float, divide: bool) -> None:
+    def __init__(self, denominator: Any, divide: bool) -> None:
         self.denominator, self.divide = denominator, divide
 
     def name(self) -> str:
@@ -84,12 +86,15 @@ class Reduced(Denominated, Op):
         return total.astype(x.dtype, copy=False)
 
     def vjp(self, g):
-        if self.divide:
-            g = g / float(self.denominator)
+        if not self.divide:
+            return expand(g, self.source)
+        if isinstance(g, Value) or isinstance(self.denominator, (int, float)):
+            return expand(g / float(self.denominator), self.source)
+        g = namespace(g).divide(g, self.denominator, dtype=g.dtype, casting="same_kind")
         return expand(g, self.source)
 
 
-def reduced(x: Any, reduction: str, denominator: float | None = None) -> Any:
+def reduced(x: Any, reduction: str, denominator: Any = None) -> Any:
     """The losses x themselves, their sum, or the sum over `denominator` (the number of losses unless given)."""
     if reduction == "none":
         return x

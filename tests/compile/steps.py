@@ -127,6 +127,13 @@ def batch_norm():
 
 
 @named
+def batch_norm_of_equal_shares():
+    """momentum=None: the running statistics are means over all batches, so the count of batches is read."""
+    model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7, momentum=None), nn.ReLU(), nn.Linear(7, 3))
+    return training(model, optim.Adam(model.parameters()), regressed, floats(8, 5), floats(8, 3, seed=2))
+
+
+@named
 def batch_norm_of_images():
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, momentum=0.3), nn.ReLU(), nn.Flatten())
     return training(model, optim.SGD(model.parameters(), lr=0.1), classified, floats(4, 2, 6, 6), numbers(48, 4))

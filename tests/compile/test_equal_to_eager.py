@@ -5,6 +5,7 @@ import pytest
 import minipar
 from minipar import nn
 from minipar.capture import replay
+from tests.compile import steps_losses_hooks  # noqa: F401 - adds to STEPS
 from tests.compile.steps import STEPS
 
 
