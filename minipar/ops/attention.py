@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import namespace, random
+from .. import tape
+from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..backend.dtypes import float16, float32
-from .dropout import check_probability
+from .dropout import check_probability, dropout
 from .linalg import matmul
 from .op import Fat, array_of, broadcast_error, cast, check_dtypes, unbroadcast
 from .repeat import repeat_interleave
@@ -243,5 +244,5 @@ def _noise(query: Any, p: float, scores: tuple[int, ...]) -> Any:
     if not p:
         return None
     array = array_of(query)
-    kept = random.uniform_for_samples(scores, 0 if len(scores) > 2 else None) >= p
-    return namespace(array).asarray(kept).astype(array.dtype) * array.dtype.type(1 / (1 - p) if p < 1 else 0)
+    ones = tape.new_value(namespace(array).ones(scores, array.dtype))
+    return array_of(dropout(ones, p, batch_dim=0 if len(scores) > 2 else None))
