@@ -105,8 +105,6 @@ class Value:
 
     view_of: tuple[Value, Any, int]
 
-    outputs = 0  # of an operation: a leaf is none
-
     def __init__(self, array: Array, tracked: bool = False, node: Node | None = None, index: int = 0) -> None:
         self.array = array
         self.tracked = tracked
@@ -209,7 +207,7 @@ class Node:
     __slots__ = ("edges", "order", "hooks", "retained", "__weakref__")
 
     outputs = 1  # a node with more takes and gives tuples
-    kernels_only = False  # does it compute by compiled kernels alone? (They never warn of infinities, as NumPy does.)
+    kernels_only = False  # does it pull arrays through compiled kernels alone? (They never warn, as NumPy does.)
 
     edges: Sequence[Edge | None]
     order: int
@@ -365,7 +363,7 @@ def run_backward(
             if node.hooks or node.retained:
                 grad = _watch(node, grad)
             if errands is None or errands.passes(node, grad):
-                if silence is None and not node.kernels_only:
+                if silence is None and (create_graph or not node.kernels_only):
                     silence = np.errstate(all="ignore")  # as in PyTorch, infinities and NaN arise in silence
                     silence.__enter__()
                 pulled = node.pull(grad, create_graph) if guard is None else guard.pull(node, grad, create_graph)
@@ -394,15 +392,14 @@ def _deliver(
         if edge is None or grad is None:
             continue
         target: Any = edge[0]
-        outputs = target.outputs
-        new = target not in pending
-        if new and outputs:  # a node, not a leaf
+        new, leaf = target not in pending, isinstance(target, Value)
+        if new and not leaf:
             heappush(queue, (-target.order, target))
-        if outputs > 1:
-            slots, index = pending.setdefault(target, [None] * outputs), edge[1]
-            slots[index] = grad if slots[index] is None else slots[index] + grad
-        else:
+        if leaf or target.outputs == 1:
             pending[target] = grad if new else pending[target] + grad
+        else:
+            slots, index = pending.setdefault(target, [None] * target.outputs), edge[1]
+            slots[index] = grad if slots[index] is None else slots[index] + grad
 
 
 def _finish(leaf: Value, grad: Any) -> None:
