@@ -9,6 +9,7 @@
 ``table``       all workloads; ``report`` (tables, Markdown and JSON, with the conditions from ``machine``) and ``plot``
 ``sweep``       `--sweep`: many shapes beside PyTorch
 ``fresh``       `--memory` (with ``memory_probe``) and `--startup`: what only new processes can show
+``threads``     `--threads`: minipar beside itself with one thread
 ``profile``     `--profile`: where a step's time goes
 ``all_results`` `--all-results`: all of these as files
 ``gpu``         `minipar bench --gpu`: checks and timings of the CUDA kernels

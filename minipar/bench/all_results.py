@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from ..arguments import CommandFailed
-from . import fresh, profile, table
+from . import fresh, profile, table, threads
 from .command import write_files
 from .plot import why_not
 from .report import duration
@@ -50,6 +50,10 @@ def _memory(seconds: float) -> Any:
     return _shown(fresh.memory())
 
 
+def _threads(seconds: float) -> Any:
+    return _shown(threads.measure())
+
+
 def _profile(seconds: float) -> Any:
     return _shown(profile.measure(()))
 
@@ -69,4 +73,7 @@ def _shown(found: Any) -> Any:
     return found
 
 
-_PARTS = (("-startup", _startup), ("-memory", _memory), ("-profile", _profile), ("-sweep", _sweep), ("", _table))
+_PARTS = (
+    *(("-startup", _startup), ("-memory", _memory), ("-threads", _threads), ("-profile", _profile)),
+    *(("-sweep", _sweep), ("", _table)),
+)

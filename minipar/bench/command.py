@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--memory", action="store_true", help="instead: peak memory of a step, and what checkpoint saves"
     )
     instead.add_argument("--startup", action="store_true", help="instead: import time, and the first step of a process")
+    instead.add_argument("--threads", action="store_true", help="instead: minipar with one thread, and with all")
     instead.add_argument("--profile", action="store_true", help="instead: where the time of minipar's own step goes")
     instead.add_argument(
         "--all-results",
@@ -72,7 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Returns the exit code; see EPILOG."""
     mode = next(
-        (name for name in ("gpu", "sweep", "memory", "startup", "profile", "all_results") if getattr(args, name)), ""
+        (
+            name
+            for name in ("gpu", "sweep", "memory", "startup", "threads", "profile", "all_results")
+            if vars(args)[name]
+        ),
+        "",
     )
     problem = (
         _wrong_workloads(args.workloads, mode)
@@ -125,6 +131,14 @@ def _startup(args: argparse.Namespace) -> int:
     return _finish(args, found)
 
 
+def _threads(args: argparse.Namespace) -> int:
+    from . import threads
+
+    found = threads.measure(args.workloads)
+    print(found.text())
+    return _finish(args, found)
+
+
 def _profile(args: argparse.Namespace) -> int:
     from . import profile
 
@@ -133,7 +147,14 @@ def _profile(args: argparse.Namespace) -> int:
     return _finish(args, found)
 
 
-_MODES = {"": _table, "sweep": _sweep, "memory": _memory, "startup": _startup, "profile": _profile}
+_MODES = {
+    "": _table,
+    "sweep": _sweep,
+    "memory": _memory,
+    "startup": _startup,
+    "threads": _threads,
+    "profile": _profile,
+}
 
 
 def _finish(args: argparse.Namespace, found: Any) -> int:
@@ -198,7 +219,7 @@ def _wrong_workloads(names: list[str], mode: str) -> str:
     else:
         from .workloads import WORKLOADS as known  # type: ignore[assignment]
 
-    if mode not in ("", "profile", "sweep") and names:
+    if mode not in ("", "profile", "sweep", "threads") and names:
         return f"--{mode.replace('_', '-')} takes no workloads, got {' '.join(names)}"
     for name in names:
         if name not in known:
