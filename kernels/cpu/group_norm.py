@@ -246,22 +246,28 @@ def _columns(numbers, plane):
 
 @njit(error_model="numpy")
 def _moments(row, n, zero):
-    """Mean and variance of n numbers, in float64: of chunks, each about a shift near its mean, and merged.
+    """Mean and variance of n numbers, in float64: of chunks, merged (Chan, Golub & LeVeque, 1983).
 
-    The shift is the mean of an eighth of a chunk: within 3 deviations of the chunk's mean, whatever its numbers are.
-    (Where a k-th part of the numbers has its mean d away from that of all, the variance is d²/k at least.)
+    A chunk's deviations are taken from its first number: from any that is not far off, they tell the variance to nearly
+    all digits. Where it turns out to be more than 1.7 deviations off, they are taken once more, from the mean.
     """
     mean = squares = 0.0
     for start in range(0, n, CHUNK):
         chunk, count = (at(row, start),), min(CHUNK, n - start)
-        some = (count + 7) // 8
-        shift = zero + _deviations(chunk, (zero,), some)[0] / some
-        shift = type(zero)(shift) if np.isfinite(shift) else zero
+        shift = chunk[0][0] if np.isfinite(chunk[0][0]) else zero
         total, of_squares = _deviations(chunk, (shift,), count)
-        off, share = total / count, count / (start + count)
-        step = shift + off - mean
-        mean += step * share
-        squares += max(of_squares - total * off, 0.0) + step * step * (start * share)
+        off = total / count
+        if of_squares > 4 * (of_squares - total * off):
+            shift = type(zero)(shift + off)
+            total, of_squares = _deviations(chunk, (shift,), count)
+            off = total / count
+        of_squares = max(of_squares - total * off, 0.0)
+        if start == 0:
+            mean, squares = shift + off, of_squares
+        else:
+            step, share = shift + off - mean, count / (start + count)
+            mean += step * share
+            squares += of_squares + step * step * (start * share)
     return mean, squares / n
 
 

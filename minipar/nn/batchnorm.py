@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 from ..creation import empty, ones, tensor, zeros
-from ..ops.inplace import write
 from ..ops.shape import squeeze, unsqueeze
 from ..tensor import Tensor
 from . import functional as F
@@ -88,12 +87,15 @@ class _BatchNorm(_ChannelNorm):
         factor: Any = self.momentum or 0.0
         if self.training and self.num_batches_tracked is not None:
             count = self.num_batches_tracked
-            write(count, "batch_norm", count.array + 1)  # add_ would do it in ten times the time
+            number = count.array
+            number += 1  # in its memory: add_ would take ten times as long
+            count.bump("batch_norm")
             if self.momentum is None:  # the average of all batches so far
                 factor = 1.0 / count.double()
-        of_batch = self.training or self.running_mean is None
-        kept = self.track_running_stats or not self.training
-        mean, var = (self.running_mean, self.running_var) if kept else (None, None)
+        mean, training = self.running_mean, self.training
+        of_batch = training or mean is None
+        kept = self.track_running_stats or not training
+        mean, var = (mean, self.running_var) if kept else (None, None)
         return F.batch_norm(input, mean, var, self.weight, self.bias, of_batch, factor, self.eps)
 
 

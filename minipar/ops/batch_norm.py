@@ -63,7 +63,7 @@ def batch_norm(
     shape = tuple(input.shape)
     if shape == (0,):  # which PyTorch lets pass
         return input
-    if not _fit(input, weight, bias, running_mean, running_var):
+    if not _fit(input, running_mean, running_var, weight, bias):
         _check("batch_norm", input, running_mean, running_var, weight, bias)
     if not training:
         return _by_running("batch_norm", input, running_mean, running_var, weight, bias, eps)
@@ -122,18 +122,20 @@ def instance_norm(
     return y
 
 
-def _fit(x: Any, *of_channels: Any) -> bool:
+def _fit(x: Any, running_mean: Any, running_var: Any, *affine: Any) -> bool:
     """Is all well, as it nearly always is? Seen at a glance; what is wrong, `_check` says."""
-    x = array_of(x)
-    if x.ndim < 2 or x.dtype.kind != "f" or (of_channels[2] is None) != (of_channels[3] is None):
+    array = array_of(x)
+    real, shape = array.dtype, array.shape[1:2]
+    if not shape or real.kind != "f":
         return False
-    for given in of_channels:
-        if given is None:
-            continue
-        array = array_of(given)
-        if array.dtype != x.dtype or array.shape != x.shape[1:2]:
-            return False
-    return not any(getattr(given, "tracked", False) for given in of_channels[2:])
+    for given in (running_mean, running_var, *affine):
+        if given is not None:
+            array = array_of(given)
+            if array.shape != shape or (array.dtype is not real and array.dtype != real):
+                return False
+    if running_mean is None or running_var is None:
+        return running_mean is running_var
+    return not (getattr(running_mean, "tracked", True) or getattr(running_var, "tracked", True))
 
 
 def _check(name: str, x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any) -> None:

@@ -94,6 +94,16 @@ def test_a_large_mean_costs_no_digits(dtype, shape):
     assert np.abs(mean - wide.mean((0, 2))).max() < (1e-6 if dtype == np.float32 else 1e-8) * deviation
 
 
+@pytest.mark.parametrize("shape", [(64, 3, 100), (3000, 5, 1), (2, 2, 5000)])
+def test_what_float32_lacks_of_a_large_mean_is_made_up_for(shape):
+    g, x, weight, bias = drawn(shape, np.float32)
+    x += 3000
+    expected = both(reference, *[a.astype(np.float64) for a in (g, x, weight, bias)])
+    for got, want in zip(both(compiled, g, x, weight, bias), expected):
+        of_sums = 2e-7 * np.abs(g).sum((0, 2)).max() if got.ndim == 1 else 0
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-5 + of_sums)
+
+
 @DTYPES
 def test_what_is_not_finite_spoils_its_channel_alone(dtype):
     g, x, weight, bias = drawn((20, 3, 7), dtype)
