@@ -31,6 +31,9 @@ ACTIVATIONS = (  # each with its gradient
     "softplus", "logsigmoid", "mish", "softsign", "gelu", "tanh_gelu",
 )  # fmt: skip
 ELEMENTWISE = ("exponential", "softshrink", *ACTIVATIONS, *[f"{name}_gradient" for name in ACTIVATIONS])
+PAIRED_LOSSES = tuple(
+    f"{name}_{part}" for name in ("absolute_error", "huber_error", "logistic_error") for part in ("loss", "gradient")
+)
 REFERENCE = {  # name -> module of minipar.kernels that holds it
     "matmul": "reference.matmul",
     "linear_forward": "reference.linear",
@@ -80,6 +83,7 @@ REFERENCE = {  # name -> module of minipar.kernels that holds it
     "softmax_gradient": "reference.softmax",
     "log_softmax": "reference.softmax",
     "log_softmax_gradient": "reference.softmax",
+    **dict.fromkeys(PAIRED_LOSSES, "reference.paired_losses"),
     "squared_error_loss": "reference.squared_error",
     "squared_error_gradient": "reference.squared_error",
     "ctc_forward": "reference.ctc",
@@ -154,6 +158,7 @@ COMPILED = {
     "softmax_gradient": "cpu.softmax",
     "log_softmax": "cpu.softmax",
     "log_softmax_gradient": "cpu.softmax",
+    **dict.fromkeys(PAIRED_LOSSES, "cpu.paired_losses"),
     "squared_error_loss": "cpu.squared_error",
     "squared_error_gradient": "cpu.squared_error",
     "sgd_step": "cpu.optimizer_steps",

@@ -9,6 +9,7 @@ from .activation_smooth import logsigmoid
 from .exponential import exp, log
 from .extremes import clamp
 from .loss import check_arguments, check_reduction, check_same_shape, reduced
+from .loss_paired import paired_loss
 from .op import Elementwise, array_of, check_dtypes, promoted
 from .select import where
 
@@ -86,6 +87,8 @@ def binary_cross_entropy_with_logits(
     check_same_shape(name, input, target, ValueError)
     input, target = promoted((input, target))
     check_dtypes(name, input)
+    if weight is None and pos_weight is None:
+        return paired_loss("logistic_error", lambda x, t: (1 - t) * x - logsigmoid(x), input, target, reduction)
     likely = logsigmoid(input)
     if pos_weight is not None:
         likely = likely * (1 + (pos_weight - 1) * target)

@@ -11,6 +11,7 @@ from .accepts import looks_only
 from .exponential import exp, log
 from .extremes import clamp
 from .loss import Denominated, check_arguments, check_constant, paired, reduced
+from .loss_paired import paired_loss
 from .op import Fat, array_of, check_dtypes, promoted
 from .reduce import sum
 from .select import where
@@ -101,7 +102,9 @@ def l1_loss(
     """
     check_arguments("l1_loss", reduction, size_average, reduce)
     input, target = paired("l1_loss", input, target)
-    return _weighted("l1_loss", abs(input - target), weight, reduction)
+    if weight is None:
+        return paired_loss("absolute_error", _distance, input, target, reduction)
+    return _weighted("l1_loss", _distance(input, target), weight, reduction)
 
 
 def smooth_l1_loss(
@@ -123,8 +126,12 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must be 0 or more, not {beta}")
     input, target = paired("smooth_l1_loss", input, target)
-    distance = abs(input - target)
-    return reduced(_bent(distance, beta) * (1.0 / beta) if beta else distance, reduction)
+    if not beta:
+        return paired_loss("absolute_error", _distance, input, target, reduction)
+    width, scale = float(beta), 1.0 / beta
+    return paired_loss(
+        "huber_error", lambda x, t: _bent(abs(x - t), width) * scale, input, target, reduction, width, scale
+    )
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
@@ -140,11 +147,12 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     if delta <= 0:
         raise RuntimeError(f"huber_loss: delta must be positive, not {delta}")
     input, target = paired("huber_loss", input, target)
+    if weight is None:
+        width = float(delta)
+        return paired_loss("huber_error", lambda x, t: _bent(abs(x - t), width), input, target, reduction, width, 1.0)
     losses = _bent(abs(input - target), delta)
-    if weight is not None:
-        _check_weight("huber_loss", weight, losses)
-        losses = losses * weight
-    return reduced(losses, reduction)
+    _check_weight("huber_loss", weight, losses)
+    return reduced(losses * weight, reduction)
 
 
 def poisson_nll_loss(
@@ -219,6 +227,10 @@ def _fitted_variance(input: Any, var: Any) -> Any:
         f"gaussian_nll_loss: var must have input's shape {shape}, the same with one axis of size 1, or without the "
         f"last axis, not {given}"
     )
+
+
+def _distance(x: Any, t: Any) -> Any:
+    return abs(x - t)
 
 
 def _bent(distance: Any, width: float) -> Any:
