@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend import namespace
 from ..backend.dtypes import quiet
 from ..tape import Value
 from .op import Op, check_dtypes, promoted
@@ -90,8 +89,7 @@ class Reduced(Denominated, Op):
             return expand(g, self.source)
         if isinstance(g, Value) or isinstance(self.denominator, (int, float)):
             return expand(g / float(self.denominator), self.source)
-        g = namespace(g).divide(g, self.denominator, dtype=g.dtype, casting="same_kind")
-        return expand(g, self.source)
+        return expand(g / self.denominator.astype(g.dtype), self.source)
 
 
 def reduced(x: Any, reduction: str, denominator: Any = None) -> Any:
