@@ -11,7 +11,8 @@ from numba import njit, prange
 
 from .compile import compiled
 from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
-from .conv_vectors import copy_to_every_other, gated_copy, sum_taps, transpose
+from .conv_turn import transpose
+from .conv_vectors import copy_to_every_other, gated_copy, sum_taps
 from .tile import ACCUMULATE, FLAT, ROW_BIAS, SINGLE, TALL, tile
 
 DEPTH = 320  # rows of im2col packed at a time, about: a panel of 32 pixels fills 40 KiB, a first-level cache

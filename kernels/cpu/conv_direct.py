@@ -14,7 +14,8 @@ from numba import njit, prange
 
 from .compile import compiled
 from .conv_image import fill_image, fill_pooled, slots, write_pixels
-from .conv_vectors import gated_copy, transpose
+from .conv_turn import transpose
+from .conv_vectors import gated_copy
 from .tile import ACCUMULATE, TALL, tile
 from .vectors import LANE_BYTES
 

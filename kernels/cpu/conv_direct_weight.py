@@ -13,8 +13,9 @@ import numpy as np
 from numba import njit, prange
 
 from .compile import compiled
-from .conv_image import fill_image, slots, turn, unpool_pixels
-from .conv_vectors import add_rows, transpose
+from .conv_image import fill_image, slots, unpool_pixels
+from .conv_turn import transpose, turn
+from .conv_vectors import add_rows
 from .tile import ACCUMULATE, TALL, ZERO, tile
 from .vectors import LANE_BYTES
 
@@ -30,9 +31,10 @@ def turn_panels(to, g, go, gate, gated, m, panel, channel_size, row_size, rows, 
         rows, columns = 1, pixels
     for first in range(0, m, panel):
         for i in range(rows):
+            of = go + first * channel_size + i * row_size
             turn(
-                to, first * pixels + i * columns * panel, panel, g, go + first * channel_size + i * row_size,
-                channel_size, gate, gated, min(panel, m - first), columns,
+                to, first * pixels + i * columns * panel, panel, g, of, channel_size, gate, of, gated,
+                min(panel, m - first), columns,
             )  # fmt: skip
 
 
@@ -41,7 +43,8 @@ def unpool_panels(to, turned, g, go, winners, wo, pooled, m, all_channels, panel
     """As turn_panels of rows × columns pixels from (row, column) on, of the gradient that `unpool_pixels` describes."""
     plane = pooled[0] * pooled[1]
     first_row, end_row = row // 2, min(pooled[0], (row + rows - 1) // 2 + 1)
-    turn(turned, 0, m, g, go + first_row * pooled[1], plane, g, False, m, (end_row - first_row) * pooled[1])
+    of = go + first_row * pooled[1]
+    turn(turned, 0, m, g, of, plane, g, 0, False, m, (end_row - first_row) * pooled[1])
     for first in range(0, m, panel):
         n = min(panel, m - first)
         for i in range(rows):

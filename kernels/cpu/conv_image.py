@@ -8,9 +8,9 @@ numbers where they lie, and no row of im2col is ever packed.
 
 from numba import njit
 
-from .conv_vectors import copy_to_every_other, gated_copy, transpose, transpose_block
+from .conv_turn import transpose, turn
+from .conv_vectors import copy_to_every_other, gated_copy
 from .pool_vectors import chosen
-from .vectors import LANE_BYTES
 
 
 @njit(error_model="numpy")
@@ -18,19 +18,6 @@ def slots(axis, count):
     """How much of one axis (see ``conv_plan.Line``) `count` neighbouring outputs read."""
     _, _, _, _, _, hop, delta, taps = axis
     return (count - 1) * hop + (taps - 1) * delta + 1
-
-
-@njit(error_model="numpy")
-def turn(to, t, to_step, of, o, of_step, gate, gated, rows, columns):
-    """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns; 0 if `gated` and the gate is shut."""
-    lanes = LANE_BYTES // of.itemsize
-    for j in range(0, columns, lanes):
-        for i in range(0, rows, lanes):
-            at = o + i * of_step + j
-            transpose_block(
-                to, t + j * to_step + i, to_step, of, at, of_step, gate, at, gated,
-                min(lanes, rows - i), min(lanes, columns - j),
-            )  # fmt: skip
 
 
 @njit(error_model="numpy")
@@ -63,7 +50,7 @@ def fill_image(
             if channels == 1:
                 gated_copy(frame, row_to, x, row_of, gate, row_of, gated, wide)
             else:
-                turn(frame, row_to, channels, x, row_of, height * width, gate, gated, channels, wide)
+                turn(frame, row_to, channels, x, row_of, height * width, gate, row_of, gated, channels, wide)
 
 
 @njit(error_model="numpy")
@@ -110,7 +97,7 @@ def fill_pooled(
     plane = pooled_rows * pooled_columns
     for image in range(images):
         of = ((first_image + image) * all_channels + first_channel) * plane + first * pooled_columns
-        turn(turned, 0, channels, g, of, plane, g, False, channels, (end - first) * pooled_columns)
+        turn(turned, 0, channels, g, of, plane, g, 0, False, channels, (end - first) * pooled_columns)
         to = (image * slot_rows * slot_columns + before) * channels
         for i in range(above, below):
             unpool_pixels(

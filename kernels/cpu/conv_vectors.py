@@ -1,4 +1,4 @@
-"""What convolution does to whole vectors beside multiplying them: gated copies, gathered vectors, transposed blocks.
+"""What convolution does to whole vectors beside multiplying them: gated copies, gathered vectors, sums.
 
 LLVM IR for the reason that ``tile`` is: Numba's loops copy 14 numbers one at a time, here a mask makes it one move.
 Every index counts elements from an array's first one, and **none is checked**; nothing beyond what is named is read
@@ -8,11 +8,10 @@ or written. All take float32 and float64.
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .vectors import INT32, LANE_BYTES, Vectors, integer
+from .vectors import INT32, Vectors, integer
 
 MOST_TAPS = 9  # that are summed together: each needs a register
 
@@ -255,58 +254,6 @@ def add_rows(context, to, t, of, o, step, rows, columns):
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-@intrinsic
-def transpose_block(context, to, t, to_step, of, o, of_step, gate, q, gated, rows, columns):
-    """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns, both at most the lanes of a vector.
-
-    Gated as in ``gated_copy``, the gate being laid out as ``of`` is. The transpose takes log2(lanes) rounds, each of
-    which swaps the off-diagonal quarters of ever smaller blocks.
-    """
-    whole = types.int64
-    signature = types.void(to, *[whole] * 2, of, *[whole] * 2, gate, whole, types.boolean, whole, whole)
-
-    def codegen(context, builder, signature, arguments):
-        v = Vectors(builder, str(of.dtype))
-        to, of_, gate = (_pointer(context, builder, signature, arguments, i) for i in (0, 3, 6))
-        to_step, of_step, gated, rows, columns = arguments[2], arguments[5], *arguments[8:]
-        inside = v.first_lanes(columns)
-        slots = [cgutils.alloca_once_value(builder, v.zero()) for _ in range(v.lanes)]
-        for i, slot in enumerate(slots):
-            builder.store(v.zero(), slot)  # this code may run in a loop
-            with builder.if_then(builder.icmp_signed("<", integer(i), rows)):
-                skip = builder.mul(of_step, integer(i))
-                row = v.load(v.at(of_, skip), inside)
-                builder.store(_gated(v, row, v.at(gate, skip), inside, gated), slot)
-        block, half = [builder.load(slot) for slot in slots], v.lanes // 2
-        while half:
-            low = [lane if not lane & half else lane - half + v.lanes for lane in range(v.lanes)]
-            high = [lane + half if not lane & half else lane + v.lanes for lane in range(v.lanes)]
-            for i in range(v.lanes):
-                if not i & half:
-                    a, b = block[i], block[i + half]
-                    block[i], block[i + half] = v.shuffle(a, b, low), v.shuffle(a, b, high)
-            half //= 2
-        filled = v.first_lanes(rows)
-        for j, vector in enumerate(block):
-            with builder.if_then(builder.icmp_signed("<", integer(j), columns)):
-                v.store(vector, v.at(to, builder.mul(to_step, integer(j))), filled)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@njit(error_model="numpy")
-def transpose(to, t, to_step, of, o, of_step, rows, columns):
-    """to[t + j·to_step + i] = of[o + i·of_step + j] for i < rows, j < columns."""
-    lanes = LANE_BYTES // of.itemsize
-    for j in range(0, columns, lanes):
-        for i in range(0, rows, lanes):
-            transpose_block(
-                to, t + j * to_step + i, to_step, of, o + i * of_step + j, of_step, of, 0, False,
-                min(lanes, rows - i), min(lanes, columns - j),
-            )  # fmt: skip
 
 
 def _pointer(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i: int) -> Any:

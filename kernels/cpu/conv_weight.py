@@ -14,7 +14,8 @@ from numba import njit, prange
 
 from .compile import compiled
 from .conv_frame import fill_frame, find_pieces, find_stretches, gather, tap_places
-from .conv_vectors import MOST_TAPS, dot_taps, gated_copy, transpose, transpose_block
+from .conv_turn import transpose, turn
+from .conv_vectors import MOST_TAPS, dot_taps, gated_copy
 from .tile import ACCUMULATE, TALL, ZERO, tile
 from .vectors import LANE_BYTES
 
@@ -33,12 +34,10 @@ def turn_gradient(to, lanes, g, go, gate, gated, m, room, channel_size, stretche
         rows = min(lanes, m - first)
         of = go + first * channel_size
         for s in range(count):
-            for j in range(0, stretches[2, s], lanes):
-                at = of + stretches[1, s] + j
-                transpose_block(
-                    to, panel + (stretches[0, s] + j) * width, width, g, at, channel_size, gate, at, gated,
-                    rows, min(lanes, stretches[2, s] - j),
-                )  # fmt: skip
+            at = of + stretches[1, s]
+            turn(
+                to, panel + stretches[0, s] * width, width, g, at, channel_size, gate, at, gated, rows, stretches[2, s]
+            )
 
 
 @njit(error_model="numpy")
