@@ -33,7 +33,7 @@ class PooledConvolution(Convolution):
         try:
             y, self.aux = kernel("conv2d_relu_pool", x)(x, weight, bias, *self.geometry)
         except ValueError as error:
-            if min(self._output()) < 2:
+            if min(self._convolved_size()) < 2:
                 raise RuntimeError(f"max_pool2d: {error}") from None
             raise
         return y
@@ -61,13 +61,13 @@ class PooledConvolution(Convolution):
         xp = namespace(self.aux)
         taps = self.aux.transpose(0, 3, 1, 2).astype(xp.int64)
         (n, *_), (channels, *_) = self.shapes
-        rows, columns = self._output()
+        rows, columns = self._convolved_size()
         alive = taps != DEAD
         h = xp.arange(taps.shape[2])[:, None] * 2 + taps % DEAD // 2
         winners = h * columns + xp.arange(taps.shape[3]) * 2 + taps % 2
         return Unpool(winners, (n, channels, rows, columns))(where(tape.new_value(alive), g, 0.0))
 
-    def _output(self):
+    def _convolved_size(self):
         """Height and width of the convolution's output."""
         stride, padding, dilation, _ = self.geometry
         size, window = (shape[2:] for shape in self.shapes)
