@@ -88,9 +88,12 @@ def max_pool2d_backward(g: np.ndarray, winners: np.ndarray, x_shape: Shape4) -> 
     if g.shape != winners.shape or g.shape[:2] != (n, channels):
         raise ValueError(f"g {g.shape} and winners {winners.shape} must be alike and begin with {(n, channels)}")
     planes, size = n * channels, g.shape[2] * g.shape[3]
-    dx = np.zeros((planes, height * width), g.dtype)
+    dx = np.empty((planes, height * width), g.dtype)
     outside = _unpool_indexed(
-        threads_for(g.size * 4, planes), carray(g).reshape(planes, size), carray(winners).reshape(planes, size), dx
+        threads_for(g.size * 4 + dx.size, planes),
+        carray(g).reshape(planes, size),
+        carray(winners).reshape(planes, size),
+        dx,
     )
     if outside:
         raise IndexError(f"{outside} of the winners lie outside their plane of {height} x {width} elements")
@@ -251,14 +254,24 @@ def _pool_indexed(threads, x, y, winners, kernel, stride, padding, dilation):
     [f"int64(int64, {real}[:,::1], int64[:,::1], {real}[:,::1])" for real in ("float32", "float64")], parallel=True
 )
 def _unpool_indexed(threads, g, winners, dx):
-    """Add g (P, OH*OW) to dx (P, H*W) at the winners; returns how many winners lay outside and were left out."""
+    """dx (P, H*W) ← zeros, and g (P, OH*OW) added at the winners; returns how many lay outside and were left out."""
+    if threads == 1:
+        return _unpool_indexed_planes(0, len(g), g, winners, dx)
     outside = 0
     for thread in prange(threads):
-        for plane in range(thread * len(g) // threads, (thread + 1) * len(g) // threads):
-            for k in range(g.shape[1]):
-                winner = winners[plane, k]
-                if 0 <= winner < dx.shape[1]:
-                    dx[plane, winner] += g[plane, k]
-                else:
-                    outside += 1
+        outside += _unpool_indexed_planes(thread * len(g) // threads, (thread + 1) * len(g) // threads, g, winners, dx)
+    return outside
+
+
+@njit(error_model="numpy")
+def _unpool_indexed_planes(first, end, g, winners, dx):
+    outside = 0
+    for plane in range(first, end):
+        dx[plane] = 0
+        for k in range(g.shape[1]):
+            winner = winners[plane, k]
+            if 0 <= winner < dx.shape[1]:
+                dx[plane, winner] += g[plane, k]
+            else:
+                outside += 1
     return outside

@@ -144,7 +144,7 @@ class PutItem(Indexed):
         if places is not None:
             return kernel("add_rows", x)(x, places, (math.prod(self.shape),), 0).reshape(self.shape)
         y = namespace(x).zeros(self.shape, x.dtype)
-        if is_basic(self.index):
+        if is_basic(self.index) or _is_mask(self.index):  # no place occurs twice
             y[self.index] = x
         else:
             add_at(y, self.index, x)
@@ -193,6 +193,10 @@ def rows_of(index: Any, x: Any) -> tuple[Any, int] | None:
 
 
 _WHOLE = slice(None)
+
+
+def _is_mask(index: Any) -> bool:
+    return isinstance(getattr(index, "dtype", None), np.dtypes.BoolDType)
 
 
 def places_of(index: Any, shape: tuple[int, ...], x: Any) -> Any:
@@ -246,7 +250,7 @@ def assign(x: Any, index: Any, value: Any) -> None:
         x[_viewing(last)] = value
         return
     mask = last[0] if isinstance(last, tuple) and len(last) == 1 else last
-    if isinstance(mask, bool) or isinstance(getattr(mask, "dtype", None), np.dtypes.BoolDType):
+    if isinstance(mask, bool) or _is_mask(mask):
         # NumPy drops leading axes of size 1 from the value beside other indices
         extra = value.ndim - 1 - x.ndim + _axes(mask)
         value = value.reshape(value.shape[extra:]) if extra > 0 and value.shape[:extra] == (1,) * extra else value
