@@ -53,7 +53,7 @@ class PooledConvolution(Convolution):
             else:
                 dw = grad_weight(g, winners, x, of_weight, *geometry, False, self.room(1))
         elif with_bias:
-            db = np.where(winners.transpose(0, 3, 1, 2) == DEAD, g.dtype.type(0), g).sum((0, 2, 3))
+            db = self._unpooled_array(g).sum((0, 2, 3))
         return (dx, dw) if len(self.needs) == 2 else (dx, dw, db)
 
     def _unpooled(self, g):
@@ -66,6 +66,14 @@ class PooledConvolution(Convolution):
         h = xp.arange(taps.shape[2])[:, None] * 2 + taps % DEAD // 2
         winners = h * columns + xp.arange(taps.shape[3]) * 2 + taps % 2
         return Unpool(winners, (n, channels, rows, columns))(where(tape.new_value(alive), g, 0.0))
+
+    def _unpooled_array(self, g):
+        """The same as an array."""
+        taps = self.aux.transpose(0, 3, 1, 2)
+        alive = taps != DEAD
+        shape = (*g.shape[:2], *self._convolved_size())
+        unpool = kernel("max_pool2d_taps_backward", g)
+        return unpool(np.where(alive, g, g.dtype.type(0)), taps * alive, shape, (2, 2), (2, 2), (0, 0), (1, 1))
 
     def _convolved_size(self):
         """Height and width of the convolution's output."""
