@@ -114,8 +114,8 @@ def absolute_error_loss(x, t):
 @_spread
 def absolute_error_gradient(x, t):
     real, difference = type(x), x - t
-    slope = real(1) if difference > 0 else real(-1)
-    return slope if difference != 0 else real(0)
+    below = real(-1) if difference < 0 else real(0)  # also of NaN, as in PyTorch
+    return real(1) if difference > 0 else below
 
 
 @_summed

@@ -17,8 +17,8 @@ def absolute_error_loss(x: Array, t: Array, mean: bool) -> Array:
 
 
 def absolute_error_gradient(g: Array, x: Array, t: Array, mean: bool) -> Array:
-    """g sign(x − t)"""
-    return _spread(g, array_namespace(x).sign(x - t), mean)
+    """g sign(x − t), where the sign of NaN is 0"""
+    return _spread(g, (x > t).astype(x.dtype) - (x < t).astype(x.dtype), mean)
 
 
 def huber_error_loss(x: Array, t: Array, mean: bool, width: float, scale: float) -> Array:

@@ -63,6 +63,7 @@ def test_nan_ties_and_nothing(kernels, name):
     t = np.array([0.5, 0.5, 0.5, 0.5], np.float32)
     loss, dx = both(kernels, name, one, x, t, True)
     assert np.isnan(loss)
+    assert dx[0] == 0 if name == "absolute_error" else np.isnan(dx[0])
     at_tie = 1 / (1 + np.exp(-0.5)) - 0.5 if name == "logistic_error" else 0
     far = {"absolute_error": 1, "huber_error": 0.75 * 1.5, "logistic_error": 0.5}[name]
     np.testing.assert_allclose(dx[1:], np.array([at_tie, far, -far]) / 4, rtol=1e-6)
