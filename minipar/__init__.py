@@ -69,7 +69,6 @@ from .backend.memory import contiguous_format, preserve_format
 from .backend.random import Generator, initial_seed, manual_seed
 from .backend.threads import get_num_threads, set_num_threads
 from .capture import compile
-from .checkpoint import load, save
 from .creation import (
     arange,
     as_tensor,
@@ -250,21 +249,11 @@ from .ops.unravel import unravel_index
 from .ops.variance import std, std_mean, var, var_mean
 from .random import get_rng_state, seed, set_rng_state
 from .tensor import Size, Tensor
-from .tensor.typed import (
-    BoolTensor,
-    ByteTensor,
-    CharTensor,
-    DoubleTensor,
-    FloatTensor,
-    HalfTensor,
-    IntTensor,
-    LongTensor,
-    ShortTensor,
-)
 
 if _typing.TYPE_CHECKING:  # at run time __getattr__ finds these where _LATER says
     from . import backends as backends
     from . import cuda, data, einops, nn, onnx, optim, parallel, utils, viz
+    from .checkpoint import load, save
     from .functions import (
         alpha_dropout,
         clone,
@@ -296,6 +285,17 @@ if _typing.TYPE_CHECKING:  # at run time __getattr__ finds these where _LATER sa
         max_pool3d,
         pixel_shuffle,
         pixel_unshuffle,
+    )
+    from .tensor.typed import (
+        BoolTensor,
+        ByteTensor,
+        CharTensor,
+        DoubleTensor,
+        FloatTensor,
+        HalfTensor,
+        IntTensor,
+        LongTensor,
+        ShortTensor,
     )
 
 float = float32
@@ -754,12 +754,15 @@ __all__ = [
 
 
 _ROOMS = ("backends", "cuda", "data", "einops", "nn", "onnx", "optim", "parallel", "utils", "viz")
-_LATER = {  # functions that live in minipar.nn, or are written with it
+_LATER = {  # what lives in minipar.nn, or is written with it; and what few programs want
+    "checkpoint": "load save",
     "functions": """alpha_dropout clone detach dropout embedding feature_alpha_dropout get_device group_norm is_complex
         is_signed layer_norm numel""",
     "nn.functional": """adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d channel_shuffle conv1d conv2d conv3d
         conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d max_pool2d max_pool3d pixel_shuffle
         pixel_unshuffle relu_""",
+    "tensor.typed": """BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor
+        ShortTensor""",
 }
 
 
