@@ -136,14 +136,16 @@ def silu_gradient(g, x):
 @elementwise
 def softplus(x, beta, threshold):
     scaled = x * beta
-    above = scaled if scaled > 0 else type(x)(0)
-    return x if scaled > threshold else (above + log1p(exp(-abs(scaled)))) / beta
+    # Above the threshold e⁻⁷⁰⁰ leaves x: to skip the rest there would take a branch, and the vectors with it.
+    size = abs(scaled) + (type(x)(700) if scaled > threshold else type(x)(0))
+    return (x if scaled > 0 else type(x)(0)) + log1p(exp(-size)) / beta
 
 
 @gradient
 def softplus_gradient(g, x, beta, threshold):
     scaled = x * beta
-    return g if scaled > threshold else g * sigmoid(scaled)
+    bent = g * sigmoid(scaled)
+    return g if scaled > threshold else bent
 
 
 @elementwise

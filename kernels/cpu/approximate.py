@@ -12,7 +12,7 @@ Largest errors, in units of the last place (every seventh of all 2³² arguments
 | 1.01  | 1.43     | 0.79  | 1.23     | 1.34   | 1.42      | 1.09  |
 
 Zeros (with their sign, but of expm1), infinities and subnormal numbers are served as the C library does, and a NaN
-stays one. log1p serves x >= 0.
+stays one. log1p serves 0 <= x < inf.
 `exp`, `expm1`, `log`, `log1p`, `tanh` and `sigmoid` are these for a float32 and those of `approximate64` for a float64
 (`erf` the C library's): write a kernel once, over them, for both.
 """
@@ -163,13 +163,12 @@ def erf32(x):
 
 
 @inlined
-def log32(x):
-    subnormal = x < SMALLEST_NORMAL
-    bits = _bits_of(x * f32(2**23) if subnormal else x)
+def _log_of_normal(bits, shift):
+    """log(2⁻ˢʰⁱᶠᵗ x) of a positive normal number x, by its bits."""
     # x = 2ⁿ (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2)
     n = i32(i32(bits - SQRT_HALF_BITS) >> i32(23))
     f = _float_of(bits - i32(n << i32(23))) - f32(1)
-    exponent = f32(n) - (f32(23) if subnormal else f32(0))
+    exponent = f32(n) - shift
     p = f32(6.749269e-2)
     p = p * f + f32(-1.16700985e-1)
     p = p * f + f32(1.1883549e-1)
@@ -181,7 +180,14 @@ def log32(x):
     p = p * f + f32(3.3333313e-1)
     square = f * f
     small = p * f * square + exponent * LN2_LOW - f32(0.5) * square
-    y = (f + small) + exponent * LN2_HIGH
+    return (f + small) + exponent * LN2_HIGH
+
+
+@inlined
+def log32(x):
+    subnormal = x < SMALLEST_NORMAL
+    bits = _bits_of(x * f32(2**23) if subnormal else x)
+    y = _log_of_normal(bits, f32(23) if subnormal else f32(0))
     y = y if x < INFINITY else x  # inf, or NaN
     y = -INFINITY if x == f32(0) else y
     return NOT_A_NUMBER if x < f32(0) else y
@@ -189,9 +195,9 @@ def log32(x):
 
 @inlined
 def log1p_32(x):
-    """log(1 + x) for x >= 0: the logarithm of the rounded sum, and what its rounding took away."""
+    """log(1 + x) for 0 <= x < inf: the logarithm of the rounded sum, and what its rounding took away."""
     total = f32(1) + x
-    return log32(total) + ((x - (total - f32(1))) / total if x < INFINITY else f32(0))
+    return _log_of_normal(_bits_of(total), f32(0)) + (x - (total - f32(1))) / total
 
 
 # ── one name for both dtypes ──────────────────────────────────────────────────────────────────────────────────────

@@ -80,13 +80,12 @@ def expm1_64(x):
 
 
 @inlined
-def log64(x):
-    subnormal = x < SMALLEST_NORMAL
-    bits = _bits_of(x * 2.0**54 if subnormal else x)
+def _log_of_normal(bits, shift):
+    """log(2⁻ˢʰⁱᶠᵗ x) of a positive normal number x, by its bits."""
     # x = 2ⁿ (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and log(1 + f) = 2 artanh(s)
     n = (bits - SQRT_HALF_BITS) >> i64(52)
     f = _float_of(bits - (n << i64(52))) - 1.0
-    exponent = f64(n) - (54.0 if subnormal else 0.0)
+    exponent = f64(n) - shift
     s = f / (2.0 + f)
     u = s * s
     p = 0.1479626111402706
@@ -98,7 +97,13 @@ def log64(x):
     p = p * u + 0.6666666666666734
     half_square = 0.5 * (f * f)
     small = s * (half_square + p * u) + exponent * LN2_LOW
-    y = (f - (half_square - small)) + exponent * LN2_HIGH
+    return (f - (half_square - small)) + exponent * LN2_HIGH
+
+
+@inlined
+def log64(x):
+    subnormal = x < SMALLEST_NORMAL
+    y = _log_of_normal(_bits_of(x * 2.0**54 if subnormal else x), 54.0 if subnormal else 0.0)
     y = y if x < np.inf else x  # inf, or NaN
     y = -np.inf if x == 0.0 else y
     return np.nan if x < 0.0 else y
@@ -106,9 +111,9 @@ def log64(x):
 
 @inlined
 def log1p_64(x):
-    """log(1 + x) for x >= 0: the logarithm of the rounded sum, and what its rounding took away."""
+    """log(1 + x) for 0 <= x < inf: the logarithm of the rounded sum, and what its rounding took away."""
     total = 1.0 + x
-    return log64(total) + ((x - (total - 1.0)) / total if x < np.inf else 0.0)
+    return _log_of_normal(_bits_of(total), 0.0) + (x - (total - 1.0)) / total
 
 
 @inlined
