@@ -7,7 +7,6 @@ import numpy as np
 from numba import njit, prange
 
 from .approximate import log
-from .arena import empty
 from .compile import compiled
 from .exponentials import exponentials_of_rows
 from .signatures import real_signatures
@@ -25,7 +24,7 @@ def cross_entropy_loss(
 ) -> tuple[np.ndarray, float, tuple[np.ndarray, np.ndarray]]:
     """See the reference. TypeError unless logits (and weight) are float32 or float64, ValueError for wrong sizes."""
     real = logits.dtype
-    powers, rows, loss = empty(logits.shape, real), np.empty((4, len(logits)), real), np.empty((), real)
+    powers, rows, loss = np.empty(logits.shape, real), np.empty((4, len(logits)), real), np.empty((), real)
     weight = _NO_WEIGHT[real.char] if weight is None else weight.astype(real, copy=False)
     if not logits.flags.c_contiguous:
         logits = np.ascontiguousarray(logits)
@@ -52,7 +51,7 @@ def cross_entropy_forward(
 def cross_entropy_gradient(g: np.ndarray, kept: tuple[np.ndarray, np.ndarray], target: np.ndarray) -> np.ndarray:
     """See the reference."""
     powers, rows = kept
-    dlogits = empty(powers.shape, powers.dtype)
+    dlogits = np.empty(powers.shape, powers.dtype)
     if target.dtype != np.int64:
         target = target.astype(np.int64)
     threads = 1 if powers.size < ALONE else threads_for(2 * powers.size, len(powers))

@@ -21,7 +21,6 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import overload
 
-from .arena import empty
 from .compile import compiled
 from .signatures import real_signatures
 from .threads import threads_for
@@ -98,7 +97,7 @@ def _of_arrays(loop: Callable[..., None], function: Callable[..., Any], numbers:
             axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
             there = np.ascontiguousarray(x.transpose(axes))
             return of_arrays(g.transpose(axes), there, *numbers).transpose(np.argsort(axes))
-        y = empty(x.shape, x.dtype)
+        y = np.empty(x.shape, x.dtype)
         threads = 1 if x.size < ALONE else threads_for(COST * x.size, x.size)
         if threads == 1:
             one(g.ravel(), x.ravel(), y.ravel(), numbers)

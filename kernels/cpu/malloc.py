@@ -1,8 +1,7 @@
 """glibc's malloc keeps what a training step frees, for the next one.
 
 By default it asks the operating system for each block above a threshold, and gives it back as soon as it is free: every
-step then pays for fresh pages, one interruption for 4 KB (W6: 480 a step, half of its time). NumPy's own temporaries
-come from there, so the arena alone does not help.
+step then pays for fresh pages, one interruption for 4 KB (W6: 480 a step, half of its time).
 """
 
 import ctypes

@@ -12,7 +12,6 @@ import numpy as np
 from numba import njit, prange
 
 from .approximate import exp, log1p, sigmoid
-from .arena import empty
 from .compile import compiled
 from .signatures import real_signatures
 from .squared_error import BLOCK
@@ -87,7 +86,7 @@ def _spread(formula: Callable[..., Any]) -> Callable[..., np.ndarray]:
     run = _compiled(kernel, formula, 2, "in1A in1 in1 boolean out1")
 
     def of_arrays(g: np.ndarray, x: np.ndarray, t: np.ndarray, mean: bool, *numbers: float) -> np.ndarray:
-        dx = empty(x.shape, x.dtype)
+        dx = np.empty(x.shape, x.dtype)
         run(g.reshape(-1), x.ravel(), t.ravel(), mean, dx.ravel(), numbers, _threads(x.size))
         return dx
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from .. import tape
 from ..backend.random import Generator
-from ..kernels.cpu.arena import empty as arena_empty
 from ..nn.hooks import Hooked
 from ..nn.parameter import Parameter
 from ..ops.accepts import LOOKERS
@@ -36,7 +35,6 @@ _NUMPY = [  # functions that make arrays without asking their arguments for leav
     *("full", "arange", "linspace", "eye", "identity", "tri", "indices", "fromiter", "frombuffer"),
 ]
 _TO_PYTHON = ["item", "tolist", "numpy", "__float__", "__int__", "__index__", "__bool__", "__array__", "__dlpack__"]
-_KERNELS = ("minipar.kernels.cpu.", "minipar.ops.")
 _DRAWS = ("uniform", "normal", "integers", "permutation", "_ticket")
 
 
@@ -86,9 +84,6 @@ def _hooks() -> Iterator[tuple[Any, str, Any]]:
     for name in _NUMPY:
         yield np, name, _numpy(getattr(np, name))
     yield np, "empty", _giving(_numpy(np.empty))
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith(_KERNELS)]
-    for module in [module for module in modules if vars(module).get("empty") is arena_empty]:
-        yield module, "empty", _giving(arena_empty)
     yield LRScheduler, "_update_lr", _within_step(LRScheduler._update_lr)
     yield Optimizer, "_runs", _within_step(Optimizer._runs)
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("minipar.ops.")]

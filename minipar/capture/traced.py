@@ -128,7 +128,7 @@ def root_of(array: np.ndarray) -> np.ndarray:
         base = _base(array)
         if isinstance(base, memoryview):  # between a flat buffer and its slots (nn.parameter)
             base = base.obj
-        if type(base) not in (np.ndarray, Traced):  # None, or what lends the memory (an arena's lease)
+        if type(base) not in (np.ndarray, Traced):  # None, or what else lends the memory
             return array
         array = base
 

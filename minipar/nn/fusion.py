@@ -8,7 +8,7 @@ could see, unless a hook watches one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from .. import tape
 from ..ops.linear_chain import LinearChain, fit
