@@ -134,11 +134,19 @@ def silu_gradient(g, x):
 
 
 @elementwise
-def softplus(x, beta, threshold):
+def _softplus(x, beta):
     scaled = x * beta
-    # Above the threshold e⁻⁷⁰⁰ leaves x: to skip the rest there would take a branch, and the vectors with it.
-    size = abs(scaled) + (type(x)(700) if scaled > threshold else type(x)(0))
-    return (x if scaled > 0 else type(x)(0)) + log1p(exp(-size)) / beta
+    return (x if scaled > 0 else type(x)(0)) + log1p(exp(-abs(scaled))) / beta
+
+
+@gradient
+def _straight_above(y, x, beta, threshold):
+    return x if x * beta > threshold else y
+
+
+def softplus(x, beta, threshold):
+    # In two passes: with the condition inside LLVM skips what it does not need by a branch, and fills no vectors.
+    return _straight_above(_softplus(x, beta), x, beta, threshold)
 
 
 @gradient
