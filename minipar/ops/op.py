@@ -75,37 +75,30 @@ class Op(tape.Node):
         # The path of every step: all that the record needs of the inputs is gathered in one loop.
         arrays: list[Any] = []
         edges: list[tape.Edge | None] = []
-        needs: list[bool] = []
         versions: list[int] = []
         first = None
         for x in inputs:
             if isinstance(x, Value):
-                array = x.array
-                arrays.append(array)
+                array, version = x.array, x.version
                 if first is None:
-                    first = x
-                elif type(array) is not type(first.array):
+                    first, kind = x, type(array)
+                elif type(array) is not kind:
                     return self._across_devices(inputs, first, x)
-                version = x.version
+                arrays.append(array)
+                edges.append(None if not x.tracked else (x, 0) if x.node is None else (x.node, x.index))
                 versions.append(0 if version is None else version.count)
-                if x.tracked:
-                    node = x.node
-                    edges.append((x, 0) if node is None else (node, x.index))
-                    needs.append(True)
-                    continue
             else:
                 arrays.append(x)
+                edges.append(None)
                 versions.append(0)
-            edges.append(None)
-            needs.append(False)
         self.aux = None
         result = self.forward(*arrays)
         if first is None:
             return result
         alone = self.outputs == 1
+        self.needs = needs = [edge is not None for edge in edges]
         if not (True in needs and tape.mode.grad):
             return tape.new_value(result) if alone else tuple([tape.new_value(part) for part in result])
-        self.needs = needs
         self.record(edges)
         self._save(inputs, versions)
         values: Any = tape.result_of(self, result) if alone else self._several(result)

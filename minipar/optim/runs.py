@@ -50,21 +50,24 @@ class FlatRun(_Run):
         first, last = parameters[0].slot, parameters[-1].slot
         start, end = buffer.spans[first][0], buffer.spans[last][1]
         self.parameters, self.fresh = parameters, fresh
-        self.views = buffer.data_views, buffer.grad_views  # the lists: to hold a view is to look at it
-        self.slots = slice(first, last + 1)
+        self.data_views, self.grad_views = (
+            buffer.data_views,
+            buffer.grad_views,
+        )  # lists: to hold a view is to look at it
+        self.slots = [(p, p.slot) for p in parameters]
         self.data, self.grad = buffer.data[start:end], buffer.grad[start:end]
         self.moments = [flat.arrays[name][start:end] for name in names if name not in NUMBERS]
-        self.numbers = {name: flat.arrays[name][self.slots] for name in names if name in NUMBERS}
+        self.numbers = {name: flat.arrays[name][first : last + 1] for name in names if name in NUMBERS}
 
     def holds(self) -> bool:
         """Do all parameters and their gradients still lie in the buffer?"""
-        data_views, grad_views = self.views
         try:
-            return _same(map(_array_of, self.parameters), data_views[self.slots]) and _same(
-                map(_array_of_grad, self.parameters), grad_views[self.slots]
-            )
+            for p, slot in self.slots:
+                if p.array is not self.data_views[slot] or p._grad.array is not self.grad_views[slot]:  # type: ignore[union-attr]
+                    return False
         except AttributeError:  # one has no gradient
             return False
+        return True
 
     def finish(self, changed_by: str) -> None:
         for p in self.parameters:
@@ -186,7 +189,6 @@ class Plan:
 
 
 _array_of = attrgetter("array")
-_array_of_grad = attrgetter("_grad.array")
 
 
 def _same(these: Iterable[Any], those: Iterable[Any]) -> bool:
