@@ -15,7 +15,7 @@ from numba import njit, prange
 from .channel_columns import COLUMNS, PIECE, four, gather, moments_of_channels, spread
 from .compile import compiled
 from .constants import ones, zeros
-from .row_vectors import mapped, minus, times
+from .over_rows import over_rows
 from .signatures import real_signatures
 from .threads import threads_for
 from .vectors import at, pointer
@@ -165,15 +165,11 @@ def _forward_block(x, weight, bias, eps, of_batch, y, statistics, work, first, l
         spread(near, work[0, :n])
         spread(factors, work[1, :n])
         spread(shifts, work[2, :n])
-        beside = pointer(work[0]), pointer(work[1]), pointer(work[2])
+        beside = pointer(work[0]), 0, pointer(work[1]), 0, pointer(work[2]), 0
         row, to, step = at(pointer(x), start), at(pointer(y), start), channels * plane
-        i = 0
-        while i < samples - 3:
-            _scale((*four(at(row, i * step), step), *beside), (), four(at(to, i * step), step), n)
-            i += 4
-        while i < samples:
-            _scale((at(row, i * step), *beside), (), (at(to, i * step),), n)
-            i += 1
+        _scale_four(samples // 4, n, *four(row, step), *beside, *four(to, step))
+        rest = (samples - samples % 4) * step
+        _scale(samples % 4, n, at(row, rest), step, *beside, at(to, rest), step)
 
 
 @njit(error_model="numpy")
@@ -204,11 +200,10 @@ def _backward_block(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias,
         spread(shifts, work[3, :n])
         mean, scale, slope, shift = pointer(work[0]), pointer(work[1]), pointer(work[2]), pointer(work[3])
         of_g, row, to = at(pointer(g), start), at(pointer(x), start), at(pointer(dx), start)
-        for i in range(0, samples * step, step):
-            if of_batch:
-                _pull((at(of_g, i), at(row, i), mean, scale, slope, shift), (), (at(to, i),), n)
-            else:
-                _multiply((at(of_g, i), scale), (), (at(to, i),), n)
+        if of_batch:
+            _pull(samples, n, of_g, step, row, step, mean, 0, scale, 0, slope, 0, shift, 0, to, step)
+        else:
+            _multiply(samples, n, of_g, step, scale, 0, to, step)
 
 
 @njit(error_model="numpy")
@@ -220,19 +215,15 @@ def _sums_of_block(g, x, first, last, near, totals, along, work):
     for start in range(first, last, COLUMNS):
         n = min(COLUMNS, last - start)
         spread(near, work[0, :n])
-        sums = pointer(work[1]), pointer(work[2])
-        beside = pointer(work[0]), *sums
+        mean, sums = pointer(work[0]), (pointer(work[1]), 0, pointer(work[2]), 0)
         for top in range(0, samples, PIECE):
-            bottom, of_g, row = min(top + PIECE, samples), at(pointer(g), start), at(pointer(x), start)
+            bottom = min(top + PIECE, samples)
+            of_g, row = at(pointer(g), top * step + start), at(pointer(x), top * step + start)
             work[1:3, :n] = 0
-            i = top
-            while i < bottom - 3:
-                rows = *four(at(of_g, i * step), step), *four(at(row, i * step), step), *beside
-                _correlate(rows, (), sums, n)
-                i += 4
-            while i < bottom:
-                _correlate((at(of_g, i * step), at(row, i * step), *beside), (), sums, n)
-                i += 1
+            count = bottom - top
+            _correlate_four(count // 4, n, *four(of_g, step), *four(row, step), mean, 0, *sums, *sums)
+            rest = (count - count % 4) * step
+            _correlate(count % 4, n, at(of_g, rest), step, at(row, rest), step, mean, 0, *sums, *sums)
             gather(work[1, :n], part)
             gather(work[2, :n], of_product)
             for c in range(len(near)):
@@ -240,22 +231,34 @@ def _sums_of_block(g, x, first, last, near, totals, along, work):
                 along[c] += of_product[c]
 
 
-def _correlate_of(v, *rows):
-    """Of any number of rows of g, as many of x, then mean, total and product: the new total and product."""
-    *both, mean, total, product = rows
-    for g, x in zip(both[: len(both) // 2], both[len(both) // 2 :]):
-        total, product = v.builder.fadd(total, g), v.multiply_add(g, minus(v, x, mean), product)
+def _correlated(g, x, mean, total, product):
+    return total + g, g.times_plus(x - mean, product)
+
+
+def _scaled(x, mean, scale, shift):
+    return (x - mean).times_plus(scale, shift)
+
+
+_correlate, _scale = over_rows(_correlated), over_rows(_scaled)
+
+
+@over_rows
+def _correlate_four(g0, g1, g2, g3, x0, x1, x2, x3, mean, total, product):
+    for g, x in ((g0, x0), (g1, x1), (g2, x2), (g3, x3)):
+        total, product = _correlated(g, x, mean, total, product)
     return total, product
 
 
-def _scale_of(v, *rows):
-    *xs, mean, scale, shift = rows
-    return tuple([v.multiply_add(minus(v, x, mean), scale, shift) for x in xs])
+@over_rows
+def _scale_four(a, b, c, d, mean, scale, shift):
+    return tuple([_scaled(x, mean, scale, shift) for x in (a, b, c, d)])
 
 
-def _pull_of(v, g, x, mean, scale, slope, shift):
-    return (v.multiply_add(g, scale, v.multiply_add(minus(v, x, mean), slope, shift)),)
+@over_rows
+def _pull(g, x, mean, scale, slope, shift):
+    return g.times_plus(scale, (x - mean).times_plus(slope, shift))
 
 
-_correlate, _scale, _pull = mapped(_correlate_of), mapped(_scale_of), mapped(_pull_of)
-_multiply = mapped(lambda v, g, scale: (times(v, g, scale),))
+@over_rows
+def _multiply(g, scale):
+    return g * scale

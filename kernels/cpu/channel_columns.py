@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from .exponentials import added_up
-from .row_vectors import mapped, minus
+from .over_rows import over_rows
 from .vectors import at, pointer
 
 COLUMNS = 1024  # that are walked together, at most: a few rows of them lie in the first-level cache
@@ -36,13 +36,10 @@ def moments_of_channels(x, first, last, means, variances, work):
             now = seen + count
             _shift_of_piece(at(row, top * step), 8 * step, (bottom - top + 7) // 8, parts, work[0, :n])
             work[1:3, :n] = 0
-            i = top
-            while i < bottom - 3:
-                _deviate((*four(at(row, i * step), step), shift, total, squares), (), (total, squares), n)
-                i += 4
-            while i < bottom:
-                _deviate((at(row, i * step), shift, total, squares), (), (total, squares), n)
-                i += 1
+            rest = bottom - (bottom - top) % 4
+            sums = total, 0, squares, 0
+            _deviate_four((bottom - top) // 4, n, *four(at(row, top * step), step), shift, 0, *sums, *sums)
+            _deviate(bottom - rest, n, at(row, rest * step), step, shift, 0, *sums, *sums)
             gather(work[1, :n], parts)
             gather(work[2, :n], of_squares)
             for c in range(len(means)):
@@ -62,8 +59,7 @@ def _shift_of_piece(row, step, rows, means, shift):
     (Where a k-th part of the numbers has its mean d away from that of all, the variance is d²/k at least.)
     """
     shift[:] = 0
-    for i in range(rows):
-        _add((at(row, i * step), pointer(shift)), (), (pointer(shift),), len(shift))
+    _add(rows, len(shift), row, step, pointer(shift), 0, pointer(shift), 0)
     gather(shift, means)
     count = rows * (len(shift) // len(means))
     for c in range(len(means)):
@@ -74,8 +70,9 @@ def _shift_of_piece(row, step, rows, means, shift):
 
 @njit(error_model="numpy")
 def four(row, step):
-    """Rows that are walked at once: what stands beside them is loaded and stored once for all."""
-    return row, at(row, step), at(row, 2 * step), at(row, 3 * step)
+    """Rows that are walked at once: what stands beside them is loaded and stored once for all. For `over_rows`: each
+    with the distance to the next of its kind."""
+    return row, 4 * step, at(row, step), 4 * step, at(row, 2 * step), 4 * step, at(row, 3 * step), 4 * step
 
 
 @njit(error_model="numpy")
@@ -102,14 +99,21 @@ def gather(columns, numbers):
         numbers[c] = added_up(columns[c * width : (c + 1) * width])
 
 
-def _deviate_of(v, *rows):
-    """Of any number of rows of x, then shift, total and squares: the new total and squares."""
-    *xs, shift, total, squares = rows
-    for x in xs:
-        deviation = minus(v, x, shift)
-        total, squares = v.builder.fadd(total, deviation), v.multiply_add(deviation, deviation, squares)
+@over_rows
+def _add(x, total):
+    return x + total
+
+
+def _deviated(x, shift, total, squares):
+    deviation = x - shift
+    return total + deviation, deviation.times_plus(deviation, squares)
+
+
+_deviate = over_rows(_deviated)
+
+
+@over_rows
+def _deviate_four(a, b, c, d, shift, total, squares):
+    for x in (a, b, c, d):
+        total, squares = _deviated(x, shift, total, squares)
     return total, squares
-
-
-_deviate = mapped(_deviate_of)
-_add = mapped(lambda v, x, total: (v.builder.fadd(x, total),))

@@ -16,7 +16,8 @@ from numba import njit, prange
 from .compile import compiled
 from .constants import ones, zeros
 from .exponentials import added_up
-from .row_vectors import mapped, minus, summed, times
+from .over_rows import over_rows
+from .row_sums import row_sums
 from .signatures import real_signatures
 from .threads import threads_for
 from .vectors import at, keep, pointer
@@ -140,13 +141,13 @@ def _forward_groups(x, weight, bias, eps, y, statistics, first, last):
         statistics[1, k // groups, k % groups] = variance
         near, inverse = real(mean), 1 / np.sqrt(variance + eps)
         if plane < NARROW:
-            beside = at(pointer(weights), start * plane), at(pointer(biases), start * plane)
-            _scale_beside((row, *beside), (near, real(mean - near), real(inverse)), (to,), n)
+            beside = at(pointer(weights), start * plane), 0, at(pointer(biases), start * plane), 0
+            _scale_beside(1, n, row, 0, *beside, near, mean - near, inverse, to, 0)
             continue
         for c in range(size):
             factor = weight[start + c] * inverse
-            numbers = near, real(factor), real(bias[start + c] - (mean - near) * factor)
-            _scale((at(row, c * plane),), numbers, (at(to, c * plane),), plane)
+            shift = bias[start + c] - (mean - near) * factor
+            _scale(1, plane, at(row, c * plane), 0, near, factor, shift, at(to, c * plane), 0)
     keep(weights)
     keep(biases)
 
@@ -190,8 +191,8 @@ def _pull_wide(g, x, weight, statistics, eps, dx, sums, first, last):
         slope = -along / n * inverse * inverse
         shift = -level / n * inverse - slope * (mean - near)
         for c in range(size):
-            numbers = near, real(weight[start + c] * inverse), real(slope), real(shift)
-            _pull((at(of_g, c * plane), at(row, c * plane)), numbers, (at(to, c * plane),), plane)
+            rows, factor = (at(of_g, c * plane), 0, at(row, c * plane), 0), weight[start + c] * inverse
+            _pull(1, plane, *rows, near, factor, slope, shift, at(to, c * plane), 0)
 
 
 @njit(error_model="numpy")
@@ -204,17 +205,17 @@ def _pull_narrow(g, x, weights, statistics, eps, dx, sums, first, last):
         of_g, row, to = at(pointer(g), k * n), at(pointer(x), k * n), at(pointer(dx), k * n)
         mean, variance = statistics[0, k // groups, k % groups], statistics[1, k // groups, k % groups]
         near, inverse, start = real(mean), 1 / np.sqrt(variance + eps), k % groups * n
-        far, weight = real(mean - near), at(pointer(weights), start)
+        far, weight = mean - near, at(pointer(weights), start)
         level = along = 0.0
         for i in range(0, n, CHUNK):
-            rows = at(of_g, i), at(row, i), at(weight, i)
-            total, product = _products_beside(rows, (near, far), min(CHUNK, n - i))
+            count = min(CHUNK, n - i)
+            total, product = _products_beside(count, at(of_g, i), at(row, i), at(weight, i), near, far)
             level += total
             along += product
-        slope, shift = real(-along / n * inverse * inverse * inverse), real(-level / n * inverse)
-        _pull_beside((of_g, row, weight), (near, far, real(inverse), slope, shift), (to,), n)
-        product, total = at(pointer(sums), start), at(pointer(sums[1]), start)
-        _accumulate((product, total, of_g, row), (near, far, real(inverse)), (product, total), n)
+        slope, shift = -along / n * inverse * inverse * inverse, -level / n * inverse
+        _pull_beside(1, n, of_g, 0, row, 0, weight, 0, near, far, inverse, slope, shift, to, 0)
+        both = at(pointer(sums), start), 0, at(pointer(sums[1]), start), 0
+        _accumulate(1, n, of_g, 0, row, 0, near, far, inverse, *both, *both)
 
 
 @njit(error_model="numpy")
@@ -253,13 +254,13 @@ def _moments(row, n, zero):
     """
     mean = squares = 0.0
     for start in range(0, n, CHUNK):
-        chunk, count = (at(row, start),), min(CHUNK, n - start)
-        shift = chunk[0][0] if np.isfinite(chunk[0][0]) else zero
-        total, of_squares = _deviations(chunk, (shift,), count)
+        chunk, count = at(row, start), min(CHUNK, n - start)
+        shift = chunk[0] if np.isfinite(chunk[0]) else zero
+        total, of_squares = _deviations(count, chunk, shift)
         off = total / count
         if of_squares > 4 * (of_squares - total * off):
             shift = type(zero)(shift + off)
-            total, of_squares = _deviations(chunk, (shift,), count)
+            total, of_squares = _deviations(count, chunk, shift)
             off = total / count
         of_squares = max(of_squares - total * off, 0.0)
         if start == 0:
@@ -276,51 +277,54 @@ def _products_of_plane(g, row, n, near):
     """(Σ g, Σ g (x − near))"""
     total = product = 0.0
     for start in range(0, n, CHUNK):
-        some, others = _products((at(g, start), at(row, start)), (near,), min(CHUNK, n - start))
+        some, others = _products(min(CHUNK, n - start), at(g, start), at(row, start), near)
         total += some
         product += others
     return total, product
 
 
-def _minus_two(v, x, near, far):
-    return minus(v, minus(v, x, near), far)
+# ── formulas, where the mean is near, or near + far: one number of x's dtype may be too coarse for it ────────────────
 
 
-def _deviations_of(v, x, shift):
-    deviation = minus(v, x, shift)
-    return deviation, times(v, deviation, deviation)
+@row_sums
+def _deviations(x, shift):
+    deviation = x - shift
+    return deviation, deviation * deviation
 
 
-def _products_beside_of(v, g, x, weight, near, far):
-    scaled = times(v, g, weight)
-    return scaled, times(v, scaled, _minus_two(v, x, near, far))
+@row_sums
+def _products(g, x, near):
+    return g, g * (x - near)
 
 
-def _scale_of(v, x, near, factor, shift):
-    return (v.multiply_add(minus(v, x, near), factor, shift),)
+@row_sums
+def _products_beside(g, x, weight, near, far):
+    scaled = g * weight
+    return scaled, scaled * (x - near - far)
 
 
-def _scale_beside_of(v, x, weight, bias, near, far, inverse):
-    return (v.multiply_add(times(v, _minus_two(v, x, near, far), inverse), weight, bias),)
+@over_rows
+def _scale(x, near, factor, shift):
+    return (x - near).times_plus(factor, shift)
 
 
-def _pull_of(v, g, x, near, factor, slope, shift):
-    return (v.multiply_add(g, factor, v.multiply_add(minus(v, x, near), slope, shift)),)
+@over_rows
+def _scale_beside(x, weight, bias, near, far, inverse):
+    return ((x - near - far) * inverse).times_plus(weight, bias)
 
 
-def _pull_beside_of(v, g, x, weight, near, far, inverse, slope, shift):
-    own = v.multiply_add(_minus_two(v, x, near, far), slope, shift)
-    return (v.multiply_add(times(v, g, weight), inverse, own),)
+@over_rows
+def _pull(g, x, near, factor, slope, shift):
+    return g.times_plus(factor, (x - near).times_plus(slope, shift))
 
 
-def _accumulate_of(v, product, total, g, x, near, far, inverse):
-    standardized = times(v, _minus_two(v, x, near, far), inverse)
-    return v.multiply_add(g, standardized, product), v.builder.fadd(total, g)
+@over_rows
+def _pull_beside(g, x, weight, near, far, inverse, slope, shift):
+    own = (x - near - far).times_plus(slope, shift)
+    return (g * weight).times_plus(inverse, own)
 
 
-# The mean is near + far: one number of x's dtype may be too coarse for it.
-_deviations = summed(_deviations_of)
-_products = summed(lambda v, g, x, near: (g, times(v, g, minus(v, x, near))))
-_products_beside = summed(_products_beside_of)
-_scale, _scale_beside = mapped(_scale_of), mapped(_scale_beside_of)
-_pull, _pull_beside, _accumulate = mapped(_pull_of), mapped(_pull_beside_of), mapped(_accumulate_of)
+@over_rows
+def _accumulate(g, x, near, far, inverse, product, total):
+    standardized = (x - near - far) * inverse
+    return g.times_plus(standardized, product), total + g

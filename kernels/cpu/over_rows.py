@@ -10,12 +10,13 @@ what is left, and whatever a formula computes stays in registers until it is sto
 
 makes an intrinsic of compiled code, `tanh_slope(count, columns, y, y_row, g, g_row, to, to_row)`: `count` rows of
 `columns` numbers at the pointer y, y_row elements from one row to the next, and so on; a row at distance 0 is one for
-all. What is read comes first, in the order of the parameters, then a place for each result; a result may take the place
-of what was read. Nothing is checked. A formula is run once, on `Numbers`, to write the instructions.
+all. A number in place of such a pair is in every lane of every row, rounded to the rows' dtype. What is read comes
+first, in the order of the parameters, then a place for each result; a result may take the place of what was read.
+Nothing is checked. A formula is run once, on `Numbers`, to write the instructions.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -23,6 +24,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .vectors import Vectors, integer
+
+FUSED = ("contract",)  # a product and a sum may be one instruction where both allow it; the sums of a formula do not
 
 
 class Numbers:
@@ -49,7 +52,7 @@ class Numbers:
         return self.new(self.vectors.builder.fsub(self.value, self.of(other)))
 
     def __mul__(self, other: Any) -> "Numbers":
-        return self.new(self.vectors.builder.fmul(self.value, self.of(other)))
+        return self.new(self.vectors.builder.fmul(self.value, self.of(other), flags=FUSED))
 
     def __truediv__(self, other: Any) -> "Numbers":
         return self.new(self.vectors.builder.fdiv(self.value, self.of(other)))
@@ -83,93 +86,61 @@ class Numbers:
         return self.new(builder.select(builder.fcmp_ordered(">", of.value, zero), self.value, zero))
 
 
+def row_type(operands: Sequence[types.Type]) -> types.CPointer:
+    """The type of the rows among the operands of a formula."""
+    return next(operand for operand in operands if isinstance(operand, types.CPointer))
+
+
+def is_row(operand: Any) -> bool:
+    """Whether the operand is a pointer to a row, not a number."""
+    return isinstance(operand.type, ir.PointerType)
+
+
+def numbers_at(vectors: Vectors, operand: Any, column: Any, mask: Any) -> Numbers:
+    """What a formula reads at a column of a row; a number is in every lane."""
+    if is_row(operand):
+        return Numbers(vectors, vectors.load(vectors.at(operand, column), mask))
+    return Numbers(vectors, vectors.broadcast(operand))
+
+
 def over_rows(formula: Callable[..., Any]) -> Any:
     """The intrinsic that runs a formula over rows; see above."""
     reads = len(inspect.signature(formula).parameters)
 
     def typed(context, count, columns, *operands):
-        signature = types.void(types.int64, types.int64, types.Tuple([operands[0], types.int64] * (len(operands) // 2)))
+        kind = row_type(operands)
+        kinds, given = [], iter(operands)
+        for operand in given:
+            if operand == kind:
+                next(given)
+                kinds += [kind, types.int64]
+            else:
+                kinds.append(kind.dtype)
+        signature = types.void(types.int64, types.int64, types.Tuple(kinds))
 
         def codegen(context, builder, signature, arguments):
-            count, columns, places = arguments
-            places = cgutils.unpack_tuple(builder, places)
-            pointers, strides = places[::2], places[1::2]
-            vectors = Vectors(builder, str(operands[0].dtype))
+            count, columns, operands = arguments
+            vectors = Vectors(builder, str(kind.dtype))
+            values = iter(cgutils.unpack_tuple(builder, operands))
+            places = [(value, next(values) if is_row(value) else None) for value in values]
             lanes = integer(vectors.lanes)
-            rest = builder.srem(columns, lanes)
-            whole = builder.sub(columns, rest)
-            mask = vectors.first_lanes(rest)
-            has_rest = builder.icmp_signed(">", rest, integer(0))
+            whole = builder.and_(columns, integer(-vectors.lanes))
 
             def compute(rows, column, mask=None):
-                loaded = [Numbers(vectors, vectors.load(vectors.at(row, column), mask)) for row in rows[:reads]]
-                results = formula(*loaded)
+                results = formula(*[numbers_at(vectors, row, column, mask) for row in rows[:reads]])
                 results = results if isinstance(results, tuple) else (results,)
                 for result, row in zip(results, rows[reads:], strict=True):
                     vectors.store(result.value, vectors.at(row, column), mask)
 
             with cgutils.for_range(builder, count) as row:
-                rows = [vectors.at(p, builder.mul(row.index, stride)) for p, stride in zip(pointers, strides)]
+                rows = [vectors.at(p, builder.mul(row.index, by)) if by is not None else p for p, by in places]
                 with cgutils.for_range_slice(builder, integer(0), whole, lanes) as (column, _):
                     compute(rows, column)
-                with builder.if_then(has_rest):
-                    compute(rows, whole, mask)
+                with cgutils.for_range_slice(builder, whole, columns, lanes) as (column, _):
+                    compute(rows, column, vectors.first_lanes(builder.sub(columns, column)))
             return context.get_dummy_value()
 
         return signature, codegen
 
     typed.__name__ = formula.__name__
     return intrinsic(typed)
-
-
-WIDE = 4  # vectors of columns at a time: rows may lie in a page each, which is looked up once for all of them
-
-
-@intrinsic
-def column_sums(context, count, columns, source, source_row, to, adds):
-    """to[j] (+)= Σ_i source[i·source_row + j] for i < count and j < columns; added to what is there if `adds`.
-
-    In an order that depends on `count` alone: four sums of every fourth row, so that none waits for another.
-    """
-    whole = types.int64
-    signature = types.void(whole, whole, source, whole, source, types.boolean)
-
-    def codegen(context, builder, signature, arguments):
-        count, columns, source, source_row, to, adds = arguments
-        vectors = Vectors(builder, str(signature.args[2].dtype))
-        lanes = vectors.lanes
-        fours = builder.sub(count, builder.srem(count, integer(4)))
-
-        def sum_up(column, width, mask):
-            places = [builder.add(column, integer(lanes * j)) for j in range(width)]
-            sums = [[cgutils.alloca_once(builder, vectors.type) for _ in places] for _ in range(4)]  # registers
-            for row in sums:
-                for slot in row:
-                    builder.store(vectors.zero(), slot)
-
-            def add(row, slots):
-                first = vectors.at(source, builder.mul(row, source_row))
-                for place, slot in zip(places, slots):
-                    builder.store(builder.fadd(builder.load(slot), vectors.load(vectors.at(first, place), mask)), slot)
-
-            with cgutils.for_range_slice(builder, integer(0), fours, integer(4)) as (row, _):
-                for i, slots in enumerate(sums):
-                    add(builder.add(row, integer(i)), slots)
-            with cgutils.for_range_slice(builder, fours, count, integer(1)) as (row, _):
-                add(row, sums[0])
-            for place, *slots in zip(places, *sums):
-                a, b, c, d = (builder.load(slot) for slot in slots)
-                total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-                before = vectors.broadcast(adds) if mask is None else builder.and_(mask, vectors.broadcast(adds))
-                total = builder.fadd(vectors.load(vectors.at(to, place), before), total)
-                vectors.store(total, vectors.at(to, place), mask)
-
-        wide = integer(WIDE * lanes)
-        rest = builder.sub(columns, builder.srem(columns, wide))
-        with cgutils.for_range_slice(builder, integer(0), rest, wide) as (column, _):
-            sum_up(column, WIDE, None)
-        with cgutils.for_range_slice(builder, rest, columns, integer(lanes)) as (column, _):
-            sum_up(column, 1, vectors.first_lanes(builder.sub(columns, column)))
-        return context.get_dummy_value()
-
-    return signature, codegen

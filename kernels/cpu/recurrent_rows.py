@@ -14,8 +14,9 @@ from numba import njit
 from numba.extending import register_jitable
 
 from .gemm import product as gemm
-from .over_rows import column_sums, over_rows
+from .over_rows import over_rows
 from .pack import pack
+from .row_sums import column_sums
 from .tile import ACCUMULATE, FLAT, SINGLE, TALL, ZERO, tile
 from .vectors import LANE_BYTES, at, item_bytes, pointer
 

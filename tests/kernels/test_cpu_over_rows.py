@@ -1,4 +1,4 @@
-"""Formulas over rows as vectors: what they compute, for rows of any length, and that they keep to their rows."""
+"""Formulas over rows as vectors: what they compute and sum, at any length, and that they keep to their rows."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from guarded_memory import guarded
 from numba import njit
 
 from minipar.kernels.cpu.gate_functions import sigmoid, tanh
-from minipar.kernels.cpu.over_rows import column_sums, over_rows
+from minipar.kernels.cpu.over_rows import over_rows
+from minipar.kernels.cpu.row_sums import column_sums, row_sums
 from minipar.kernels.cpu.vectors import pointer
 
 WIDE = {"float32": np.float64, "float64": np.longdouble}
@@ -29,6 +30,27 @@ def _tanh(a):
 @over_rows
 def _sigmoid(a):
     return sigmoid(a)
+
+
+@over_rows
+def _with_numbers(p, a, q):
+    return a * p + q
+
+
+@row_sums
+def _two_sums(a, p, b):
+    return a - p, (a - p) * b
+
+
+@njit(error_model="numpy")
+def with_numbers(p, a, q, to):
+    rows, columns = a.shape
+    _with_numbers(rows, columns, p, pointer(a), columns, q, pointer(to), columns)
+
+
+@njit(error_model="numpy")
+def two_sums(a, p, b):
+    return _two_sums(a.size, pointer(a), p, pointer(b))
 
 
 @njit(error_model="numpy")
@@ -61,6 +83,30 @@ def test_rows_of_any_length_and_nothing_beside_them(dtype, at_start):
         np.testing.assert_allclose(d, b / (a * a + 1) + a, rtol=1e-5, atol=1e-5)
         both(a, b, a, d)  # in place
         np.testing.assert_array_equal(a, c)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_are_in_every_lane_in_the_dtype_of_the_rows(dtype):
+    rng = np.random.default_rng(0)
+    p, q = 1 / 3, 0.1
+    for columns in HERE:
+        a, to = (guarded(rng.normal(size=(3, columns)).astype(dtype)) for _ in range(2))
+        with_numbers(p, a, q, to)
+        np.testing.assert_array_equal(to, a * a.dtype.type(p) + a.dtype.type(q))
+        with_numbers(2, a, 1, to)
+        np.testing.assert_array_equal(to, a * 2 + 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("at_start", [False, True])
+def test_sums_along_a_row_of_what_a_formula_gives(dtype, at_start):
+    rng = np.random.default_rng(0)
+    for columns in (0, *HERE, 1000):
+        a, b = (guarded(rng.normal(size=columns).astype(dtype), at_start) for _ in range(2))
+        wide = a.astype(np.float64) - 5
+        for found, exact in zip(two_sums(a, 5, b), (wide, wide * b), strict=True):
+            np.testing.assert_allclose(found, exact.sum(), rtol=1e-5, atol=1e-4)
+        assert np.isnan(two_sums(a, np.nan, b)).all() == (columns > 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
