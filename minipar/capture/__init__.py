@@ -10,7 +10,7 @@ patches.py     how the recorder gets to see it: hooks that stand in their places
 traced.py      arrays that tell what is computed with them
 program.py     the list of what a replay does
 raw.py         which operations are nothing but calls of compiled kernels
-fusion.py      a layer and the ReLU after it as one operation
+fusion.py      neighbours as one operation: a layer and the ReLU after it, a pooling after these
 guards.py      what must still be so for a recording to serve
 placement.py   where results lie, so that a replay stays in the cache
 replay.py      a recording as one straight-line Python function

@@ -38,7 +38,6 @@ class Memory:
         self.forwards: dict[Op, Forward] = {}
         self.makers: dict[int, Forward] = {}  # id of an operation's first result -> the operation
         self.candidates: list[Any] = []  # for fusion
-        self.fusions_of_layers: dict[Forward, Any] = {}
         self.kept_by: dict[int, Forward] = {}  # owner of an array that an operation keeps -> the operation
 
     def traced(self, x: Any) -> Any:

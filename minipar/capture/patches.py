@@ -84,6 +84,9 @@ def _hooks() -> Iterator[tuple[Any, str, Any]]:
     for name in _NUMPY:
         yield np, name, _numpy(getattr(np, name))
     yield np, "empty", _giving(_numpy(np.empty))
+    if "minipar.kernels.cpu.compile" in sys.modules:
+        kind = sys.modules["minipar.kernels.cpu.compile"].Kernel
+        yield kind, "compile", _compiling(kind.compile)
     yield LRScheduler, "_update_lr", _within_step(LRScheduler._update_lr)
     yield Optimizer, "_runs", _within_step(Optimizer._runs)
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("minipar.ops.")]
@@ -244,6 +247,23 @@ def _giving(make: Callable[..., Any]) -> Callable[..., Any]:
         if recorder is not None and recorder.mode == RAW:
             recorder.watch.gave(array)
         return array
+
+    return hook
+
+
+def _compiling(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Numba knows NumPy's functions by who they are: where a kernel calls one, it must find it in its place."""
+    own = {name: getattr(np, name) for name in (*_NUMPY, "empty")}
+
+    def hook(kernel: Any, signature: Any) -> Any:
+        if active.recorder is None:
+            return original(kernel, signature)
+        hooks = {name: getattr(np, name) for name in own}
+        vars(np).update(own)
+        try:
+            return original(kernel, signature)
+        finally:
+            vars(np).update(hooks)
 
     return hook
 

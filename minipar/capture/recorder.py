@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..nn.parameter import Parameter
-from ..ops.activation_rectified import ReLU
 from ..ops.index import GetItem, is_basic
 from ..ops.op import Elementwise, Fat, Op
 from ..tape import Value
-from .fusion import fused_forward, fused_pull
+from .fusion import candidates_ending, note_pull
 from .memory import array_slot, data_dependent
 from .program import Forward, Pull, attributes
 from .raw import Call, Watch
@@ -51,8 +50,7 @@ class Recorder(Tensors):
         if forward is not None:
             forward.settled, forward.aside = before, aside
             self.forwards[op] = self.makers[id(outs[0])] = forward
-            if type(op) is ReLU and id(args[0]) in self.makers:
-                self._try_fused(self.makers[id(args[0])], forward)
+            self.plainly(self._find_fusions, forward)
             if aside:
                 attributes(op, lambda x: x if id(x) in earlier else self.aside(x, forward))
         traced = [y if isinstance(y, Value) else self.traced(array) for y, array in zip(parts, outs)]
@@ -128,16 +126,15 @@ class Recorder(Tensors):
         if forward is not None:
             forward.pulls.append(pull)
         self.add(pull, [outs[i] for i in fresh])
-        if forward is not None and forward in self.fusions_of_layers:
-            candidate = self.fusions_of_layers[forward]
-            if len(candidate.relu.pulls) == 1 and candidate.relu.pulls[0].outs[0] is grad:
-                self.plainly(fused_pull, candidate, candidate.relu.pulls[0], pull, self._tried)
+        for candidate in self.candidates:
+            if candidate.parts[0] is forward and candidate.walked_back():
+                self.plainly(note_pull, candidate, self._tried)
 
-    def _try_fused(self, layer: Forward, relu: Forward) -> None:
-        candidate = self.plainly(fused_forward, layer, relu, self._tried)
-        if candidate is not None:
+    def _find_fusions(self, last: Forward) -> None:
+        for candidate in candidates_ending(last, self.makers, self._tried):
+            whole = candidate.whole
+            attributes(whole.op, lambda x: self.aside(x, whole))  # noqa: B023 - called right here
             self.candidates.append(candidate)
-            self.fusions_of_layers[layer] = candidate
 
     def _tried(self, function: Callable[..., Any], args: Sequence[Any]) -> tuple[list[Any], Watch]:
         """What function(*args) gives, and what it does: for a trial beside the step."""

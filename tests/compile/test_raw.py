@@ -6,7 +6,9 @@ import pytest
 import minipar
 from minipar import nn, optim
 from minipar.capture import replay
+from minipar.capture.patches import Listening
 from minipar.capture.raw import Watch
+from minipar.capture.recorder import Recorder
 
 
 def fill_first_half(x, y):
@@ -59,3 +61,23 @@ def test_a_recurrent_layer_and_its_last_step_are_replayed_as_kernel_calls(layer,
     assert losses == sorted(losses, reverse=True)
     slow = [each.op.name() for each in programs[0] if not getattr(each, "raw", True)]
     assert slow == []
+
+
+def test_a_kernel_that_is_first_wanted_while_a_step_is_recorded_is_compiled(monkeypatch):
+    compiler = pytest.importorskip("minipar.kernels.cpu.compile", exc_type=ImportError)
+
+    @compiler.compiled(["void(float64[:], float64[:])"])
+    def twice(x, y):
+        room = np.empty(x.size)
+        room[:] = x
+        y[:] = room + x
+
+    twice.announce = False
+    monkeypatch.setattr(twice, "cache_entry", lambda signature: None)
+    x, y = np.arange(3.0), np.zeros(3)
+    own = np.empty
+    with Listening(Recorder()):
+        twice(x, y)
+        assert np.empty is not own  # who listens listens on
+    assert np.empty is own
+    assert y.tolist() == [0, 2, 4]
