@@ -15,6 +15,8 @@ functions those of `approximate`.
 """
 
 from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,12 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., np.ndarray]:
             y[i] = inner(x[i], *_reals(numbers, x[i]))
 
     of_two = _of_arrays(loop, function, function.__code__.co_argcount - 1)
-    return lambda x, *numbers: of_two(x, x, *numbers)
+
+    @posing_as(function, [*signature(function).parameters])
+    def of_one(x: np.ndarray, *numbers: float) -> np.ndarray:
+        return of_two(x, x, *numbers)
+
+    return of_one
 
 
 def gradient(function: Callable[..., Any]) -> Callable[..., np.ndarray]:
@@ -54,7 +61,9 @@ def gradient(function: Callable[..., Any]) -> Callable[..., np.ndarray]:
         for i in range(len(x)):
             dx[i] = inner(g[i], x[i], *_reals(numbers, x[i]))
 
-    return _of_arrays(loop, function, function.__code__.co_argcount - 2)
+    return posing_as(function, [*signature(function).parameters])(
+        _of_arrays(loop, function, function.__code__.co_argcount - 2)
+    )
 
 
 def gradient_by_pieces(function: Callable[..., Any]) -> Callable[..., np.ndarray]:
@@ -65,7 +74,18 @@ def gradient_by_pieces(function: Callable[..., Any]) -> Callable[..., np.ndarray
         for i in range(0, len(x), 1024):
             inner(g[i : i + 1024], x[i : i + 1024], dx[i : i + 1024])
 
-    return _of_arrays(loop, function, 0)
+    return posing_as(function, [*signature(function).parameters][:2])(_of_arrays(loop, function, 0))
+
+
+def posing_as(formula: Callable[..., Any], parameters: list[str]) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator: what a factory made has the name, the module and the description of its formula, and parameters."""
+
+    def pose(made: Any) -> Any:
+        wraps(formula)(made)
+        made.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in parameters])
+        return made
+
+    return pose
 
 
 def _of_arrays(loop: Callable[..., None], function: Callable[..., Any], numbers: int) -> Callable[..., np.ndarray]:

@@ -6,6 +6,7 @@ of threads. Numbers that a formula takes besides are floats.
 """
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numba import njit, prange
 
 from .approximate import exp, log1p, sigmoid
 from .compile import compiled
+from .elementwise import posing_as
 from .signatures import real_signatures
 from .squared_error import BLOCK
 from .threads import threads_for
@@ -52,8 +54,9 @@ def _summed(formula: Callable[..., Any]) -> Callable[..., np.ndarray]:
             total += sums[k]
         loss[()] = total / len(x) if mean else total
 
-    run = _compiled(kernel, formula, 2, "in1 in1 boolean out0")
+    run = _compiled(kernel, formula, "in1 in1 boolean out0")
 
+    @posing_as(formula, ["x", "t", "mean", *_numbers(formula)])
     def of_arrays(x: np.ndarray, t: np.ndarray, mean: bool, *numbers: float) -> np.ndarray:
         loss = np.empty((), x.dtype)
         run(x.ravel(), t.ravel(), mean, loss, numbers, _threads(x.size))
@@ -83,8 +86,9 @@ def _spread(formula: Callable[..., Any]) -> Callable[..., np.ndarray]:
                 a, b = thread * n // threads, (thread + 1) * n // threads
                 loop(factor, x[a:b], t[a:b], dx[a:b], numbers)
 
-    run = _compiled(kernel, formula, 2, "in1A in1 in1 boolean out1")
+    run = _compiled(kernel, formula, "in1A in1 in1 boolean out1")
 
+    @posing_as(formula, ["g", "x", "t", "mean", *_numbers(formula)])
     def of_arrays(g: np.ndarray, x: np.ndarray, t: np.ndarray, mean: bool, *numbers: float) -> np.ndarray:
         dx = np.empty(x.shape, x.dtype)
         run(g.reshape(-1), x.ravel(), t.ravel(), mean, dx.ravel(), numbers, _threads(x.size))
@@ -93,9 +97,14 @@ def _spread(formula: Callable[..., Any]) -> Callable[..., np.ndarray]:
     return of_arrays
 
 
-def _compiled(kernel: Callable[..., None], formula: Callable[..., Any], operands: int, arguments: str) -> Any:
+def _numbers(formula: Callable[..., Any]) -> list[str]:
+    """What a formula takes besides x and t."""
+    return [*signature(formula).parameters][2:]
+
+
+def _compiled(kernel: Callable[..., None], formula: Callable[..., Any], arguments: str) -> Any:
     kernel.__name__, kernel.__module__ = f"_{formula.__name__}", formula.__module__
-    numbers = formula.__code__.co_argcount - operands
+    numbers = len(_numbers(formula))
     numbers_type = f"UniTuple(float64,{numbers})" if numbers else "Tuple(())"
     return compiled(real_signatures(f"{arguments} {numbers_type} int64"), parallel=True)(kernel)
 

@@ -8,8 +8,11 @@ import numpy as np
 
 
 def array_namespace(array: Any) -> ModuleType:
-    """NumPy for a NumPy array, else CuPy: whoever made a CuPy array has imported it, so this module never does."""
-    return np if isinstance(array, np.ndarray) else sys.modules["cupy"]
+    """NumPy for a NumPy array (or number: what NumPy makes of an array without axes), else CuPy.
+
+    Whoever made a CuPy array has imported it, so this module never does.
+    """
+    return np if isinstance(array, (np.ndarray, np.generic)) else sys.modules["cupy"]
 
 
 def accumulator_dtype(dtype: np.dtype) -> np.dtype:

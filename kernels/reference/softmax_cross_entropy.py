@@ -13,13 +13,13 @@ from .namespace import accumulator_dtype, array_namespace
 Array = Any
 
 
-def cross_entropy_forward(logits: Array, target: Array, weight: Array | None, ignore_index: int) -> tuple[Array, Array]:
+def cross_entropy_forward(logits: Array, target: Array, weight: Array | None, ignored: int) -> tuple[Array, Array]:
     """(loss of each sample (N,), log_probs (N, C)): loss[n] = -weight[target[n]] * log softmax(logits[n])[target[n]].
 
     The row's maximum is subtracted first, so no exponential overflows. Raises IndexError for a target outside 0..C-1.
     """
     xp = array_namespace(logits)
-    valid, classes = _classes(target, ignore_index, logits.shape[1])
+    valid, classes = _classes(target, ignored, logits.shape[1])
     with np.errstate(
         invalid="ignore"
     ):  # a row with an infinite maximum is NaN by definition: it goes to the user as such
@@ -31,10 +31,10 @@ def cross_entropy_forward(logits: Array, target: Array, weight: Array | None, ig
     return xp.where(valid, loss, xp.zeros_like(loss)), log_probs
 
 
-def cross_entropy_backward(g: Array, log_probs: Array, target: Array, weight: Array | None, ignore_index: int) -> Array:
-    """dlogits (N, C) from the gradient ``g`` (N,) of each sample's loss and the forward's log_probs."""
-    xp = array_namespace(log_probs)
-    valid, classes = _classes(target, ignore_index, log_probs.shape[1])
+def cross_entropy_backward(g: Array, kept: Array, target: Array, weight: Array | None, ignored: int) -> Array:
+    """dlogits (N, C) from the gradient ``g`` (N,) of each sample's loss and what the forward kept: the log_probs."""
+    log_probs, xp = kept, array_namespace(kept)
+    valid, classes = _classes(target, ignored, log_probs.shape[1])
     g = xp.where(valid, g, g.dtype.type(0))  # 0 also if the mean of nothing made g NaN
     scale = g if weight is None else g * weight[classes]
     dlogits = xp.exp(log_probs)
@@ -74,14 +74,14 @@ def cross_entropy_gradient(g: Array, kept: tuple[Array, Array], target: Array) -
     return dlogits
 
 
-def _classes(target: Array, ignore_index: int, class_count: int) -> tuple[Array, Array]:
+def _classes(target: Array, ignored: int, class_count: int) -> tuple[Array, Array]:
     """(which samples count, their classes with 0 standing in where they do not)."""
     xp = array_namespace(target)
-    valid = target != ignore_index
+    valid = target != ignored
     outside = valid & ((target < 0) | (target >= class_count))
     if outside.any():
         first = int(outside.argmax())
         raise IndexError(
-            f"target[{first}] is {int(target[first])}, not in 0..{class_count - 1} nor ignore_index ({ignore_index})"
+            f"target[{first}] is {int(target[first])}, not in 0..{class_count - 1} nor ignore_index ({ignored})"
         )
     return valid, xp.where(valid, target, 0)

@@ -162,9 +162,15 @@ def _numeric(func: Callable, arguments: tuple, o: int, i: int, eps: float) -> tu
             for step, columns in ((eps, right), (-eps, left)):
                 moved[place] = x.array[place] + step
                 there = (*arguments[:i], wrap(moved.copy()).requires_grad_(), *arguments[i + 1 :])
-                columns.append((_flat(func, there, o) - middle) / step)
+                columns.append(_difference(_flat(func, there, o), middle) / step)
     empty = np.zeros((middle.size, 0))
     return (np.stack(right, 1), np.stack(left, 1)) if right else (empty, empty)
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a − b, and 0 between equal infinities."""
+    with np.errstate(invalid="ignore"):
+        return np.where(a == b, 0.0, a - b)
 
 
 def _flat(func: Callable, arguments: Sequence[Any], o: int) -> np.ndarray:

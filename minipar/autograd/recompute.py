@@ -39,9 +39,9 @@ def checkpoint(
 
     >>> from minipar.utils.checkpoint import checkpoint
     >>> x = minipar.tensor([1.0, 2.0], requires_grad=True)
-    >>> checkpoint(lambda x: x.exp().sin(), x).sum().backward()
+    >>> checkpoint(lambda x: (x * x).sqrt() * x, x).sum().backward()
     >>> x.grad
-    tensor([-2.4784,  3.3129])
+    tensor([2., 4.])
     """
     if use_reentrant:
         raise NotImplementedError("checkpoint: use_reentrant=True is not supported; leave it out")

@@ -13,11 +13,10 @@ from .op import Elementwise
 
 
 class Activation(Elementwise):
-    """y = f(x), by the kernel of that name, and its gradient, from x or, with `saves_output`, from y, by another.
+    """Base of activations: y = f(x) by one kernel, the gradient, from x or, with `saves_output`, from y, by another.
 
-    Both kernels take `numbers` too.
-
-    `recorded` is the same gradient in differentiable operations, for the gradient of the gradient.
+    Both kernels take `numbers` too. `recorded` is the same gradient in differentiable operations, for the gradient of
+    the gradient.
     """
 
     __slots__ = ()

@@ -38,13 +38,16 @@ def _forget():
 
 
 def parameters(module: str, name: str) -> list[tuple[str, str | None]]:
-    """Names and defaults of a kernel's parameters, read from its source: nothing is imported or compiled."""
+    """Names and defaults of a kernel's parameters, read from its source, unless a decorator adds to them."""
     path = KERNELS.joinpath(*module.split(".")).with_suffix(".py")
     (found,) = [
         node
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name == name
     ]
+    if found.decorator_list:
+        signature = inspect.signature(getattr(import_module(f"minipar.kernels.{module}"), name))
+        return [(p.name, None if p.default is p.empty else repr(p.default)) for p in signature.parameters.values()]
     given = [*found.args.posonlyargs, *found.args.args]
     defaults = [None] * (len(given) - len(found.args.defaults)) + [ast.unparse(d) for d in found.args.defaults]
     assert not found.args.vararg

@@ -21,10 +21,10 @@ LINEAR = [
     Case("linear frozen weight", lambda m, x: m.nn.functional.linear(x, m.ones(3, 3, dtype=x.dtype)), ((3, 3),)),
     Case("linear frozen input", lambda m, w: m.nn.functional.linear(m.ones(3, 3, dtype=w.dtype), w), ((3, 3),)),
     Case("linear chain", lambda m, x, w, b, v: LinearChain((True, False))(x, w, b, v, None),
-         ((3, 2), (4, 2), (4,), (2, 4)), among(((2,), (3, 2), (3,), (1, 3)), ((2, 4, 3), (5, 3), (5,), (2, 5))),
+         ((3, 3), (3, 3), (3,), (3, 3)), among(((2,), (3, 2), (3,), (1, 3)), ((2, 4, 3), (5, 3), (5,), (2, 5))),
          theirs=_chain),
     Case("linear chain with relu", lambda m, x, w, v, c: LinearChain((False, True))(x, w, None, v, c),
-         ((3, 2), (4, 2), (2, 4), (2,)), theirs=lambda m, x, w, v, c: m.relu(m.nn.functional.linear(
+         ((3, 3), (3, 3), (3, 3), (3,)), theirs=lambda m, x, w, v, c: m.relu(m.nn.functional.linear(
              m.nn.functional.linear(x, w), v, c))),
 ]  # fmt: skip
 

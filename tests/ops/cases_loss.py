@@ -13,6 +13,7 @@ EQUAL = among(((2, 4), (2, 4)), ((), ()), ((0, 2), (0, 2)), ((3,), (3,)))
 HOW = ("mean", "sum", "none")
 WEIGHTS = np.array([[0.5, 2.0, 1.0]] * 3)
 SIGNS = np.array([[1.0, -1.0, 1.0]] * 3)
+TARGETS = np.array([[0.31, -1.23, 0.77], [2.41, 0.13, -0.57], [-0.91, 1.69, 0.07]])
 
 
 def probability(draw: np.random.Generator, shape: Shape, which: int) -> np.ndarray:
@@ -53,6 +54,12 @@ def reductions(name, example, shapes=None, values=real, **kwargs):
 
 
 SQUARE = ((3, 3), (3, 3))
+FROZEN = [
+    *[Case(f"{name} frozen target {how}", loss(name, TARGETS, reduction=how)) for how in ("mean", "sum")
+      for name in ("l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits")],
+    Case("smooth_l1_loss frozen target beta", loss("smooth_l1_loss", TARGETS, beta=0.3)),
+    Case("huber_loss frozen target delta", loss("huber_loss", TARGETS, delta=0.3)),
+]  # fmt: skip
 REGRESSION = [
     *reductions("mse_loss", SQUARE, EQUAL),
     Case("mse_loss weight", loss("mse_loss", weight=WEIGHTS), SQUARE),
@@ -189,4 +196,4 @@ HIDDEN = [
          theirs=lambda m, x: x.sum() / 3 + (x * x).sum()),
 ]  # fmt: skip
 
-LOSSES = REGRESSION + PROBABILITY + MARGIN + TRIPLET + CLASSES + HIDDEN
+LOSSES = REGRESSION + FROZEN + PROBABILITY + MARGIN + TRIPLET + CLASSES + HIDDEN

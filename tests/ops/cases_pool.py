@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minipar.ops.adaptive_pool import AdaptiveSpread2d
 from minipar.ops.avg_pool import SpreadMean2d
 from minipar.ops.pool import Pick, Unpool
 from tests.ops.case import Case, among, apart, beside, positive
@@ -108,6 +109,7 @@ HIDDEN_POOL = [
     Case("Pick", lambda m, x: Pick(beside(x, WINNERS))(x), PLANE, theirs=_pick),
     Case("SpreadMean2d", lambda m, x: SpreadMean2d(((2, 2), (2, 2), (0, 0), False, True, None), (1, 1, 4, 4))(x),
          ((1, 1, 2, 2),), theirs=_spread),
+    Case("AdaptiveSpread2d", lambda m, x: AdaptiveSpread2d((1, 1, 4, 4))(x), ((1, 1, 2, 2),), theirs=_spread),
 ]  # fmt: skip
 
 POOLING = MAX + MEAN + HIDDEN_POOL
