@@ -54,11 +54,11 @@ def reductions(name, example, shapes=None, values=real, **kwargs):
 
 
 SQUARE = ((3, 3), (3, 3))
-FROZEN = [
-    *[Case(f"{name} frozen target {how}", loss(name, TARGETS, reduction=how)) for how in ("mean", "sum")
+PAIRED = [
+    *[Case(f"{name} from constants {how}", loss(name, TARGETS, reduction=how)) for how in ("mean", "sum")
       for name in ("l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits")],
-    Case("smooth_l1_loss frozen target beta", loss("smooth_l1_loss", TARGETS, beta=0.3)),
-    Case("huber_loss frozen target delta", loss("huber_loss", TARGETS, delta=0.3)),
+    Case("smooth_l1_loss from constants beta", loss("smooth_l1_loss", TARGETS, beta=0.3)),
+    Case("huber_loss from constants delta", loss("huber_loss", TARGETS, delta=0.3)),
 ]  # fmt: skip
 REGRESSION = [
     *reductions("mse_loss", SQUARE, EQUAL),
@@ -196,4 +196,4 @@ HIDDEN = [
          theirs=lambda m, x: x.sum() / 3 + (x * x).sum()),
 ]  # fmt: skip
 
-LOSSES = REGRESSION + FROZEN + PROBABILITY + MARGIN + TRIPLET + CLASSES + HIDDEN
+LOSSES = REGRESSION + PAIRED + PROBABILITY + MARGIN + TRIPLET + CLASSES + HIDDEN
