@@ -1,5 +1,4 @@
-"""What nn.Sequential runs as one node: a layer and the ReLU right after it, with the pooling after that one, and a
-whole row of linear layers.
+"""What nn.Sequential runs as one node: a layer, the ReLU and the pooling after it, and a whole row of linear layers.
 
 Eager execution never fuses across calls, except here: between two modules of a Sequential stands nothing that anybody
 could see, unless a hook watches one of them.
@@ -8,7 +7,7 @@ could see, unless a hook watches one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from .. import tape
 from ..ops.linear_chain import LinearChain, fit
@@ -20,7 +19,21 @@ from .pooling import MaxPool2d
 
 FUSED_WITH_RELU = (Linear, Conv1d, Conv2d)  # they have a `forward_relu`; subclasses may compute something else
 
+TWO = (2, (2, 2))
+
 Step = Callable[[Any], Any]
+
+_OWN: dict[type[Module], Any] = {kind: kind.forward for kind in (*FUSED_WITH_RELU, ReLU, MaxPool2d)}
+
+
+def _watched(modules: Iterable[Module]) -> bool:
+    """Does anybody look at these modules, or has anybody given one of them, or its class, another forward?"""
+    if tape.mode.watch is not None:
+        return True
+    for module in modules:  # noqa: SIM110 - asked at every call, and a generator costs as much again
+        if module._hooked or type(module).forward is not _OWN[type(module)]:
+            return True
+    return False
 
 
 class WithReLU:
@@ -33,34 +46,36 @@ class WithReLU:
 
     def __call__(self, input: Any) -> Any:
         layer, relu = self.layer, self.relu
-        if layer._hooked or relu._hooked or tape.mode.watch is not None:
+        if _watched((layer, relu)):
             return relu(layer(input))
         return layer.forward_relu(input)
 
 
-class WithReLUAndPool:
-    """A convolution, the ReLU after it and 2 × 2 max-pooling, run as one node while nobody watches any of them."""
+class WithPool:
+    """A convolution, the ReLU after it and a max-pooling of 2 × 2 windows, run as one node while nobody watches any."""
 
-    __slots__ = ("first", "pool")
+    __slots__ = ("rectified", "pool")
 
-    def __init__(self, first: WithReLU, pool: MaxPool2d) -> None:
-        self.first, self.pool = first, pool
+    def __init__(self, rectified: WithReLU, pool: MaxPool2d) -> None:
+        self.rectified, self.pool = rectified, pool
 
     def __call__(self, input: Any) -> Any:
-        first, pool = self.first, self.pool
-        layer = first.layer
-        if layer._hooked or first.relu._hooked or pool._hooked or tape.mode.watch is not None or not halves(pool):
-            return pool(first(input))
+        layer, pool = self.rectified.layer, self.pool
+        if not _halves(pool) or _watched((layer, self.rectified.relu, pool)):
+            return pool(self.rectified(input))
         return layer.forward_relu_pool(input)
 
 
-def halves(pool: MaxPool2d) -> bool:
-    """Does it take the largest number of each 2 × 2 square? Attributes may be set at any time."""
-    for size in (pool.kernel_size, pool.stride):
-        if size != 2 and size != (2, 2):
-            return False
-    plain = pool.padding in (0, (0, 0)) and pool.dilation in (1, (1, 1))
-    return plain and not pool.return_indices and not pool.ceil_mode
+def _halves(pool: MaxPool2d) -> bool:
+    """Does it take the maxima of windows of 2 × 2 side by side? Asked at each call, as a user may change a module."""
+    return (
+        pool.kernel_size in TWO
+        and pool.stride in TWO
+        and pool.padding in (0, (0, 0))
+        and pool.dilation in (1, (1, 1))
+        and not pool.return_indices
+        and not pool.ceil_mode
+    )
 
 
 class Row:
@@ -84,11 +99,8 @@ class Row:
 
     def _parameters(self) -> list[Any] | None:
         """The weight and bias of each layer; None if somebody watches, or computes them (weight_norm)."""
-        if tape.mode.watch is not None:
+        if _watched(self.modules):
             return None
-        for module in self.modules:
-            if module._hooked:
-                return None
         parameters: list[Any] = []
         for layer in self.layers:
             own = layer._parameters
@@ -104,13 +116,15 @@ def fused(modules: Iterable[Module]) -> list[Step]:
     for module in modules:
         if type(module) is ReLU and steps and type(steps[-1]) in FUSED_WITH_RELU:
             steps[-1] = WithReLU(steps[-1], module)
-        elif (
-            type(module) is MaxPool2d and steps and isinstance(steps[-1], WithReLU) and type(steps[-1].layer) is Conv2d
-        ):
-            steps[-1] = WithReLUAndPool(steps[-1], module)
+        elif type(module) is MaxPool2d and steps and _is_rectified_convolution(steps[-1]):
+            steps[-1] = WithPool(steps[-1], module)
         else:
             steps.append(module)
     return _rows(steps)
+
+
+def _is_rectified_convolution(step: Step) -> TypeGuard[WithReLU]:
+    return isinstance(step, WithReLU) and type(step.layer) is Conv2d
 
 
 def _rows(steps: list[Step]) -> list[Step]:

@@ -145,6 +145,29 @@ def test_a_hook_sees_what_is_between():
     assert [tuple(h.shape) for h in seen] == [(1, 3)]
 
 
+@pytest.mark.parametrize("kind", [nn.Linear, nn.ReLU, nn.Conv2d, nn.MaxPool2d])
+@pytest.mark.parametrize("of_class", [False, True])
+def test_a_forward_that_somebody_replaces_is_the_one_that_runs(kind, of_class, monkeypatch):
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3), nn.ReLU(), nn.Linear(3, 1)
+    )
+    model(minipar.ones(1, 1, 6, 6))
+    ran, own = [], kind.forward
+
+    def told(module, input):
+        ran.append(module)
+        return own(module, input)
+
+    ours = [module for module in model if type(module) is kind]
+    if of_class:
+        monkeypatch.setattr(kind, "forward", told)
+    else:
+        ours = ours[:1]
+        ours[0].forward = lambda input: told(ours[0], input)
+    model(minipar.ones(1, 1, 6, 6))
+    assert ran == ours
+
+
 def test_a_weight_that_a_hook_computes_is_looked_up():
     model = network((2, 3, True, True), (3, 1, True, False))
     x = minipar.ones(1, 2)
