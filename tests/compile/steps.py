@@ -194,6 +194,17 @@ class Tied(nn.Module):
 
 
 @named
+def mean_over_tokens():
+    model = nn.ModuleList([nn.Linear(5, 6), nn.Linear(6, 3)])
+
+    def loss(model, x, y):
+        hidden = model[0](x)
+        return F.mse_loss(model[1](hidden.mean(1)) + hidden.sum(1)[:, :3], y)
+
+    return training(model, optim.SGD(model.parameters(), lr=0.1), loss, floats(4, 7, 5), floats(4, 3, seed=2))
+
+
+@named
 def tied_embedding():
     model = Tied()
     return training(
