@@ -14,7 +14,7 @@ from numba import njit, prange
 
 from .channel_columns import COLUMNS, PIECE, four, gather, moments_of_channels, spread
 from .compile import compiled
-from .constants import ones, zeros
+from .norm_arrays import backward_arrays, forward_arrays
 from .over_rows import over_rows
 from .signatures import real_signatures
 from .threads import threads_for
@@ -32,12 +32,9 @@ def batch_norm_forward(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float, running: Running | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """See the reference. TypeError unless all are float32 or all float64, ValueError for wrong sizes."""
-    channels, dtype = x.shape[1], x.dtype
-    y, statistics = np.empty(x.shape, dtype), np.empty((2, channels))
-    if not x.flags.c_contiguous:
-        x = np.ascontiguousarray(x)
-    weight = ones(channels, dtype.char) if weight is None else weight
-    bias = zeros(channels, dtype.char) if bias is None else bias
+    channels = x.shape[1]
+    statistics = np.empty((2, channels))
+    x, weight, bias, y = forward_arrays(x, weight, bias)
     if running is not None:
         _take(*running, statistics)
     threads = 1 if x.size < ALONE else threads_for(COST * x.size, channels)
@@ -59,16 +56,8 @@ def batch_norm_backward(
     dbias: np.ndarray | None = None,
 ) -> np.ndarray:
     """See the reference. TypeError unless all are float32 or all float64, ValueError for wrong sizes."""
-    channels, dtype = x.shape[1], x.dtype
-    dx = np.empty(x.shape, dtype)
-    if not x.flags.c_contiguous:
-        x = np.ascontiguousarray(x)
-    if not g.flags.c_contiguous:
-        g = np.ascontiguousarray(g)
-    weight = ones(channels, dtype.char) if weight is None else weight
-    dweight = np.empty(channels, dtype) if dweight is None else dweight
-    dbias = np.empty(channels, dtype) if dbias is None else dbias
-    threads = 1 if x.size < ALONE else threads_for(COST * x.size, channels)
+    g, x, weight, dx, dweight, dbias = backward_arrays(g, x, weight, dweight, dbias)
+    threads = 1 if x.size < ALONE else threads_for(COST * x.size, x.shape[1])
     if threads == 1:
         _backward(g, x, weight, statistics, eps, of_batch, dx, dweight, dbias)
     else:

@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit, prange
 
 from .compile import compiled
-from .constants import ones, zeros
 from .exponentials import added_up
+from .norm_arrays import backward_arrays, forward_arrays
 from .over_rows import over_rows
 from .row_sums import row_sums
 from .signatures import real_signatures
@@ -34,13 +34,9 @@ def group_norm_forward(
     x: np.ndarray, groups: int, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """See the reference. TypeError unless all are float32 or all float64, ValueError for wrong sizes."""
-    samples, channels, _ = x.shape
-    dtype = x.dtype
-    y, statistics = np.empty(x.shape, dtype), np.empty((2, samples, groups))
-    if not x.flags.c_contiguous:
-        x = np.ascontiguousarray(x)
-    weight = ones(channels, dtype.char) if weight is None else weight
-    bias = zeros(channels, dtype.char) if bias is None else bias
+    samples = len(x)
+    statistics = np.empty((2, samples, groups))
+    x, weight, bias, y = forward_arrays(x, weight, bias)
     threads = 1 if x.size < ALONE else threads_for(COST * x.size, samples * groups)
     if threads == 1:
         _forward(x, weight, bias, eps, y, statistics)
@@ -59,15 +55,7 @@ def group_norm_backward(
     dbias: np.ndarray | None = None,
 ) -> np.ndarray:
     """See the reference. TypeError unless all are float32 or all float64, ValueError for wrong sizes."""
-    channels, dtype = x.shape[1], x.dtype
-    dx = np.empty(x.shape, dtype)
-    if not x.flags.c_contiguous:
-        x = np.ascontiguousarray(x)
-    if not g.flags.c_contiguous:
-        g = np.ascontiguousarray(g)
-    weight = ones(channels, dtype.char) if weight is None else weight
-    dweight = np.empty(channels, dtype) if dweight is None else dweight
-    dbias = np.empty(channels, dtype) if dbias is None else dbias
+    g, x, weight, dx, dweight, dbias = backward_arrays(g, x, weight, dweight, dbias)
     threads = 1 if x.size < ALONE else threads_for(COST * x.size, PIECES)
     if threads == 1:
         _backward(g, x, weight, statistics, eps, dx, dweight, dbias)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.reference.philox import philox as philox
 from ..kernels.reference.philox import words
 from .dtypes import is_floating
 

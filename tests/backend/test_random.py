@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import minipar
 from minipar.backend import random
-from minipar.backend.random import Generator, key_of, philox, words
+from minipar.backend.random import Generator, key_of
+from minipar.kernels.reference.philox import philox, words
 
 FLOATS = [np.dtype(name) for name in ("float16", "float32", "float64")]
 
