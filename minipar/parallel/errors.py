@@ -1,39 +1,111 @@
-"""What the caller of `launch` gets when a rank fails: one error, about the rank that failed first."""
+"""What the caller of `launch` gets when a rank fails: one error, which tells of the first to fail, and of all others.
+
+rank 1 raised ValueError: boom, while it was running user code after all_reduce #1 float32 (2, 3) sum
+
+Traceback of rank 1: …
+
+The other ranks:
+  ranks 0, 3: in all_reduce #2 float32 (2, 3) sum, at train.py:40 in step
+  rank 2: running user code, at train.py:44 in load
+
+Stack of rank 2, which was stuck …
+"""
 
 import pickle
 import signal
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import cloudpickle
 
-from .comm.errors import PeerFailedError
+from . import stacks
+from .comm.errors import CommunicatorTimeout, PeerFailedError
+from .stacks import Frame
+
+_ALIKE = "failed in the same way"
+
+
+@dataclass(frozen=True)
+class RankState:
+    """What a rank was doing when the first rank failed.
+
+    `doing` is a sentence's end ("in barrier #2"), `place` the line of the user's code ("train.py:40 in step", "" where
+    that is not known), `failure` how it failed itself ("raised ValueError: boom"; "" if it did not, or only because
+    another had). `stack` is the text of its stack if it was stuck (in user code, when all waited for it), else "".
+
+    >>> minipar.parallel.RankState(1, "in barrier #2", "train.py:40 in step").told()
+    'in barrier #2, at train.py:40 in step'
+    """
+
+    rank: int
+    doing: str
+    place: str = ""
+    failure: str = ""
+    stack: str = ""
+
+    def told(self) -> str:
+        parts = [f"{self.failure}, while it was {self.doing}" if self.failure else self.doing]
+        return ", at ".join([*parts, self.place] if self.place else parts)
 
 
 class WorkerError(RuntimeError):
-    """A rank raised, died, or returned something that cannot be sent back.
+    """A rank raised, died, hung, or returned something that cannot be sent back.
 
-    `rank` failed; `doing` says while it did what; `exitcode` is that of a dead worker process (negative: the signal
-    that killed it), and None for an exception; `remote_traceback` is the text of its traceback, "" for a death. The
-    exception itself is `cause` (and `__cause__`) where it can be rebuilt in this process, else None.
+    `rank` failed first; `doing` says while it did what; `exitcode` is that of a dead worker process (negative: the
+    signal that killed it), and None for an exception; `remote_traceback` is the text of its traceback, for a crash
+    that of its stack, "" for another death. The exception itself is `cause` (and `__cause__`) where it can be rebuilt
+    in this process, else None. `ranks` says what each of the other ranks was doing: a list of `RankState`.
     """
 
-    def __init__(self, failure: "Failure", cause: BaseException | None = None) -> None:
-        message = f"rank {failure.rank} {failure.what}, while it was {failure.doing}"
-        if failure.remote_traceback:
-            message += f"\n\nTraceback of rank {failure.rank}:\n{failure.remote_traceback}"
-        super().__init__(message)
+    def __init__(
+        self, failure: "Failure", cause: BaseException | None = None, others: Sequence[RankState] = ()
+    ) -> None:
+        super().__init__("\n\n".join(_paragraphs(failure, others)))
         self.rank = failure.rank
         self.doing = failure.doing
         self.exitcode = failure.exitcode
         self.remote_traceback = failure.remote_traceback
+        self.ranks = list(others)
         self.cause = self.__cause__ = cause
         self._failure = failure
 
     def __reduce__(self) -> tuple:
-        return WorkerError, (replace(self._failure, exception=None), self.cause)
+        return WorkerError, (replace(self._failure, exception=None), self.cause, self.ranks)
+
+
+def _paragraphs(failure: "Failure", others: Sequence[RankState]) -> Iterator[str]:
+    yield f"rank {failure.rank} {failure.what}, while it was {failure.doing}"
+    if failure.remote_traceback:
+        heading = "Traceback" if failure.exitcode is None else "Stack"
+        yield f"{heading} of rank {failure.rank}:\n{failure.remote_traceback}"
+    alike = [replace(state, failure=_ALIKE) if state.failure == failure.what else state for state in others]
+    lines = [f"  {ranks}: {told}" for ranks, told in _collapsed((state.rank, state.told()) for state in alike)]
+    if lines:
+        yield "\n".join([f"The other rank{'s' if len(others) > 1 else ''}:", *lines])
+    for ranks, stack in _collapsed((state.rank, state.stack) for state in others if state.stack):
+        yield f"Stack of {ranks}, stuck (most recent call last):\n{stack}"
+
+
+def _collapsed(told: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+    """Each text once, with the ranks that it is about: "rank 2", "ranks 0, 3-7"."""
+    ranks: dict[str, list[int]] = {}
+    for rank, words in told:
+        ranks.setdefault(words, []).append(rank)
+    for words, of_words in ranks.items():
+        yield ("ranks " if len(of_words) > 1 else "rank ") + _intervals(of_words), words
+
+
+def _intervals(numbers: Sequence[int]) -> str:
+    """ "0, 3-7" for 0, 3, 4, 5, 6, 7."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 @dataclass(frozen=True)
@@ -47,27 +119,38 @@ class Failure:
     remote_traceback: str = ""
     exception: bytes | BaseException | None = None
     is_consequence: bool = False  # of the failure of another rank
+    is_timeout: bool = False  # another rank, which is not the one to raise, did not come
+    frames: Sequence[Frame] = ()  # of the user's code
     when: float = field(default_factory=time.monotonic)  # one clock for all processes of a machine
 
     @classmethod
     def of_exception(cls, rank: int, doing: str, error: BaseException) -> "Failure":
         """Never fails itself: of an exception that cannot be described, the type is told."""
-        is_consequence = any(isinstance(link, PeerFailedError) for link in _chain(error))
+        chain = list(_chain(error))
+        is_consequence = any(isinstance(link, PeerFailedError) for link in chain)
+        is_timeout = any(isinstance(link, CommunicatorTimeout) for link in chain)
+        frames: Sequence[Frame] = ()
         try:
+            frames = stacks.of_user(stacks.of_traceback(error.__traceback__))
             what, text = _described(error)
         except Exception as trouble:
             what, text = f"raised {type(error).__name__}, which cannot be described ({type(trouble).__name__})", ""
-        return cls(rank, what, doing, remote_traceback=text, exception=error, is_consequence=is_consequence)
+        return cls(
+            rank, what, doing, remote_traceback=text, exception=error,
+            is_consequence=is_consequence, is_timeout=is_timeout, frames=frames,
+        )  # fmt: skip
 
     @classmethod
-    def of_death(cls, rank: int, doing: str, exitcode: int) -> "Failure":
+    def of_death(cls, rank: int, doing: str, exitcode: int, frames: Sequence[Frame] = ()) -> "Failure":
+        """`frames`: where it crashed, if faulthandler could tell."""
         if exitcode >= 0:
             how = f"died with exit code {exitcode}"
         elif exitcode == -signal.SIGKILL:
             how = "was killed by SIGKILL (the system does that when memory runs out)"
         else:
-            how = f"was killed by {signal.Signals(-exitcode).name}"
-        return cls(rank, how, doing, exitcode=exitcode)
+            how = f"was killed by {_signal_name(-exitcode)}"
+        frames = stacks.of_user(frames)
+        return cls(rank, how, doing, exitcode=exitcode, remote_traceback=stacks.text(frames), frames=frames)
 
     def to_bytes(self) -> bytes:
         """For the caller's process. An exception that cannot be pickled stays here; its text travels."""
@@ -82,7 +165,7 @@ class Failure:
     def from_bytes(cls, data: bytes) -> "Failure":
         return cls(**pickle.loads(data))
 
-    def error(self) -> WorkerError:
+    def error(self, others: Sequence[RankState] = ()) -> WorkerError:
         """The error for the caller, with the original exception as its cause where that can be rebuilt."""
         cause = self.exception
         if isinstance(cause, bytes):
@@ -90,14 +173,21 @@ class Failure:
                 cause = pickle.loads(cause)
             except Exception:
                 cause = None
-        return WorkerError(self, cause)
+        return WorkerError(self, cause, others)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def _described(error: BaseException) -> tuple[str, str]:
     """What was raised, and the traceback, which starts in the user's function: the frame that called it is left out."""
     frames = error.__traceback__.tb_next if error.__traceback__ else None
     what = f"raised {''.join(traceback.format_exception_only(error)).strip()}"
-    return what, "".join(traceback.format_exception(type(error), error, frames))
+    return what, "".join(traceback.format_exception(type(error), error, frames)).rstrip()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
