@@ -21,9 +21,10 @@ from dataclasses import dataclass, field, replace
 import cloudpickle
 
 from . import stacks
-from .comm.errors import CommunicatorTimeout, PeerFailedError
+from .comm.errors import CommunicatorError, CommunicatorTimeout, PeerFailedError
 from .stacks import Frame
 
+_RAISED = "raised "
 _ALIKE = "failed in the same way"
 
 
@@ -33,7 +34,7 @@ class RankState:
 
     `doing` is a sentence's end ("in barrier #2"), `place` the line of the user's code ("train.py:40 in step", "" where
     that is not known), `failure` how it failed itself ("raised ValueError: boom"; "" if it did not, or only because
-    another had). `stack` is the text of its stack if it was stuck (in user code, when all waited for it), else "".
+    another had). `stack` is the text of its stack if it did not come to its next communicator call, else "".
 
     >>> minipar.parallel.RankState(1, "in barrier #2", "train.py:40 in step").told()
     'in barrier #2, at train.py:40 in step'
@@ -54,7 +55,7 @@ class WorkerError(RuntimeError):
     """A rank raised, died, hung, or returned something that cannot be sent back.
 
     `rank` failed first; `doing` says while it did what; `exitcode` is that of a dead worker process (negative: the
-    signal that killed it), and None for an exception; `remote_traceback` is the text of its traceback, for a crash
+    signal that killed it), and None otherwise; `remote_traceback` is the text of its traceback, for a crash or a hang
     that of its stack, "" for another death. The exception itself is `cause` (and `__cause__`) where it can be rebuilt
     in this process, else None. `ranks` says what each of the other ranks was doing: a list of `RankState`.
     """
@@ -78,13 +79,13 @@ class WorkerError(RuntimeError):
 def _paragraphs(failure: "Failure", others: Sequence[RankState]) -> Iterator[str]:
     yield f"rank {failure.rank} {failure.what}, while it was {failure.doing}"
     if failure.remote_traceback:
-        heading = "Traceback" if failure.exitcode is None else "Stack"
-        yield f"{heading} of rank {failure.rank}:\n{failure.remote_traceback}"
+        yield f"{'Traceback' if failure.has_raised() else 'Stack'} of rank {failure.rank}:\n{failure.remote_traceback}"
     alike = [replace(state, failure=_ALIKE) if state.failure == failure.what else state for state in others]
     lines = [f"  {ranks}: {told}" for ranks, told in _collapsed((state.rank, state.told()) for state in alike)]
     if lines:
         yield "\n".join([f"The other rank{'s' if len(others) > 1 else ''}:", *lines])
-    for ranks, stack in _collapsed((state.rank, state.stack) for state in others if state.stack):
+    stuck = [state for state in others if state.stack and failure.is_timeout]
+    for ranks, stack in _collapsed((state.rank, state.stack) for state in stuck):
         yield f"Stack of {ranks}, stuck (most recent call last):\n{stack}"
 
 
@@ -134,7 +135,7 @@ class Failure:
             frames = stacks.of_user(stacks.of_traceback(error.__traceback__))
             what, text = _described(error)
         except Exception as trouble:
-            what, text = f"raised {type(error).__name__}, which cannot be described ({type(trouble).__name__})", ""
+            what, text = f"{_RAISED}{type(error).__name__}, which cannot be described ({type(trouble).__name__})", ""
         return cls(
             rank, what, doing, remote_traceback=text, exception=error,
             is_consequence=is_consequence, is_timeout=is_timeout, frames=frames,
@@ -149,8 +150,19 @@ class Failure:
             how = "was killed by SIGKILL (the system does that when memory runs out)"
         else:
             how = f"was killed by {_signal_name(-exitcode)}"
-        frames = stacks.of_user(frames)
-        return cls(rank, how, doing, exitcode=exitcode, remote_traceback=stacks.text(frames), frames=frames)
+        return cls(rank, how, doing, exitcode=exitcode).at(stacks.of_user(frames))
+
+    def has_raised(self) -> bool:
+        """Whether it raised an exception. Otherwise it died or hung, as seen from outside."""
+        return self.what.startswith(_RAISED)
+
+    def hangs(self) -> bool:
+        """Whether its process still runs, and does not say what is wrong."""
+        return self.exitcode is None and not self.has_raised()
+
+    def at(self, frames: Sequence[Frame]) -> "Failure":
+        """This failure, of a rank that stood there."""
+        return replace(self, frames=frames, remote_traceback=stacks.text(frames))
 
     def to_bytes(self) -> bytes:
         """For the caller's process. An exception that cannot be pickled stays here; its text travels."""
@@ -173,7 +185,7 @@ class Failure:
                 cause = pickle.loads(cause)
             except Exception:
                 cause = None
-        return WorkerError(self, cause, others)
+        return WorkerError(replace(self, remote_traceback=stacks.with_source(self.remote_traceback)), cause, others)
 
 
 def _signal_name(number: int) -> str:
@@ -184,10 +196,15 @@ def _signal_name(number: int) -> str:
 
 
 def _described(error: BaseException) -> tuple[str, str]:
-    """What was raised, and the traceback, which starts in the user's function: the frame that called it is left out."""
-    frames = error.__traceback__.tb_next if error.__traceback__ else None
-    what = f"raised {''.join(traceback.format_exception_only(error)).strip()}"
-    return what, "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    """What was raised, and the traceback from the user's code on; for an error of a communicator, to there."""
+    told = traceback.TracebackException(type(error), error, stacks.from_user(error.__traceback__))
+    what = _RAISED + "".join(told.format_exception_only()).strip()
+    if isinstance(error, CommunicatorError):
+        told.stack = traceback.StackSummary.from_list(
+            [line for line in told.stack if not Frame(line.filename, 0, line.name).is_own()]
+        )
+        what = what.replace(f"{type(error).__module__}.", "", 1)
+    return what, "".join(told.format()).rstrip()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

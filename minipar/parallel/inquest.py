@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from . import stacks
@@ -19,21 +20,28 @@ class Inquest:
         self._witnesses = witnesses
         self._doing: list[str] = []
         self._activity: list[int] = []
+        self._lock = threading.Lock()  # ranks that are threads tell of themselves
 
     def add(self, failure: Failure) -> None:
         """Note how a rank failed; ranks that wait for it stop waiting."""
-        if not self.failures:
-            self._doing = [self._board.doing(rank) for rank in range(self._board.size)]
-            self._activity = list(self._board.activity)
-            for rank, witness in enumerate(self._witnesses):
-                if rank != failure.rank and self._activity[rank] != Activity.FINISHED:
-                    witness.ask()
-        self.failures.append(failure)
+        with self._lock:
+            if not self.failures:
+                self._look_around(failure)
+            self.failures.append(failure)
         self._board.fail(failure.rank)
+
+    def _look_around(self, failure: Failure) -> None:
+        self._doing = [self._board.doing(rank) for rank in range(self._board.size)]
+        self._activity = list(self._board.activity)
+        for rank, witness in enumerate(self._witnesses):
+            if failure.hangs() if rank == failure.rank else self._activity[rank] != Activity.FINISHED:
+                witness.ask()
 
     def error(self) -> WorkerError:
         """The error for the caller; call it when the others have had time to fail too, before any of them is ended."""
         told = first(self.failures)
+        if told.hangs():
+            told = told.at(stacks.of_user(self._witnesses[told.rank].frames()))
         failed = {failure.rank: failure for failure in reversed(self.failures)}
         others = [rank for rank in range(self._board.size) if rank != told.rank]
         return told.error([self._state(rank, failed.get(rank), told) for rank in others])

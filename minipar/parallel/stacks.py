@@ -47,7 +47,7 @@ class Frame(NamedTuple):
     function: str
 
     def place(self) -> str:
-        return f"{Path(self.file).name}:{self.line} in {self.function}"
+        return f"{_cell(self.file) or Path(self.file).name}:{self.line} in {self.function}"
 
     def is_own(self) -> bool:
         """Whether it is a line of minipar."""
@@ -160,6 +160,14 @@ def _walked(frames: Iterable[tuple[FrameType, int | None]]) -> list[Frame]:
     return [Frame(frame.f_code.co_filename, line or 0, frame.f_code.co_name) for frame, line in frames]
 
 
+def from_user(place: TracebackType | None) -> TracebackType | None:
+    """An exception's traceback from the first line of the user's on; else without the line that called the function."""
+    found = place
+    while found is not None and not Frame(found.tb_frame.f_code.co_filename, 0, "").is_users():
+        found = found.tb_next
+    return found or (place.tb_next if place else None)
+
+
 # -- for people --------------------------------------------------------------------------------------------------------
 
 
@@ -188,3 +196,21 @@ def text(frames: Sequence[Frame]) -> str:
         for frame in frames
     ]
     return "".join(traceback.StackSummary.from_list(lines).format()).rstrip()
+
+
+def with_source(told: str) -> str:
+    """A traceback of a worker, with the lines of source that only this process knows: those of a notebook's cells."""
+    known = []
+    lines = told.splitlines()
+    for line, after in zip(lines, [*lines[1:], ""]):
+        known.append(line)
+        found = re.fullmatch(r'  File "(.*)", line (\d+), in .*', line)
+        if found and not after.startswith("    ") and (source := linecache.getline(found[1], int(found[2]))):
+            known.append(f"    {source.strip()}")
+    return "\n".join(known)
+
+
+def _cell(file: str) -> str:
+    """What IPython calls the cell that it has compiled under this name: "Cell In[3]"; "" for other files."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return " ".join(getattr(shell.compile, "format_code_name", lambda name: ())(file) or ()) if shell else ""
