@@ -44,7 +44,7 @@ def launch(
     >>> minipar.parallel.launch(lambda comm, x: x * comm.rank, 10, workers=2, backend="thread")
     [0, 10]
     """
-    from .comm.communicator import check_timeout
+    from .comm.arguments import check_timeout
 
     if not callable(fn):
         raise TypeError(f"launch needs a function to run on every rank, not {type(fn).__name__}")

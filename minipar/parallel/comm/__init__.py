@@ -2,5 +2,6 @@
 
 from .communicator import Communicator
 from .errors import CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
+from .work import Work
 
-__all__ = ["Communicator", "CommunicatorError", "CommunicatorTimeout", "MismatchError", "PeerFailedError"]
+__all__ = ["Communicator", "CommunicatorError", "CommunicatorTimeout", "MismatchError", "PeerFailedError", "Work"]

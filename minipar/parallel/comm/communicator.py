@@ -1,30 +1,38 @@
 """The interface of every backend: MPI's vocabulary on NumPy arrays."""
 
-import math
-import operator
-import threading
-from abc import ABC, abstractmethod
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
-from .errors import CommunicatorError
+from . import algorithms
+from .arguments import check_array, check_out, check_rank, check_rows, check_whole
+from .layout import flat_of, rows_of, write_back
+from .objects import Objects
 from .reduction import check_reduction
+from .work import Steps
 
 
-class Communicator(ABC):
+class Communicator(Objects):
     """The ranks 0 … size-1 of one program, and what they can tell each other.
 
-    Collective calls (`barrier`, `broadcast`, `all_reduce`) are made by every rank, in the same order and with the same
-    shapes, dtypes and options; ranks that differ get a `MismatchError` naming both calls. Every wait ends: with
+    Collective calls are made by every rank, in the same order and with the same shapes, dtypes and options; ranks that
+    differ get a `MismatchError` naming both calls (MPI: with ``debug=True``). Every wait ends: with
     `CommunicatorTimeout` after `timeout` seconds, with `PeerFailedError` as soon as another rank has failed.
+
+    With ``async_op=True`` a collective returns a `Work` at once, whose `wait()` returns the result. Calls of one
+    communicator are carried out in the order in which they were made.
 
     Only the thread that made it (the rank's, under `launch`) may call it, else CommunicatorError: calls of several
     threads would have no order that the other ranks could follow (MPI_THREAD_FUNNELED).
 
     Arrays may have any numeric dtype, shape (0-d and empty ones too) and strides; what matters to the other ranks
-    is the logical (C) order of the elements. Terms as in the MPI standard, chapters 3 and 6.
+    is the logical (C) order of the elements. ``out=`` takes the result instead of a new array: of the shape and dtype
+    of the result (ValueError), and not overlapping the array that is sent unless it is that array.
+    Terms as in the MPI standard, chapters 3 and 6; "rows" below are what lies along the first axis.
 
-    A backend fills in the methods with an underscore, which get arguments that have been checked.
+    A backend fills in the generators with an underscore (work.py), which get arguments that have been checked.
 
     >>> def total(comm):
     ...     here = np.array([1.0 + comm.rank])
@@ -34,168 +42,221 @@ class Communicator(ABC):
     [3.0, 3.0]
     """
 
-    def __init__(self, rank: int, size: int, timeout: float) -> None:
-        self.rank = rank
-        self.size = size
-        self.timeout = timeout
-        self._closed = False
-        self._owner = threading.current_thread()
-
     # -- collective calls ------------------------------------------------------------------------------------------
 
-    def barrier(self) -> None:
+    def barrier(self, *, async_op: bool = False) -> Any:
         """Return when every rank has called it."""
-        self._begin("barrier")
-        self._barrier()
-        self._end()
+        return self._collective("barrier", None, "", self._barrier(), async_op)
 
-    def broadcast(self, array: np.ndarray, root: int = 0) -> np.ndarray:
+    def broadcast(self, array: np.ndarray, root: int = 0, *, async_op: bool = False) -> Any:
         """Copy `array` of rank `root` into `array` of every other rank, in place; returns `array`."""
+        root = check_rank("root", root, self.size)
         array = check_array("broadcast", array, written=self.rank != root)
-        root = self._check_rank("root", root)
-        self._begin("broadcast", array, f"root={root}")
-        flat = np.asarray(array).reshape(-1)
-        self._broadcast(flat, root)
-        if self.rank != root:
-            _write_back(flat, array)
-        self._end()
-        return array
 
-    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
-        """Combine `array` of all ranks element by element, in place on every rank; returns `array`.
+        def steps() -> Steps:
+            flat = flat_of(array)
+            yield from self._broadcast(flat, root)
+            if self.rank != root:
+                write_back(flat, array)
+            return array
+
+        return self._collective("broadcast", array, f"root={root}", steps(), async_op)
+
+    def all_reduce(
+        self,
+        array: np.ndarray,
+        op: str = "sum",
+        out: np.ndarray | None = None,
+        *,
+        algorithm: str | None = None,
+        async_op: bool = False,
+    ) -> Any:
+        """Combine `array` of all ranks element by element, in place (or into `out`) on every rank; returns the result.
 
         `op` is "sum", "mean", "max", "min" or "prod". The order is fixed, ((rank 0 + rank 1) + rank 2) + …, in the
         array's own dtype: every rank gets the same bits, in every run and on every backend. The mean is the sum
         divided by `size`. TypeError where the dtype has no such operation (the mean of integers, the largest complex).
+
+        `algorithm` None is the backend's best. "ring", "tree", "halving-doubling" and "master" send messages from rank
+        to rank as the textbooks say (package `algorithms`), each in an order of its own, the same on every rank.
         """
-        array = check_array("all_reduce", array, written=True)
+        check_array("all_reduce", array, written=out is None)
         check_reduction(op, array.dtype)
-        self._begin("all_reduce", array, op)
-        flat = np.asarray(array).reshape(-1)
-        self._all_reduce(flat, op)
-        _write_back(flat, array)
-        self._end()
-        return array
+        if out is not None and out is not array:
+            check_out("all_reduce", out, array.shape, array.dtype)
+        target = array if out is None else out
+        named = None if algorithm is None else algorithms.find(algorithm, also=self.own_algorithms)
 
-    # -- between two ranks -----------------------------------------------------------------------------------------
+        def steps() -> Steps:
+            if target is not array:
+                target[...] = array
+            flat = flat_of(target)
+            if named is None:
+                yield from self._all_reduce(flat, op, algorithm)
+            else:
+                yield from self._agree()
+                yield from algorithms.run(named, self, flat, op)
+            write_back(flat, target)
+            return target
 
-    def send(self, array: np.ndarray, dest: int, tag: int = 0) -> None:
-        """Send `array` to rank `dest`; on return the array may be changed.
+        detail = op if algorithm is None else f"{op} {algorithm}"
+        return self._collective("all_reduce", array, detail, steps(), async_op)
 
-        May wait until rank `dest` makes a communicator call, whichever. Messages with one tag arrive in the order sent.
+    def reduce(
+        self,
+        array: np.ndarray,
+        root: int = 0,
+        op: str = "sum",
+        out: np.ndarray | None = None,
+        *,
+        async_op: bool = False,
+    ) -> Any:
+        """`all_reduce` whose result rank `root` alone gets, in place or in `out`; elsewhere `array` stays as it is.
+
+        Returns the result on the root, None elsewhere (where `out` is not looked at).
         """
-        array = check_array("send", array, written=False)
-        dest = self._check_rank("dest", dest)
-        tag = operator.index(tag)
-        self._begin_message("send", array, f"to rank {dest}, tag {tag}")
-        self._send(np.ascontiguousarray(array).reshape(array.shape), dest, tag)
-        self._end()
+        root = check_rank("root", root, self.size)
+        here = self.rank == root
+        check_array("reduce", array, written=here and out is None)
+        check_reduction(op, array.dtype)
+        target = None
+        if here:
+            target = array if out is None or out is array else check_out("reduce", out, array.shape, array.dtype)
 
-    def recv(self, source: int, tag: int = 0, out: np.ndarray | None = None) -> np.ndarray:
-        """Wait for the next message with `tag` from rank `source`; returns a new array, or `out` filled.
+        def steps() -> Steps:
+            result = np.empty(array.size, array.dtype) if here else None
+            yield from self._reduce(flat_of(array), result, root, op)
+            if target is not None and result is not None:
+                target[...] = result.reshape(array.shape)
+            return target
 
-        Shape and dtype travel with the message; `out` of another shape or dtype is a ValueError.
+        return self._collective("reduce", array, f"{op} root={root}", steps(), async_op)
+
+    def all_gather(self, array: np.ndarray, out: np.ndarray | None = None, *, async_op: bool = False) -> Any:
+        """The arrays of all ranks as the rows of one, (size, …), on every rank."""
+        check_array("all_gather", array, written=False)
+        target = check_out("all_gather", out, (self.size, *array.shape), array.dtype)
+
+        def steps() -> Steps:
+            rows = rows_of(target)
+            yield from self._all_gather(flat_of(array), rows)
+            write_back(rows, target)
+            return target
+
+        return self._collective("all_gather", array, "", steps(), async_op)
+
+    def gather(self, array: np.ndarray, root: int = 0, out: np.ndarray | None = None, *, async_op: bool = False) -> Any:
+        """The arrays of all ranks as the rows of one, (size, …), on rank `root`; None elsewhere."""
+        root = check_rank("root", root, self.size)
+        check_array("gather", array, written=False)
+        target = None
+        if self.rank == root:
+            target = check_out("gather", out, (self.size, *array.shape), array.dtype)
+
+        def steps() -> Steps:
+            rows = None if target is None else rows_of(target)
+            yield from self._gather(flat_of(array), rows, root)
+            if target is not None and rows is not None:
+                write_back(rows, target)
+            return target
+
+        return self._collective("gather", array, f"root={root}", steps(), async_op)
+
+    def scatter(
+        self, array: np.ndarray | None, root: int = 0, out: np.ndarray | None = None, *, async_op: bool = False
+    ) -> Any:
+        """Row r of rank `root`'s `array`, (size, …), on rank r. The other ranks pass None; shape and dtype travel.
+
+        An `out` of another shape or dtype than the row that comes is a ValueError, and fails the communicator.
         """
-        source = self._check_rank("source", source)
-        tag = operator.index(tag)
+        root = check_rank("root", root, self.size)
+        if self.rank == root:
+            if array is None:
+                raise TypeError("scatter takes a NumPy array on its root, not None")
+            check_array("scatter", array, written=False)
+            check_rows("scatter", array, self.size)
         if out is not None:
-            out = check_array("recv", out, written=True)
-        self._begin_message("recv", out, f"from rank {source}, tag {tag}")
-        received = self._recv(source, tag)
-        self._end()
-        if out is None:
-            return received
-        if (out.shape, out.dtype) != (received.shape, received.dtype):
-            raise ValueError(
-                f"recv: out is {out.dtype} {out.shape}, but the message of rank {source}, tag {tag}, "
-                f"is {received.dtype} {received.shape}"
-            )
-        out[...] = received
-        return out
+            check_array("scatter", out, written=True, name="out")
 
-    # -- life ------------------------------------------------------------------------------------------------------
+        def steps() -> Steps:
+            yield from self._agree()
+            mine = array if self.rank == root else None
+            kind = None if mine is None else (mine.dtype, mine.shape[1:])
+            dtype, shape = yield from self._tell(kind, root)
+            try:
+                target = check_out("scatter", out, shape, dtype)
+            except ValueError:
+                self.fail()
+                raise
+            flat = flat_of(target)
+            yield from self._scatter(None if mine is None else rows_of(mine), flat, root)
+            write_back(flat, target)
+            return target
 
-    def close(self) -> None:
-        """Leave: every later call is an error. `launch` does it when the function of a rank has returned."""
-        self._closed = True
+        return self._collective("scatter", None, f"root={root}", steps(), async_op)
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} rank {self.rank} of {self.size}{', closed' if self._closed else ''}>"
+    def reduce_scatter(
+        self, array: np.ndarray, op: str = "sum", out: np.ndarray | None = None, *, async_op: bool = False
+    ) -> Any:
+        """Row r of all ranks' `array`, (size, …), combined as `all_reduce` does, on rank r."""
+        check_array("reduce_scatter", array, written=False)
+        check_reduction(op, array.dtype)
+        check_rows("reduce_scatter", array, self.size)
+        target = check_out("reduce_scatter", out, array.shape[1:], array.dtype)
 
-    # -- what a backend does ---------------------------------------------------------------------------------------
+        def steps() -> Steps:
+            flat = flat_of(target)
+            yield from self._reduce_scatter(rows_of(array), flat, op)
+            write_back(flat, target)
+            return target
 
-    @abstractmethod
-    def _begin(self, kind: str, array: np.ndarray | None = None, detail: str = "") -> None:
-        """Announce a collective call; extend it with the check that this communicator still works."""
-        self._check_usable(kind)
+        return self._collective("reduce_scatter", array, op, steps(), async_op)
 
-    @abstractmethod
-    def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
-        """Announce a send or recv."""
-        self._check_usable(kind)
+    def all_to_all(self, array: np.ndarray, out: np.ndarray | None = None, *, async_op: bool = False) -> Any:
+        """Row s of rank r's `array`, (size, …), becomes row r of the result on rank s."""
+        check_array("all_to_all", array, written=False)
+        check_rows("all_to_all", array, self.size)
+        target = check_out("all_to_all", out, array.shape, array.dtype)
 
-    @abstractmethod
-    def _end(self) -> None:
-        """The call is complete."""
+        def steps() -> Steps:
+            given = rows_of(array)
+            rows = rows_of(target)
+            if out is not None and np.may_share_memory(given, rows):
+                given = given.copy()
+            yield from self._all_to_all(given, rows)
+            write_back(rows, target)
+            return target
 
-    @abstractmethod
-    def _barrier(self) -> None: ...
+        return self._collective("all_to_all", array, "", steps(), async_op)
 
-    @abstractmethod
-    def _broadcast(self, flat: np.ndarray, root: int) -> None:
-        """`flat` is 1-d, perhaps strided."""
+    # -- groups and memory -----------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def _all_reduce(self, flat: np.ndarray, op: str) -> None:
-        """`flat` is 1-d, perhaps strided."""
+    def split(self, color: int | None, key: int = 0) -> Communicator | None:
+        """A communicator of the ranks that pass the same `color`, in order of `key`, then of their rank here.
 
-    @abstractmethod
-    def _send(self, array: np.ndarray, dest: int, tag: int) -> None:
-        """`array` is C-contiguous."""
+        Returns None to a rank whose `color` is None. Collective: every rank of this communicator calls it.
 
-    @abstractmethod
-    def _recv(self, source: int, tag: int) -> np.ndarray: ...
+        >>> def halves(comm):
+        ...     half = comm.split(comm.rank // 2)
+        ...     return half.rank, half.all_gather_object(comm.rank)
+        >>> minipar.parallel.launch(halves, workers=4, backend="thread")
+        [(0, [0, 1]), (1, [0, 1]), (0, [2, 3]), (1, [2, 3])]
+        """
+        color = None if color is None else check_whole("color", color)
+        key = check_whole("key", key)
+        return self._collective("split", None, "", self._split_steps(color, key), False)
 
-    def _check_usable(self, kind: str) -> None:
-        if threading.get_ident() != self._owner.ident:
-            raise CommunicatorError(
-                f"{kind}: the communicator of rank {self.rank} belongs to thread {self._owner.name!r}, and thread "
-                f"{threading.current_thread().name!r} called it: make all calls of a rank in one thread"
-            )
-        if self._closed:
-            raise CommunicatorError(f"{kind}: the communicator of rank {self.rank} is closed")
+    def _split_steps(self, color: int | None, key: int) -> Steps:
+        wishes = yield from self._tell_all((color, key))
+        members = sorted((wishes[rank][1], rank) for rank in range(self.size) if wishes[rank][0] == color)
+        return (yield from self._split(None if color is None else [rank for _, rank in members]))
 
-    def _check_rank(self, name: str, rank: int) -> int:
-        rank = operator.index(rank)
-        if not 0 <= rank < self.size:
-            raise ValueError(f"{name}={rank} is not a rank: there are {self.size}, 0 to {self.size - 1}")
-        return rank
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """A new array, of undefined contents, in memory that all ranks see. Collective: same shape and dtype.
 
-
-def check_array(verb: str, array: np.ndarray, *, written: bool) -> np.ndarray:
-    """The array. TypeError if it is not an ndarray of a numeric dtype, ValueError if it cannot be written."""
-    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
-        raise TypeError(
-            f"{verb} takes a NumPy array, not {type(array).__name__}: "
-            f"pass a tensor's .array, and a number as np.array(number)"
-        )
-    if array.dtype.kind not in "biufc":
-        raise TypeError(f"{verb} takes arrays of a numeric dtype, not {array.dtype}")
-    if written and not array.flags.writeable:
-        raise ValueError(f"{verb} writes into its array, and this one is read-only: pass a copy")
-    return array
-
-
-def check_timeout(timeout: float) -> float:
-    """The timeout in seconds, which may be infinite. TypeError or ValueError if it is not a positive number."""
-    if not isinstance(timeout, int | float):
-        raise TypeError(f"timeout={timeout!r} must be a number of seconds")
-    if math.isnan(timeout) or timeout <= 0:
-        raise ValueError(f"timeout={timeout!r} must be a positive number of seconds (math.inf waits for ever)")
-    return float(timeout)
-
-
-def _write_back(flat: np.ndarray, array: np.ndarray) -> None:
-    """`reshape(-1)` copies when the strides allow no 1-d view; then the result still has to reach the array."""
-    if not np.may_share_memory(flat, array):
-        array[...] = flat.reshape(array.shape)
+        An `all_reduce` of such arrays, or of the same slice of each, copies nothing in or out: every rank reduces its
+        share over the arrays of all. The memory goes with the last array that looks at it.
+        """
+        blank = np.empty(shape, dtype)
+        check_array("empty", blank, written=True)
+        return self._collective("empty", blank, "", self._empty(blank.shape, blank.dtype), False)

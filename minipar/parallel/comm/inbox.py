@@ -1,21 +1,32 @@
-"""Messages that have arrived and wait for their recv."""
+"""Messages that have arrived and wait for their recv, and receives that wait for their message."""
 
-from collections import deque
+from collections import defaultdict
 
 import numpy as np
 
+Ticket = tuple[int, int, int]  # source, tag, and the how-manieth message of that kind
+
 
 class Inbox:
-    """Arrays by sender and tag, in the order in which they were sent."""
+    """The n-th recv from a rank with a tag gets the n-th message from it with that tag, whichever comes first."""
 
     def __init__(self) -> None:
-        self._queues: dict[tuple[int, int], deque[np.ndarray]] = {}
+        self._asked: dict[tuple[int, int], int] = defaultdict(int)
+        self._arrived: dict[tuple[int, int], int] = defaultdict(int)
+        self._arrays: dict[Ticket, np.ndarray] = {}
 
     def put(self, source: int, tag: int, array: np.ndarray) -> None:
-        self._queues.setdefault((source, tag), deque()).append(array)
+        self._arrays[source, tag, self._arrived[source, tag]] = array
+        self._arrived[source, tag] += 1
 
-    def has(self, source: int, tag: int) -> bool:
-        return bool(self._queues.get((source, tag)))
+    def ask(self, source: int, tag: int) -> Ticket:
+        """The ticket of one recv, in the order of asking."""
+        number = self._asked[source, tag]
+        self._asked[source, tag] += 1
+        return source, tag, number
 
-    def take(self, source: int, tag: int) -> np.ndarray:
-        return self._queues[source, tag].popleft()
+    def has(self, ticket: Ticket) -> bool:
+        return ticket in self._arrays
+
+    def take(self, ticket: Ticket) -> np.ndarray:
+        return self._arrays.pop(ticket)

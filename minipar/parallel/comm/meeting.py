@@ -1,102 +1,212 @@
-"""Communicators whose ranks share a board: they meet and agree on the call, or give up with an error that says why."""
+"""Communicators whose ranks share memory: they meet and agree on the call, or give up with an error that says why."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from .board import CALLER, Activity, Board, call_text
+from .announcement import Announcement, announcement
+from .board import CALLER, Activity, Board
 from .communicator import Communicator
 from .errors import CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
+from .lines import Lines
+from .reduction import reduce_in_order, reduce_own_piece
+from .work import Steps, Waiting
+
+Views = list[np.ndarray]  # what each rank shows: rows of the elements from `start` on, all of one length
 
 
 class MeetingCommunicator(Communicator):
-    """What the thread and the process backend have in common; they differ in how data moves and how a rank waits."""
+    """What the thread and the process backend have in common; they differ in how data moves and how a rank waits.
 
-    def __init__(self, rank: int, size: int, timeout: float, board: Board) -> None:
-        super().__init__(rank, size, timeout)
+    `members` are the ranks of this communicator as the board knows them; for that of a whole launch, None: all.
+    """
+
+    own_algorithms = ("shared",)
+
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        timeout: float,
+        board: Board,
+        lines: Lines,
+        parent: MeetingCommunicator | None = None,
+        members: list[int] | None = None,
+    ) -> None:
+        super().__init__(rank, size, timeout, parent)
         self._board = board
+        self._lines = lines
+        self._epochs = lines.epoch
+        self._members = list(range(size)) if members is None else members
+        self._me = self._members[rank]
+        self._group = "" if members is None else f"among ranks {', '.join(map(str, members))}"
         self._peers = [(rank + k) % size for k in range(1, size)]
         self._epoch = 0
+        self._agreed = True  # the ranks have met in the current call
+        self._said: bytes | None = None  # the last text on the board
+        self._digest = 0
 
     # -- announcing ------------------------------------------------------------------------------------------------
 
-    def _begin(self, kind: str, array: np.ndarray | None = None, detail: str = "") -> None:
-        super()._begin(kind, array, detail)
-        self._board.begin_collective(self.rank, _text(kind, array, detail))
-        self._check_peers()
+    def _begin(self, kind: str, array: np.ndarray | None, detail: str) -> None:
+        self._check_peers(kind)
+        self._number = number = self._number + 1
+        if self._group:
+            detail = f"{detail} {self._group}"
+        text, digest = _announced(kind, array, detail)
+        self._lines.digest[number & 1][self.rank] = self._digest = digest
+        self._agreed = False
+        self._board.begin_collective(self._me, number, None if text is self._said else text)
+        self._said = text
+
+    def _resume(self) -> None:
+        if self._said is not None:
+            self._board.begin_collective(self._me, self._number, self._said)
 
     def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
-        super()._begin_message(kind, array, detail)
-        self._board.begin_message(self.rank, _text(f"{kind} {detail}", array, ""))
-        self._check_peers()
+        self._check_peers(kind)
+        call = f"{kind} {detail}"
+        text, _ = _announced(call, array, "")
+        self._board.begin_message(self._me, text)
 
     def _end(self) -> None:
-        self._board.activity[self.rank] = Activity.USER_CODE
+        self._board.activity[self._me] = Activity.USER_CODE
 
     def close(self) -> None:
-        if not self._closed:
-            self._board.activity[self.rank] = Activity.FINISHED
+        if not self._closed and self._family[0] is self and self._board.failed_rank is None:
+            super().close()
+            self._board.activity[self._me] = Activity.FINISHED
             self._wake()
-        super().close()
+        else:
+            self._closed = True
 
     def fail(self) -> None:
         """Have the other ranks raise at their next communicator call, or at once if they are waiting in one."""
-        self._board.fail(self.rank)
+        self._board.fail(self._me)
         self._wake()
 
     def doing(self) -> str:
         """What this rank is doing, as the end of a sentence: "in all_reduce #17 float32 (512, 128) sum"."""
-        return self._board.doing(self.rank)
+        return self._board.doing(self._me)
+
+    def _world_rank(self, rank: int) -> int:
+        return self._members[rank]
+
+    # -- collective calls: each rank shows its array, and picks what it needs from what all show -----------------------
+
+    def _barrier(self) -> Steps:
+        return self._agree()
+
+    def _broadcast(self, flat: np.ndarray, root: int) -> Steps:
+        def pick(start: int, views: Views) -> None:
+            if self.rank != root:
+                flat[start : start + views[root].shape[1]] = views[root][0]
+
+        return self._exchange(flat[None] if self.rank == root else None, flat[None], pick, only=root)
+
+    def _reduce(self, flat: np.ndarray, out: np.ndarray | None, root: int, op: str) -> Steps:
+        def pick(start: int, views: Views) -> None:
+            if out is not None:
+                reduce_in_order([view[0] for view in views], op, out[start : start + views[0].shape[1]])
+
+        return self._exchange(flat[None], flat[None], pick)
+
+    def _all_gather(self, flat: np.ndarray, rows: np.ndarray) -> Steps:
+        return self._gather(flat, rows, self.rank)
+
+    def _gather(self, flat: np.ndarray, rows: np.ndarray | None, root: int) -> Steps:
+        def pick(start: int, views: Views) -> None:
+            if rows is not None:
+                for row, view in zip(rows, views):
+                    row[start : start + view.shape[1]] = view[0]
+
+        return self._exchange(flat[None], flat[None], pick)
+
+    def _scatter(self, rows: np.ndarray | None, out: np.ndarray, root: int) -> Steps:
+        def pick(start: int, views: Views) -> None:
+            out[start : start + views[root].shape[1]] = views[root][self.rank]
+
+        like = np.broadcast_to(out, (self.size, out.size))
+        return self._exchange(rows, like, pick, only=root)
+
+    def _reduce_scatter(self, rows: np.ndarray, out: np.ndarray, op: str) -> Steps:
+        def pick(start: int, views: Views) -> None:
+            reduce_in_order([view[self.rank] for view in views], op, out[start : start + views[0].shape[1]])
+
+        return self._exchange(rows, rows, pick)
+
+    def _all_to_all(self, rows: np.ndarray, out: np.ndarray) -> Steps:
+        def pick(start: int, views: Views) -> None:
+            for row, view in zip(out, views):
+                row[start : start + view.shape[1]] = view[self.rank]
+
+        return self._exchange(rows, rows, pick)
+
+    def _reduce_pieces(self, views: Views, op: str) -> Steps:
+        """All-reduce arrays that every rank sees and may write: each reduces its piece, into the arrays of all."""
+        reduce_own_piece([view.reshape(-1) for view in views], op, self.rank)
+        yield from self._arrive()
 
     # -- meeting ---------------------------------------------------------------------------------------------------
 
-    def _barrier(self) -> None:
-        self._meet()
+    def _agree(self) -> Steps:
+        """The first meeting of a collective call: wait for all ranks, then see that all mean the same call."""
+        yield from self._arrive()
+        if not self._agreed:
+            self._agreed = True
+            digests = self._lines.digest[self._number & 1]
+            for peer in self._peers:
+                if digests[peer] != self._digest:
+                    self._give_up(MismatchError(self._disagreement()))
 
-    def _meet(self) -> None:
-        """The first meeting of every collective call: wait for all ranks, then see that all mean the same call."""
-        self._arrive()
-        if not self._board.all_agree(self.rank):
-            self._give_up(MismatchError(self._disagreement()))
-
-    def _arrive(self) -> None:
+    def _arrive(self) -> Steps:
         """Wait until all ranks have arrived as often as this one. What they wrote before is then there to read."""
         self._epoch = epoch = self._epoch + 1
-        epochs = self._board.epoch
+        epochs = self._epochs
         self._fence()
         epochs[self.rank] = epoch
         self._wake()
         for peer in self._peers:
             if epochs[peer] < epoch:
-                self._wait_for(peer, lambda: epochs[peer] >= epoch)  # noqa: B023 (called before the loop moves on)
+                yield from self._wait_for(peer, lambda: epochs[peer] >= epoch)  # noqa: B023 (called before the loop moves on)
         self._fence()
 
-    def _wait_for(self, peer: int, ready: Callable[[], bool]) -> None:
-        """Wait for something that `peer` has to do; raise if it never will, or not in time."""
-        turn = 0
-        deadline = 0.0
+    def _wait_for(self, peer: int, ready: Callable[[], bool]) -> Steps:
+        waiting = Waiting(peer, ready)
         while not ready():
-            turn += 1
-            if self._pause(turn, ready):  # the wait is getting long: look around
-                self._take_in_messages()
-                self._check_peers()
-                now = time.monotonic()
-                if not deadline or self._board.activity[peer] == Activity.STARTING:
-                    deadline = now + self.timeout
-                if self._board.activity[peer] == Activity.FINISHED and not ready():
-                    self._give_up(MismatchError(self._waits_in_vain(peer)))
-                if now > deadline and not ready():
-                    self._give_up(CommunicatorTimeout(self._waited_too_long(peer)))
+            yield waiting
 
-    def _check_peers(self) -> None:
+    def _pause(self, waiting: Waiting) -> None:
+        waiting.turn += 1
+        if not self._rest(waiting.turn, waiting.ready):
+            return
+        for comm in self._family:  # the wait is getting long: look around
+            comm._look_around()
+        if len(self._family) > 1 or self._messages:
+            self._progress()
+        self._check_peers()
+        peer = self._members[waiting.peer]
+        now = time.monotonic()
+        if not waiting.deadline or self._board.is_slow_by_right(peer):
+            waiting.deadline = now + self.timeout
+        if self._board.activity[peer] == Activity.FINISHED and not waiting.ready():
+            self._give_up(MismatchError(self._waits_in_vain(peer)))
+        if now > waiting.deadline and not waiting.ready():
+            self._give_up(CommunicatorTimeout(self._waited_too_long(peer)))
+
+    def _check_peers(self, kind: str = "") -> None:
         failed = self._board.failed_rank
+        if failed is None:
+            return
+        when = f"while rank {self._me} was {'about to ' + kind if kind else self.doing()}"
         if failed == CALLER:
-            raise PeerFailedError(f"launch was interrupted, while rank {self.rank} was {self.doing()}")
-        if failed == self.rank:
-            raise CommunicatorError(f"rank {self.rank} has failed before: its communicator can no longer be used")
-        if failed is not None:
-            raise PeerFailedError(f"rank {failed} has failed, while rank {self.rank} was {self.doing()}")
+            raise PeerFailedError(f"the task was interrupted, {when}")
+        if failed == self._me:
+            raise CommunicatorError(f"rank {failed} has failed before: its communicator can no longer be used")
+        raise PeerFailedError(f"rank {failed} has failed, {when}")
 
     def _give_up(self, error: CommunicatorError) -> None:
         """Raise `error` here, and have the other ranks stop at once: they can never be in step with this one again."""
@@ -106,28 +216,43 @@ class MeetingCommunicator(Communicator):
     # -- saying what is wrong --------------------------------------------------------------------------------------
 
     def _disagreement(self) -> str:
-        number = self._board.number[self.rank]
-        other = self._board.first_disagreement(number)
+        digests = self._lines.digest[self._number & 1]
+        other = next(rank for rank in range(self.size) if digests[rank] != digests[0])
+        first, other = self._members[0], self._members[other]
         return (
-            f"rank 0 called {self._board.collective(0, number)}, but rank {other} called "
-            f"{self._board.collective(other, number)}: all ranks must make the same collective calls, in the same "
+            f"rank {first} called {self._board.collective(first)}, but rank {other} called "
+            f"{self._board.collective(other)}: all ranks must make the same collective calls, in the same "
             f"order, with the same shapes, dtypes and options"
         )
 
     def _waits_in_vain(self, peer: int) -> str:
         return (
-            f"rank {self.rank} is {self.doing()}, waiting for rank {peer}, whose function has "
-            f"returned (after {self._board.number[peer]} collective calls)"
+            f"rank {self._me} is {self.doing()}, waiting for rank {peer}, whose function has "
+            f"returned (after {self._board.collectives[peer]} collective calls)"
         )
 
     def _waited_too_long(self, peer: int) -> str:
         late = [peer]
-        if self._board.activity[self.rank] == Activity.COLLECTIVE:
-            late = [rank for rank in range(self.size) if self._board.epoch[rank] < self._epoch]
+        if self._board.activity[self._me] == Activity.COLLECTIVE:
+            late = [self._members[r] for r in range(self.size) if self._epochs[r] < self._epoch] or late
         missing = "; ".join(f"rank {rank} is {self._board.doing(rank)}" for rank in late)
-        return f"rank {self.rank}, {self.doing()}, waited {self.timeout:g} s: {missing}"
+        return f"rank {self._me}, {self.doing()}, waited {self.timeout:g} s: {missing}"
 
     # -- what differs between threads and processes ------------------------------------------------------------------
+
+    def _exchange(
+        self,
+        shown: np.ndarray | None,
+        like: np.ndarray,
+        pick: Callable[[int, Views], None],
+        only: int | None = None,
+    ) -> Steps:
+        """Show `shown` (rows, C-contiguous) to all; `pick(start, views)` reads what all (or rank `only`) show.
+
+        It is called for one stretch of columns after the other, from column `start` on. `like` has the shape and dtype
+        of what is shown; a rank that shows nothing gives None.
+        """
+        raise NotImplementedError
 
     def _fence(self) -> None:
         """Let no processor move memory accesses across this line."""
@@ -135,13 +260,12 @@ class MeetingCommunicator(Communicator):
     def _wake(self) -> None:
         """Make waiting ranks look at the board."""
 
-    def _pause(self, turn: int, ready: Callable[[], bool]) -> bool:
-        """Wait a little, the longer the more turns there were. True if the caller should look around."""
+    def _rest(self, turn: int, ready: Callable[[], bool]) -> bool:
+        """Rest a little, the longer the more turns there were. True if the caller should look around."""
         raise NotImplementedError
 
-    def _take_in_messages(self) -> None:
-        """Make room for ranks that are sending to this one while it waits for something else."""
 
-
-def _text(kind: str, array: np.ndarray | None, detail: str) -> bytes:
-    return call_text(kind, None, (), detail) if array is None else call_text(kind, array.dtype, array.shape, detail)
+def _announced(kind: str, array: np.ndarray | None, detail: str) -> Announcement:
+    return (
+        announcement(kind, None, (), detail) if array is None else announcement(kind, array.dtype, array.shape, detail)
+    )

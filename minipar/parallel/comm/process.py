@@ -1,8 +1,10 @@
-"""The process backend: ranks are processes on one machine, and arrays pass through memory that all of them have mapped.
+"""The process backend: ranks are processes of one machine, and arrays pass through memory that all have mapped.
 
-The memory of a launch, one block of `nbytes(size)` bytes, is laid out as
+An array that lies in registered memory (`Communicator.empty`) is read where it is. Any other passes through slots,
+chunk by chunk. The memory of a communicator, one block of `nbytes(size)` bytes, is laid out as
 
-    the board      what each rank is doing (board.py)
+    the board      what each rank is doing (board.py): that of the first communicator, which a launch makes
+    the lines      over which the ranks meet (lines.py)
     the slots      for each rank two halves of CHUNK bytes, where it puts its array, chunk by chunk
     the result     two halves, into which every rank reduces its share of a chunk
     the rings      a stream of messages from every rank to every other (ring.py)
@@ -14,9 +16,12 @@ are counted over the life of the communicator, so this also holds from one call 
 So an array of any size fits, and a chunk stays in the cache on its way.
 """
 
+from __future__ import annotations
+
 import os
 import pickle
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from mmap import mmap
 
@@ -26,20 +31,33 @@ from . import fence
 from .board import Board
 from .cores import usable_cores
 from .inbox import Inbox
-from .meeting import MeetingCommunicator
+from .lines import Lines
+from .meeting import MeetingCommunicator, Views
 from .reduction import piece_of, reduce_in_order
+from .registered import PRIVATE, Registered, number_of
 from .ring import Ring, fill
+from .shared_memory import create_block, map_block, open_block
+from .work import Steps
 
 CHUNK = 512 << 10  # bytes; a multiple of every item size
+SMALL = 32 << 10  # bytes up to which every rank reduces all by itself: a meeting would take longer
+_PAGE = 4096
 
 
 def nbytes(size: int) -> int:
-    """Bytes of shared memory that `size` ranks need."""
+    """Bytes of shared memory that a communicator of `size` ranks needs."""
     return _rings_at(size) + size * size * Ring.NBYTES
 
 
+def reset(memory: mmap, size: int) -> None:
+    """Make used memory like new, for new communicators of all ranks. Nobody may be using it."""
+    memory[: _slots_at(size)] = bytes(_slots_at(size))
+    for ring in range(size * size):
+        Ring.empty(memory, _rings_at(size) + ring * Ring.NBYTES)
+
+
 def _slots_at(size: int) -> int:
-    return -(-Board.nbytes(size) // 4096) * 4096
+    return -(-(Board.nbytes(size) + Lines.nbytes(size)) // _PAGE) * _PAGE
 
 
 def _rings_at(size: int) -> int:
@@ -47,11 +65,28 @@ def _rings_at(size: int) -> int:
 
 
 class ProcessCommunicator(MeetingCommunicator):
-    """One rank; `memory` is the mapped block of this launch."""
+    """One rank; `memory` is the mapped block of this communicator.
 
-    def __init__(self, memory: mmap, rank: int, size: int, timeout: float) -> None:
-        super().__init__(rank, size, timeout, Board(memory, size))
+    `parent` and `members` (ranks as the board knows them) are those of a communicator that `split` makes.
+    """
+
+    backend = "process"
+
+    def __init__(
+        self,
+        memory: mmap,
+        rank: int,
+        size: int,
+        timeout: float,
+        parent: ProcessCommunicator | None = None,
+        members: list[int] | None = None,
+    ) -> None:
+        board = Board(memory, size) if parent is None else parent._board
+        lines = Lines(memory, size, Board.nbytes(size))
+        super().__init__(rank, size, timeout, board, lines, parent, members)
         self._memory = memory
+        self._registered = Registered()
+        self._looks = 0
         self._chunks = 0  # counted over all calls; chunk n passes through half n % 2
         self._halves: dict[np.dtype, list[tuple[list[np.ndarray], np.ndarray]]] = {}
         if not fence.keeps_store_order():
@@ -61,46 +96,113 @@ class ProcessCommunicator(MeetingCommunicator):
         )  # with more ranks than cores, the rank waited for may need this core
         self._inbox = Inbox()
         self._outgoing = {peer: self._ring(rank, peer) for peer in self._peers}
+        self._leaving: dict[int, deque[object]] = {peer: deque() for peer in self._peers}
         self._incoming = {peer: self._receive_from(peer) for peer in self._peers}
         self._end()
 
     # -- collective calls ------------------------------------------------------------------------------------------
 
-    def _broadcast(self, flat: np.ndarray, root: int) -> None:
-        """In step k the root puts chunk k into its slot, while the others copy chunk k-1 out."""
-        chunks = _chunks(flat)
-        for step in range(len(chunks) + 1):
-            if self.rank == root and step < len(chunks):
-                slots, _ = self._half(step, flat.dtype)
-                slots[root][: chunks[step].size] = chunks[step]
-            if self.rank != root and step >= 1:
-                slots, _ = self._half(step - 1, flat.dtype)
-                chunks[step - 1][...] = slots[root][: chunks[step - 1].size]
-            self._meet_in(step, last=max(0, len(chunks) - 1))
-        self._chunks += len(chunks)
+    def _all_reduce(self, flat: np.ndarray, op: str, algorithm: str | None) -> Steps:
+        mine = flat[None]
+        views = yield from self._look(mine, mine, directly=flat.nbytes > SMALL)
+        if views is not None:
+            yield from self._reduce_pieces(views, op)
+        elif self.size <= 2 or flat.nbytes <= SMALL:
 
-    def _all_reduce(self, flat: np.ndarray, op: str) -> None:
+            def pick(start: int, views: Views) -> None:
+                reduce_in_order([view[0] for view in views], op, flat[start : start + views[0].shape[1]])
+
+            yield from self._through_slots(mine, mine, pick)
+        else:
+            yield from self._reduce_shares(flat, op)
+
+    def _exchange(
+        self,
+        shown: np.ndarray | None,
+        like: np.ndarray,
+        pick: Callable[[int, Views], None],
+        only: int | None = None,
+    ) -> Steps:
+        views = yield from self._look(shown, like, directly=like.nbytes > SMALL)
+        if views is None:
+            yield from self._through_slots(shown, like, pick)
+        else:
+            pick(0, views)
+            yield from self._arrive()  # from here on ranks may change their arrays
+
+    def _look(self, shown: np.ndarray | None, like: np.ndarray, directly: bool) -> Steps:
+        """The first meeting. Returns the arrays of all ranks if they can be seen where they are, else None.
+
+        They can if those of all ranks (a rank that shows nothing: what it fills) lie in one registered block. If not,
+        the first chunk of each is in its slot when this returns.
+        """
+        here = like if shown is None else shown
+        place = self._registered.place_of(here) if directly else PRIVATE
+        if place == PRIVATE:
+            self._put_in_slot(0, shown)
+        if not directly:
+            yield from self._agree()
+            return None
+        self._looks += 1
+        places = self._lines.place[self._looks & 1]
+        places[self.rank] = place
+        yield from self._agree()
+        blocks = {number_of(place) for place in places}
+        if len(blocks) == 1 and place != PRIVATE:
+            return [
+                here if rank == self.rank else self._registered.view(rank, places[rank], here)
+                for rank in range(self.size)
+            ]
+        if any(places):  # who hoped to show its array where it is now puts it into its slot
+            if place != PRIVATE:
+                self._put_in_slot(0, shown)
+            yield from self._arrive()
+        return None
+
+    def _through_slots(self, shown: np.ndarray | None, like: np.ndarray, pick: Callable[[int, Views], None]) -> Steps:
+        """In step k every rank puts chunk k into its slot, and picks from chunk k-1 of all. Chunk 0 is there."""
+        starts = range(0, like.shape[1], self._columns(like))
+        for step, start in enumerate(starts, 1):
+            if step < len(starts):
+                self._put_in_slot(step, shown)
+            pick(start, self._views(step - 1, start, like))
+            if step < len(starts):
+                yield from self._arrive()
+        self._chunks += len(starts)
+
+    def _reduce_shares(self, flat: np.ndarray, op: str) -> Steps:
         """In step k every rank puts chunk k into its slot, reduces its share of chunk k-1, and copies chunk k-2 out."""
-        chunks = _chunks(flat)
-        for step in range(len(chunks) + 2):
+        each = self._columns(flat[None])
+        chunks = [flat[start : start + each] for start in range(0, flat.size, each)]
+        for step in range(1, len(chunks) + 2):
             if step < len(chunks):
-                slots, _ = self._half(step, flat.dtype)
-                slots[self.rank][: chunks[step].size] = chunks[step]
-            if 1 <= step <= len(chunks):
+                self._put_in_slot(step, flat[None])
+            if step <= len(chunks):
                 slots, result = self._half(step - 1, flat.dtype)
                 mine = piece_of(chunks[step - 1].size, self.rank, self.size)
                 reduce_in_order([slot[mine] for slot in slots], op, result[mine])
             if step >= 2:
                 _, result = self._half(step - 2, flat.dtype)
                 chunks[step - 2][...] = result[: chunks[step - 2].size]
-            self._meet_in(step, last=len(chunks))
+            if step <= len(chunks):
+                yield from self._arrive()
         self._chunks += len(chunks)
 
-    def _meet_in(self, step: int, last: int) -> None:
-        if step == 0:
-            self._meet()
-        elif step <= last:
-            self._arrive()
+    def _columns(self, like: np.ndarray) -> int:
+        """How many columns of these rows a chunk holds."""
+        return CHUNK // (len(like) * like.itemsize)
+
+    def _put_in_slot(self, step: int, shown: np.ndarray | None) -> None:
+        if shown is not None:
+            each = self._columns(shown)
+            part = shown[:, step * each : (step + 1) * each]
+            slots, _ = self._half(step, shown.dtype)
+            slots[self.rank][: part.size].reshape(part.shape)[...] = part
+
+    def _views(self, step: int, start: int, like: np.ndarray) -> Views:
+        rows, columns = len(like), min(self._columns(like), like.shape[1] - start)
+        slots, _ = self._half(step, like.dtype)
+        return [slot[: rows * columns].reshape(rows, columns) for slot in slots]
 
     def _half(self, step: int, dtype: np.dtype) -> tuple[list[np.ndarray], np.ndarray]:
         """The slots of all ranks, and the result, through which the chunk of this step passes."""
@@ -117,30 +219,78 @@ class ProcessCommunicator(MeetingCommunicator):
         ]
         return views[:-1], views[-1]
 
+    # -- groups and memory -----------------------------------------------------------------------------------------
+
+    def _split(self, members: list[int] | None) -> Steps:
+        """The lowest rank of each group makes the memory of the group."""
+        leader = min(members) if members else None
+        wanted = nbytes(len(members)) if members and leader == self.rank else None
+        blocks = yield from self._share_blocks(wanted, [] if leader is None else [leader])
+        if members is None:
+            return None
+        in_world = [self._members[member] for member in members]
+        return ProcessCommunicator(
+            blocks[0], members.index(self.rank), len(members), self.timeout, parent=self, members=in_world
+        )
+
+    def _empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Steps:
+        count = int(np.prod(shape, dtype=np.int64))
+        wanted = max(1, -(-count * dtype.itemsize // _PAGE)) * _PAGE
+        blocks = yield from self._share_blocks(wanted, list(range(self.size)))
+        return self._registered.add(blocks, self.rank)[: count * dtype.itemsize].view(dtype).reshape(shape)
+
+    def _share_blocks(self, wanted: int | None, sources: list[int]) -> Steps:
+        """Make a block of `wanted` bytes (None: no block) and map those of the ranks `sources`, in that order."""
+        descriptor = -1
+        try:
+            if wanted is not None:
+                descriptor = create_block(wanted)
+            holders = yield from self._tell_all((os.getpid(), descriptor))
+            blocks = []
+            for source in sources:
+                opened = open_block(*holders[source])
+                blocks.append(map_block(opened))
+                os.close(opened)
+            yield from self._arrive()
+        except OSError:
+            self.fail()  # the others wait for this rank's memory
+            raise
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        return blocks
+
     # -- between two ranks -----------------------------------------------------------------------------------------
 
-    def _send(self, array: np.ndarray, dest: int, tag: int) -> None:
+    def _send(self, array: np.ndarray, dest: int, tag: int) -> Steps:
+        self.traffic.count(array.nbytes)
         if dest == self.rank:
             self._inbox.put(self.rank, tag, array.copy())
             return
+        turn, leaving, ring = object(), self._leaving[dest], self._outgoing[dest]
+        leaving.append(turn)
+        yield from self._wait_for(dest, lambda: leaving[0] is turn)
         header = pickle.dumps((tag, array.dtype, array.shape))
-        ring = self._outgoing[dest]
         for part in (_length(header), np.frombuffer(header, np.uint8), array.reshape(-1).view(np.uint8)):
             done = 0
             while done < part.size:
-                self._wait_for(dest, ring.has_room)
+                if not ring.has_room():
+                    yield from self._wait_for(dest, ring.has_room)
                 done += ring.write(part[done:])
+        leaving.popleft()
 
-    def _recv(self, source: int, tag: int) -> np.ndarray:
+    def _recv(self, source: int, tag: int) -> Steps:
+        ticket = self._inbox.ask(source, tag)
+
         def arrived() -> bool:
-            if not self._inbox.has(source, tag):
-                self._take_in_messages()
-            return self._inbox.has(source, tag)
+            if not self._inbox.has(ticket):
+                self._look_around()
+            return self._inbox.has(ticket)
 
-        self._wait_for(source, arrived)
-        return self._inbox.take(source, tag)
+        yield from self._wait_for(source, arrived)
+        return self._inbox.take(ticket)
 
-    def _take_in_messages(self) -> None:
+    def _look_around(self) -> None:
         for incoming in self._incoming.values():
             next(incoming)
 
@@ -163,7 +313,7 @@ class ProcessCommunicator(MeetingCommunicator):
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
-    def _pause(self, turn: int, ready: Callable[[], bool]) -> bool:
+    def _rest(self, turn: int, ready: Callable[[], bool]) -> bool:
         """Spin, then offer the core to others, then sleep: 0.05 ms at first, 1 ms in the end."""
         if turn <= self._spins:
             return False
@@ -172,11 +322,6 @@ class ProcessCommunicator(MeetingCommunicator):
         else:
             time.sleep(min(1e-3, 50e-6 * (turn // 4000)))
         return True
-
-
-def _chunks(flat: np.ndarray) -> list[np.ndarray]:
-    length = CHUNK // flat.itemsize
-    return [flat[start : start + length] for start in range(0, flat.size, length)]
 
 
 def _length(header: bytes) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+BLOCK = 128 << 10  # bytes: those of a few arrays fit into a core's own cache
 UFUNCS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 
 
@@ -30,11 +31,31 @@ def reduce_in_order(sources: Sequence[np.ndarray], op: str, out: np.ndarray) -> 
         ufunc(sources[0], sources[1], out=out)
     for source in sources[2:]:
         ufunc(out, source, out=out)
+    divide_mean(out, op, len(sources))
+
+
+def divide_mean(total: np.ndarray, op: str, size: int) -> None:
+    """Make the mean of the sum over `size` ranks, if the mean is wanted: once, at the end of all additions."""
     if op == "mean":
-        np.true_divide(out, len(sources), out=out)
+        np.true_divide(total, size, out=total)
 
 
 def piece_of(length: int, rank: int, size: int) -> slice:
     """The piece of `length` elements that `rank` of `size` reduces: equal pieces, the last ones shorter or empty."""
     each = -(-length // size)
     return slice(min(length, rank * each), min(length, (rank + 1) * each))
+
+
+def reduce_own_piece(arrays: Sequence[np.ndarray], op: str, rank: int) -> None:
+    """Reduce rank's piece of these 1-d arrays of one length, in order, and write it into all of them.
+
+    Block by block, so that what has been added is copied while it is still in the cache.
+    """
+    piece = piece_of(arrays[0].size, rank, len(arrays))
+    each = max(1, BLOCK // arrays[0].itemsize)
+    for start in range(piece.start, piece.stop, each):
+        block = slice(start, min(start + each, piece.stop))
+        first, *others = [array[block] for array in arrays]
+        reduce_in_order([first, *others], op, first)
+        for other in others:
+            other[...] = first

@@ -21,6 +21,11 @@ class Ring:
         self._data = np.frombuffer(memory, np.uint8, self.CAPACITY, offset + 2 * _LINE)
         self._fence = fence
 
+    @staticmethod
+    def empty(memory: mmap, offset: int) -> None:
+        """Forget all messages of the ring at `offset`. Nobody may be using it."""
+        memory[offset : offset + 2 * _LINE] = bytes(2 * _LINE)
+
     def has_room(self) -> bool:
         return self._written[0] - self._read[0] < self.CAPACITY
 

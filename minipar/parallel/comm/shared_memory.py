@@ -2,7 +2,8 @@
 
 A block is the file descriptor of an anonymous file (`memfd_create`; elsewhere a temporary file that is in no folder).
 Whoever holds the descriptor maps the same memory: a process is given it when it starts, or later over a Unix socket
-(`socket.send_fds`). The memory goes when the last process that holds or maps it is gone.
+(`socket.send_fds`), or opens it through /proc when another process has told it the number. The memory goes when the
+last process that holds or maps it is gone.
 """
 
 import errno
@@ -41,6 +42,11 @@ def create_block(nbytes: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def open_block(process: int, descriptor: int) -> int:
+    """A descriptor, which the caller closes, of the block that another process of this user holds as `descriptor`."""
+    return os.open(f"/proc/{process}/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
 
 
 def map_block(descriptor: int) -> mmap.mmap:

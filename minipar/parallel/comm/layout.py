@@ -1,0 +1,19 @@
+"""Arrays of any strides as contiguous ones, and back."""
+
+import numpy as np
+
+
+def flat_of(array: np.ndarray) -> np.ndarray:
+    """The elements in C order, contiguous, 1-d: a view where that is possible, else a copy."""
+    return np.ascontiguousarray(array).reshape(-1)
+
+
+def rows_of(array: np.ndarray) -> np.ndarray:
+    """What lies along the first axis as contiguous rows, 2-d: a view where that is possible, else a copy."""
+    return np.ascontiguousarray(array).reshape(len(array), array.size // max(1, len(array)))
+
+
+def write_back(dense: np.ndarray, array: np.ndarray) -> None:
+    """`array` takes the elements of what `flat_of` or `rows_of` made of it, if that was a copy."""
+    if not array.flags.c_contiguous:
+        array[...] = dense.reshape(array.shape)

@@ -1,0 +1,87 @@
+"""Messages from one rank to one other."""
+
+from typing import Any
+
+import numpy as np
+
+from . import spans
+from .arguments import check_array, check_rank, check_tag
+from .calls import Calls
+from .work import Steps, Work
+
+
+class Messages(Calls):
+    """send and recv: the part of a `Communicator` that speaks to one rank at a time.
+
+    Messages from one rank to another with one tag (0 … 2**31 - 1) arrive in the order in which they were sent. Shape
+    and dtype travel with them. A rank may send to itself.
+    """
+
+    def send(self, array: np.ndarray, dest: int, tag: int = 0) -> None:
+        """Send `array` to rank `dest`; on return the array may be changed.
+
+        May wait until rank `dest` makes a communicator call, whichever.
+        """
+        self._one_message("send", *self._sending(array, dest, tag))
+
+    def isend(self, array: np.ndarray, dest: int, tag: int = 0) -> Work:
+        """`send` that returns at once: `wait()` returns when the array may be changed."""
+        return self._message_under_way("isend", *self._sending(array, dest, tag))
+
+    def recv(self, source: int, tag: int = 0, out: np.ndarray | None = None) -> np.ndarray:
+        """Wait for the next message with `tag` from rank `source`; returns a new array, or `out` filled.
+
+        An `out` of another shape or dtype is a ValueError; the message is then lost.
+        """
+        return self._one_message("recv", *self._receiving("recv", source, tag, out))
+
+    def irecv(self, source: int, tag: int = 0, out: np.ndarray | None = None) -> Work:
+        """`recv` that returns at once: `wait()` returns the array."""
+        return self._message_under_way("irecv", *self._receiving("irecv", source, tag, out))
+
+    # -- carrying them out -----------------------------------------------------------------------------------------
+
+    def _sending(self, array: np.ndarray, dest: int, tag: int) -> tuple[np.ndarray, str, Steps]:
+        check_array("send", array, written=False)
+        dest, tag = check_rank("dest", dest, self.size), check_tag(tag)
+        steps = self._send(np.ascontiguousarray(array).reshape(array.shape), dest, tag)
+        return array, f"to rank {self._world_rank(dest)}, tag {tag}", steps
+
+    def _receiving(
+        self, kind: str, source: int, tag: int, out: np.ndarray | None
+    ) -> tuple[np.ndarray | None, str, Steps]:
+        source, tag = check_rank("source", source, self.size), check_tag(tag)
+        if out is not None:
+            check_array(kind, out, written=True, name="out")
+
+        def steps() -> Steps:
+            received = yield from self._recv(source, tag)
+            if out is None:
+                return received
+            if (out.shape, out.dtype) != (received.shape, received.dtype):
+                raise ValueError(
+                    f"{kind}: out is {out.dtype} {out.shape}, but the message of rank {source}, tag {tag}, "
+                    f"is {received.dtype} {received.shape}"
+                )
+            out[...] = received
+            return out
+
+        return out, f"from rank {self._world_rank(source)}, tag {tag}", steps()
+
+    def _one_message(self, kind: str, array: np.ndarray | None, detail: str, steps: Steps) -> Any:
+        self._check_usable(kind)
+        if spans.listener is not None:
+            steps = self._recorded(kind, array, steps)
+        self._begin_message(kind, array, detail)
+        result = self._drive(steps)
+        self._end()
+        return result
+
+    def _message_under_way(self, kind: str, array: np.ndarray | None, detail: str, steps: Steps) -> Work:
+        self._check_usable(kind)
+        if spans.listener is not None:
+            steps = self._recorded(kind, array, steps)
+        work = Work(self, steps, lambda: self._begin_message(kind, array, detail), may_be_left=kind == "irecv")
+        self._messages.append(work)
+        self._progress()
+        return work
