@@ -3,7 +3,9 @@
 Importing this starts nothing and loads no multiprocessing: the process backend does when it is first used.
 """
 
+from . import timeline
 from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
+from .comm.algorithms import all_reduce_cost, simulate_all_reduce
 from .data import DataParallel
 from .equality import Difference, compare_gradients, compare_parameters, first_difference
 from .errors import WorkerError
@@ -18,8 +20,11 @@ __all__ = [
     "MismatchError",
     "PeerFailedError",
     "WorkerError",
+    "all_reduce_cost",
     "compare_gradients",
     "compare_parameters",
     "first_difference",
     "launch",
+    "simulate_all_reduce",
+    "timeline",
 ]

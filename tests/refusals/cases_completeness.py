@@ -149,6 +149,13 @@ LAYERS = [
     row("nn.Linear", lambda m: m.nn.Linear(3, 2)(m.ones(2, 3).double()), "float64", "float32"),
     row("nn.Parameter", lambda m: m.nn.Parameter(m.tensor([1])), "floating-point", "int64"),
 ]
+
+
+def _recorded_twice(m):
+    with m.parallel.timeline.record(), m.parallel.timeline.record():
+        pass
+
+
 WORKERS = [
     row("parallel.launch", lambda m: m.parallel.launch(3), "function", "int", error=TypeError),
     row("parallel.launch", lambda m: m.parallel.launch(len, workers=0), "workers=0", "at least 1", error=ValueError),
@@ -165,6 +172,26 @@ WORKERS = [
         )
         for compare, more in [("compare_gradients", ()), ("compare_parameters", ({}, 0.1))]
     ],
+    row("parallel.all_reduce_cost", lambda m: m.parallel.all_reduce_cost("x", 2, 8), "'x'", "ring", error=ValueError),
+    row(
+        "parallel.simulate_all_reduce",
+        lambda m: m.parallel.simulate_all_reduce("x", [np.ones(2)]),
+        "algorithm='x'",
+        "ring, tree",
+        error=ValueError,
+    ),
+    row("parallel.timeline.span", lambda m: m.parallel.timeline.span(3), "name", "int", error=TypeError),
+    row("parallel.timeline.record", lambda m: _recorded_twice(m), "recording already", error=RuntimeError),
+    row(
+        "parallel.timeline.merge", lambda m: m.parallel.timeline.merge([], []), "Communicator", "list", error=TypeError
+    ),
+    row(
+        "parallel.timeline.chrome_trace",
+        lambda m: m.parallel.timeline.chrome_trace([m.parallel.timeline.Span(0, "compute", "forward", 0, 1)]),
+        "a list of recordings",
+        "not Span",
+        error=TypeError,
+    ),
     row("viz.curve", lambda m: m.viz.curve({}), "at least one series", error=ValueError),
     row("viz.graph", lambda m: m.viz.graph(3), "Tensor", "int", error=TypeError),
 ]
