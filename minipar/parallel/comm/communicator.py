@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from . import algorithms
-from .algorithms import Algorithm
 from .arguments import check_array, check_out, check_rank, check_rows, check_whole
 from .layout import flat_of, rows_of, write_back
 from .objects import Objects
