@@ -24,6 +24,7 @@ from ..nn.module import Module
 from ..nn.parameter import Parameter, flatten
 from ..ops.loss import Denominated
 from ..tensor import Tensor, wrap
+from . import timeline
 from .comm import Communicator
 
 
@@ -38,6 +39,8 @@ class DataParallel(Module):
                 model.train_step(loss_fn, optimizer, x, y)             # … and works on its rows
 
     What is drawn for samples (dropout) is drawn for the rows of the last `shard`: the same that one process would draw.
+
+    A `timeline` records forward, backward, the exchange of gradients and the update of `train_step`.
 
     (PyTorch's `nn.DataParallel` is threads in one process; this is its DistributedDataParallel, but exact for uneven
     shares, and with backward called on it instead of on the loss.)
@@ -91,10 +94,11 @@ class DataParallel(Module):
         """
         optimizer.zero_grad()
         rows = self.shard(*batch)
-        with self._samples():
+        with self._samples(), timeline.span("forward"):
             made = loss_fn(self.module, *rows) if len(rows[0]) else None
         total = self.backward(*made) if isinstance(made, tuple) else self.backward(made)
-        optimizer.step()
+        with timeline.span("update"):
+            optimizer.step()
         return total
 
     def backward(self, loss: Tensor | None, weight: float | None = None) -> float:
@@ -118,8 +122,10 @@ class DataParallel(Module):
         with self._set_aside():
             if loss is not None and own:
                 seed = (own if kind == _MEAN else 1.0) / divisor
-                loss.backward(wrap(namespace(loss.array).full_like(loss.array, seed)))
-            self._all_reduce_gradients()
+                with timeline.span("backward"):
+                    loss.backward(wrap(namespace(loss.array).full_like(loss.array, seed)))
+            with timeline.span("gradients of all ranks"):
+                self._all_reduce_gradients()
         with np.errstate(invalid="ignore", divide="ignore"):
             return float(np.float64(total) / divisor)
 
