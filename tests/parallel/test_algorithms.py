@@ -457,6 +457,39 @@ def test_processes_do_what_was_simulated(size):
     assert_as_simulated(found, lengths)
 
 
+def every_kind_of_call(comm):
+    """Into out, strided, asynchronously, in a group, in registered memory: an algorithm serves them all."""
+    ranks = comm.size * (comm.size - 1) // 2
+    for name in ALGORITHMS:
+        given = np.full((3, 4), comm.rank)
+        out = np.empty((3, 4), int)
+        assert comm.all_reduce(given, out=out, algorithm=name) is out
+        assert (given == comm.rank).all()
+        assert (out == ranks).all()
+        strided = np.full((6, 4), comm.rank)
+        comm.all_reduce(strided[::2, 1:3].T, algorithm=name)
+        assert strided.sum() == 18 * comm.rank + 6 * ranks
+        first, second = np.full(50, comm.rank), np.full(70_000, comm.rank)
+        works = [comm.all_reduce(array, algorithm=name, async_op=True) for array in (first, second)]
+        sends = comm.isend(np.array(comm.rank), (comm.rank + 1) % comm.size)
+        assert comm.recv((comm.rank - 1) % comm.size) == (comm.rank - 1) % comm.size
+        assert (works[1].wait() == ranks).all()
+        assert (works[0].wait() == ranks).all()
+        sends.wait()
+        registered = comm.empty(10, np.int64)
+        registered[...] = comm.rank
+        assert (comm.all_reduce(registered, algorithm=name) == ranks).all()
+    group = comm.split(comm.rank % 2)
+    members = range(comm.rank % 2, comm.size, 2)
+    for name in ALGORITHMS:
+        assert (group.all_reduce(np.full(5, comm.rank), algorithm=name) == sum(members)).all()
+
+
+@pytest.mark.parametrize(("backend", "size"), [("thread", 1), ("thread", 5), ("thread", 8), ("process", 5)])
+def test_every_kind_of_call(backend, size):
+    parallel.launch(every_kind_of_call, workers=size, backend=backend, timeout=20)
+
+
 def test_an_unknown_algorithm_is_an_error_that_lists_the_known_ones():
     def ask(comm):
         with pytest.raises(
