@@ -11,6 +11,7 @@
 ``fresh``       `--memory` (with ``memory_probe``) and `--startup`: what only new processes can show
 ``threads``     `--threads`: minipar beside itself with one thread
 ``profile``     `--profile`: where a step's time goes
+``comm``        `--comm`: all-reduce between processes, beside gloo and MPI
 ``all_results`` `--all-results`: all of these as files
 ``gpu``         `minipar bench --gpu`: checks and timings of the CUDA kernels
 """

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..arguments import positive_float
+from ..arguments import positive_float, positive_int
 from ..checkpoint import write_whole
 
 SECONDS = 20.0  # of a workload
@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     instead.add_argument("--threads", action="store_true", help="instead: minipar with one thread, and with all")
     instead.add_argument("--profile", action="store_true", help="instead: where the time of minipar's own step goes")
     instead.add_argument(
+        "--comm", action="store_true", help="instead: all-reduce between processes, beside gloo and MPI, with its bars"
+    )
+    instead.add_argument(
         "--all-results",
         type=Path,
         metavar="FOLDER",
@@ -68,6 +71,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="instead: check every CUDA kernel, a training step and NCCL against float64, time them, write a report",
     )
+    parser.add_argument(
+        "--ranks",
+        type=positive_int,
+        action="append",
+        metavar="N",
+        help="with --comm: so many ranks; may be given again (default: 2 and 4)",
+    )
+    parser.add_argument(
+        "--mpi",
+        action="append",
+        metavar="PYTHON",
+        help="with --comm: an interpreter with NumPy and mpi4py, whose MPI takes part; may be given again (also: "
+        "$MINIPAR_MPI_PYTHONS; default: this one)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     mode = next(
         (
             name
-            for name in ("gpu", "sweep", "memory", "startup", "threads", "profile", "all_results")
+            for name in ("gpu", "sweep", "memory", "startup", "threads", "profile", "comm", "all_results")
             if vars(args)[name]
         ),
         "",
@@ -139,6 +156,12 @@ def _threads(args: argparse.Namespace) -> int:
     return _finish(args, found)
 
 
+def _comm(args: argparse.Namespace) -> int:
+    from . import comm
+
+    return _finish(args, comm.measure(args.ranks or comm.RANKS, args.mpi or ()))
+
+
 def _profile(args: argparse.Namespace) -> int:
     from . import profile
 
@@ -154,6 +177,7 @@ _MODES = {
     "startup": _startup,
     "threads": _threads,
     "profile": _profile,
+    "comm": _comm,
 }
 
 
@@ -185,6 +209,10 @@ def unwritable(paths: Iterable[Path]) -> str:
 
 def _wrong_mode(args: argparse.Namespace, mode: str) -> str:
     option = f"--{mode.replace('_', '-')}"
+    if mode != "comm" and (args.ranks or args.mpi):
+        return "--ranks and --mpi belong to --comm"
+    if mode == "comm" and 1 in (args.ranks or ()):
+        return "--ranks 1: a rank alone has nobody to talk to; give 2 or more"
     if mode and args.against:
         return f"{option} chooses whom to compare with; leave --against out"
     if mode not in ("", "all_results") and args.seconds:

@@ -105,8 +105,12 @@ class Racer:
 
 def environment(contender: Contender) -> dict[str, str]:
     """Ours, everybody's number of threads, the contender's; it imports the minipar that is running here."""
+    return {**os.environ, "PYTHONPATH": python_path(), **ENVIRONMENT, **contender.environment}
+
+
+def python_path() -> str:
+    """$PYTHONPATH with the minipar that is running here before all others."""
     import minipar
 
     home = str(Path(minipar.__file__).resolve().parent.parent)
-    path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, **ENVIRONMENT, **contender.environment}
+    return os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
