@@ -301,6 +301,21 @@ def test_four_ranks_do_what_the_docstring_draws(name, picture):
         assert sorted(went) == sorted([(1, 0), (2, 1), (3, 2), (0, 3), (0, 0), (1, 1), (2, 2), (3, 3)])
 
 
+def recursive_doubling(peers, flat, op):
+    """The first puzzle of docs/all-reduce.md, solved."""
+    bit = 1
+    while bit < peers.size:
+        flat += yield from peers.exchange(flat, peers.rank ^ bit, peers.rank ^ bit)
+        bit *= 2
+
+
+def test_a_solved_puzzle():
+    run = simulate_all_reduce(recursive_doubling, [np.full(6, 0.1 * rank) for rank in range(4)])
+    assert run.faults == []
+    assert (run.steps, run.bytes) == (2, 2 * 48)
+    assert run.seconds(1.0, 0.0) == 2.0
+
+
 def waits_only(peers, flat, op):
     yield from peers.recv((peers.rank + 1) % peers.size)
 
