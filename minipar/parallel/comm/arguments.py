@@ -34,6 +34,16 @@ def check_out(verb: str, out: np.ndarray | None, shape: tuple[int, ...], dtype: 
     return out
 
 
+def check_new(shape: int | tuple[int, ...], dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a new array. TypeError, ValueError if there is no such array, or it is not of numbers."""
+    try:
+        blank = np.broadcast_to(np.empty((), dtype), shape)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"empty: no array has shape={shape!r} and dtype={dtype!r}: {error}") from None
+    check_array("empty", blank, written=False)
+    return blank.shape, blank.dtype
+
+
 def check_rows(verb: str, array: np.ndarray, size: int) -> None:
     """ValueError unless `array` has one row for each of `size` ranks."""
     if array.ndim == 0 or len(array) != size:

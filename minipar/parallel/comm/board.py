@@ -50,6 +50,11 @@ class Board:
     def nbytes(size: int) -> int:
         return _LINE + size * _RANK
 
+    @staticmethod
+    def word_of(rank: int) -> int:
+        """Where in the memory, in words of 8 bytes, `activity`, `number` and `collectives` of `rank` stand in a row."""
+        return (_LINE + rank * _RANK) // 8
+
     def release(self) -> None:
         """Let go of the memory, so that it can be unmapped."""
         for view in (self.activity, self.number, self.collectives, self.messages, self._words, self._bytes):
@@ -72,10 +77,14 @@ class Board:
     def begin_collective(self, rank: int, number: int, text: bytes | None) -> None:
         """`text` None: the same as before."""
         if text is not None:
-            self._write(rank, _COLLECTIVE, text)
+            self.write_collective(rank, text)
         self.number[rank] = number
         self.collectives[rank] += 1
         self.activity[rank] = Activity.COLLECTIVE
+
+    def write_collective(self, rank: int, text: bytes) -> None:
+        """The text of the collective call that is going to begin."""
+        self._write(rank, _COLLECTIVE, text)
 
     def begin_message(self, rank: int, text: bytes) -> None:
         self._write(rank, _MESSAGE, text)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from . import algorithms
-from .arguments import check_array, check_out, check_rank, check_rows, check_whole
+from .arguments import check_array, check_new, check_out, check_rank, check_rows, check_whole
 from .layout import flat_of, rows_of, write_back
 from .objects import Objects
 from .reduction import check_reduction
 from .work import Steps
+
+_NOTHING = np.empty(0)
 
 
 class Communicator(Objects):
@@ -46,6 +48,8 @@ class Communicator(Objects):
 
     def barrier(self, *, async_op: bool = False) -> Any:
         """Return when every rank has called it."""
+        if not async_op and self._take_shortcut("barrier", _NOTHING):
+            return None
         return self._collective("barrier", None, "", self._barrier(), async_op)
 
     def broadcast(self, array: np.ndarray, root: int = 0, *, async_op: bool = False) -> Any:
@@ -87,6 +91,8 @@ class Communicator(Objects):
         >>> minipar.parallel.launch(total, workers=4, backend="thread")[0]
         (6, 6, 96)
         """
+        if out is None and algorithm is None and not async_op and self._take_shortcut(op, array):
+            return array
         check_array("all_reduce", array, written=out is None)
         check_reduction(op, array.dtype)
         if out is not None and out is not array:
@@ -265,6 +271,7 @@ class Communicator(Objects):
         An `all_reduce` of such arrays, or of the same slice of each, copies nothing in or out: every rank reduces its
         share over the arrays of all. The memory goes with the last array that looks at it.
         """
-        blank = np.empty(shape, dtype)
-        check_array("empty", blank, written=True)
-        return self._collective("empty", blank, "", self._empty(blank.shape, blank.dtype), False)
+        shape, dtype = check_new(shape, dtype)
+        return self._collective(
+            "empty", np.broadcast_to(np.empty((), dtype), shape), "", self._empty(shape, dtype), False
+        )

@@ -54,13 +54,14 @@ class MeetingCommunicator(Communicator):
     def _begin(self, kind: str, array: np.ndarray | None, detail: str) -> None:
         self._check_peers(kind)
         self._number = number = self._number + 1
-        if self._group:
-            detail = f"{detail} {self._group}"
-        text, digest = _announced(kind, array, detail)
+        text, digest = self._announcement(kind, array, detail)
         self._lines.digest[number & 1][self.rank] = self._digest = digest
         self._agreed = False
         self._board.begin_collective(self._me, number, None if text is self._said else text)
         self._said = text
+
+    def _announcement(self, kind: str, array: np.ndarray | None, detail: str) -> Announcement:
+        return announced(kind, array, f"{detail} {self._group}" if self._group else detail)
 
     def _resume(self) -> None:
         if self._said is not None:
@@ -69,7 +70,7 @@ class MeetingCommunicator(Communicator):
     def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
         self._check_peers(kind)
         call = f"{kind} {detail}"
-        text, _ = _announced(call, array, "")
+        text, _ = announced(call, array, "")
         self._board.begin_message(self._me, text)
 
     def _end(self) -> None:
@@ -156,22 +157,28 @@ class MeetingCommunicator(Communicator):
         """The first meeting of a collective call: wait for all ranks, then see that all mean the same call."""
         yield from self._arrive()
         if not self._agreed:
-            self._agreed = True
-            digests = self._lines.digest[self._number & 1]
-            for peer in self._peers:
-                if digests[peer] != self._digest:
-                    self._give_up(MismatchError(self._disagreement()))
+            self._compare()
+
+    def _compare(self) -> None:
+        self._agreed = True
+        digests = self._lines.digest[self._number & 1]
+        for peer in self._peers:
+            if digests[peer] != self._digest:
+                self._give_up(MismatchError(self._disagreement()))
 
     def _arrive(self) -> Steps:
         """Wait until all ranks have arrived as often as this one. What they wrote before is then there to read."""
-        self._epoch = epoch = self._epoch + 1
-        epochs = self._epochs
+        self._epoch += 1
         self._fence()
-        epochs[self.rank] = epoch
+        self._epochs[self.rank] = self._epoch
         self._wake()
+        return self._await_all()
+
+    def _await_all(self) -> Steps:
+        epochs, epoch = self._epochs, self._epoch
         for peer in self._peers:
             if epochs[peer] < epoch:
-                yield from self._wait_for(peer, lambda: epochs[peer] >= epoch)  # noqa: B023 (called before the loop moves on)
+                yield from self._wait_for(peer, lambda: epochs[peer] >= epoch)  # noqa: B023 (called at once)
         self._fence()
 
     def _wait_for(self, peer: int, ready: Callable[[], bool]) -> Steps:
@@ -185,12 +192,18 @@ class MeetingCommunicator(Communicator):
             return
         for comm in self._family:  # the wait is getting long: look around
             comm._look_around()
+        self._check_peers()
+        if not waiting.ready():
+            self._check_patience(waiting)
         if len(self._family) > 1 or self._messages:
             self._progress()
-        self._check_peers()
+
+    def _check_patience(self, waiting: Waiting) -> None:
         peer = self._members[waiting.peer]
         now = time.monotonic()
-        if not waiting.deadline or self._board.is_slow_by_right(peer):
+        if not waiting.deadline or any(
+            map(self._board.is_slow_by_right, range(self._board.size))
+        ):  # peer may wait for it
             waiting.deadline = now + self.timeout
         if self._board.activity[peer] == Activity.FINISHED and not waiting.ready():
             self._give_up(MismatchError(self._waits_in_vain(peer)))
@@ -265,7 +278,7 @@ class MeetingCommunicator(Communicator):
         raise NotImplementedError
 
 
-def _announced(kind: str, array: np.ndarray | None, detail: str) -> Announcement:
+def announced(kind: str, array: np.ndarray | None, detail: str) -> Announcement:
     return (
         announcement(kind, None, (), detail) if array is None else announcement(kind, array.dtype, array.shape, detail)
     )

@@ -37,10 +37,10 @@ from .reduction import piece_of, reduce_in_order
 from .registered import PRIVATE, Registered, number_of
 from .ring import Ring, fill
 from .shared_memory import create_block, map_block, open_block
+from .shortcut import SMALL, Shortcut
 from .work import Steps
 
 CHUNK = 512 << 10  # bytes; a multiple of every item size
-SMALL = 32 << 10  # bytes up to which every rank reduces all by itself: a meeting would take longer
 _PAGE = 4096
 
 
@@ -85,16 +85,19 @@ class ProcessCommunicator(MeetingCommunicator):
         lines = Lines(memory, size, Board.nbytes(size))
         super().__init__(rank, size, timeout, board, lines, parent, members)
         self._memory = memory
+        self._line_words = np.frombuffer(memory, np.int64, Lines.nbytes(size) // 8, Board.nbytes(size))
+        self._board_words: np.ndarray = (
+            np.frombuffer(memory, np.int64, Board.nbytes(size) // 8) if parent is None else parent._board_words
+        )
         self._registered = Registered()
         self._looks = 0
         self._chunks = 0  # counted over all calls; chunk n passes through half n % 2
         self._halves: dict[np.dtype, list[tuple[list[np.ndarray], np.ndarray]]] = {}
         if not fence.keeps_store_order():
             self._fence = fence.make_fence()  # type: ignore[method-assign]
-        self._spins = (
-            200 if usable_cores() >= size else 1
-        )  # with more ranks than cores, the rank waited for may need this core
+        self._has_cores = usable_cores() >= board.size  # else the rank waited for may need this core
         self._inbox = Inbox()
+        self._shortcut = Shortcut(self)
         self._outgoing = {peer: self._ring(rank, peer) for peer in self._peers}
         self._leaving: dict[int, deque[object]] = {peer: deque() for peer in self._peers}
         self._incoming = {peer: self._receive_from(peer) for peer in self._peers}
@@ -102,19 +105,33 @@ class ProcessCommunicator(MeetingCommunicator):
 
     # -- collective calls ------------------------------------------------------------------------------------------
 
+    def _take_shortcut(self, op: str, array: np.ndarray) -> bool:
+        return self._shortcut.take(op, array)
+
+    def _slots_of(self, dtype: np.dtype) -> tuple[np.ndarray, tuple[int, int], int]:
+        """All slots as one array; where the slots of rank 0 begin in it, of each half; and how far apart slots are."""
+        start = _slots_at(self.size) // dtype.itemsize
+        chunk = CHUNK // dtype.itemsize
+        whole = np.frombuffer(self._memory, dtype, start + (self.size + 1) * 2 * chunk)
+        return whole, (start, start + chunk), 2 * chunk
+
     def _all_reduce(self, flat: np.ndarray, op: str, algorithm: str | None) -> Steps:
         mine = flat[None]
         views = yield from self._look(mine, mine, directly=flat.nbytes > SMALL)
         if views is not None:
             yield from self._reduce_pieces(views, op)
         elif self.size <= 2 or flat.nbytes <= SMALL:
-
-            def pick(start: int, views: Views) -> None:
-                reduce_in_order([view[0] for view in views], op, flat[start : start + views[0].shape[1]])
-
-            yield from self._through_slots(mine, mine, pick)
+            yield from self._reduce_slots(flat, op)
         else:
             yield from self._reduce_shares(flat, op)
+
+    def _reduce_slots(self, flat: np.ndarray, op: str) -> Steps:
+        """Every rank reduces all that passes through the slots. Chunk 0 is there."""
+
+        def pick(start: int, views: Views) -> None:
+            reduce_in_order([view[0] for view in views], op, flat[start : start + views[0].shape[1]])
+
+        return self._through_slots(flat[None], flat[None], pick)
 
     def _exchange(
         self,
@@ -315,7 +332,7 @@ class ProcessCommunicator(MeetingCommunicator):
 
     def _rest(self, turn: int, ready: Callable[[], bool]) -> bool:
         """Spin, then offer the core to others, then sleep: 0.05 ms at first, 1 ms in the end."""
-        if turn <= self._spins:
+        if turn <= (200 if self._has_cores else 1):
             return False
         if turn < 4000:
             os.sched_yield()

@@ -10,7 +10,7 @@ UFUNCS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum, "
 
 def check_reduction(op: str, dtype: np.dtype) -> None:
     """Raise ValueError for an unknown `op`, TypeError for one that has no meaning for `dtype`."""
-    if op not in UFUNCS:
+    if not isinstance(op, str) or op not in UFUNCS:
         raise ValueError(f"op={op!r} is unknown: choose one of {', '.join(UFUNCS)}")
     if op == "mean" and dtype.kind not in "fc":
         raise TypeError(f"op='mean' needs a floating or complex array, not {dtype}: convert it, or use 'sum'")
