@@ -33,6 +33,7 @@ from . import cache
 from .machine_code import calls, link_all, say_compiling
 from .malloc import keep_freed_memory
 from .threads import many_may_enter
+from .waiting import watched
 
 keep_freed_memory()  # whoever runs compiled kernels runs steps, which free and want the same memory again and again
 
@@ -99,7 +100,7 @@ class Kernel(CPUDispatcher):
             wanted = " or ".join(self.declared.values())
             raise TypeError(f"{self.name} takes {wanted}, got ({', '.join(map(str, given))})")
         # Numba's lock first: threads that compile different kernels must take the two locks in one order.
-        with global_compiler_lock, cache.locked(self.name):
+        with watched.around(), global_compiler_lock, cache.locked(self.name):
             entry = super().compile(signature)
         # Under the caller's own types too: else each call of an array of another layout is resolved anew (80 us).
         if given not in self.overloads:  # what is entered twice is ambiguous: then every call is resolved anew

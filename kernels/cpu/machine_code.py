@@ -18,6 +18,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 from . import cache
+from .waiting import watched
 
 PREFIX = "minipar."
 
@@ -38,7 +39,7 @@ class Helper:
     def link(self) -> None:
         """Make the name known to the linker. What this helper calls comes first."""
         if self.library is None:
-            with global_compiler_lock, cache.locked(self.name):
+            with watched.around(), global_compiler_lock, cache.locked(self.name):
                 if self.library is None:  # for another thread may have been faster
                     library, address = self.code()
                     llvm.add_symbol(self.name, address)

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.cpu.waiting import watched
+
 CHOICES = ("auto", "reference", "library")
 
 ACTIVATIONS = (  # each with its gradient
@@ -237,7 +239,8 @@ def kernel(name: str, array: Any) -> Callable[..., Any]:
         return _loaded[key]
     except KeyError:
         module = serving(name, array)
-        found = getattr(import_module(f"minipar.kernels.{module}"), name)
+        with watched.around():  # the first import loads Numba
+            found = getattr(import_module(f"minipar.kernels.{module}"), name)
         if name in COMPILED and module == REFERENCE[name]:
             found = np.errstate(all="ignore")(found)  # compiled kernels never warn, and their callers rely on it
         _loaded[key] = found

@@ -1,5 +1,6 @@
 """What a function carries with it when it travels by value: the globals and closure variables that it mentions."""
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from types import CodeType
@@ -10,8 +11,8 @@ import cloudpickle
 LIMIT = 1 << 20  # bytes
 
 
-def warn_of_captured(function: Callable[..., Any]) -> None:
-    """Warn, naming the variables, if sending `function` takes more than LIMIT bytes."""
+def warn_of_captured(function: Callable[..., Any], call: str) -> None:
+    """Warn, naming the variables, if sending `function` takes more than LIMIT bytes; `call` is what the user called."""
     total = len(cloudpickle.dumps(function))
     if total <= LIMIT:
         return
@@ -19,10 +20,18 @@ def warn_of_captured(function: Callable[..., Any]) -> None:
     large = sorted((name for name, size in sizes.items() if size > LIMIT // 10), key=sizes.__getitem__, reverse=True)
     names = ", ".join(f"{name} ({sizes[name] / 2**20:.1f} MB)" for name in large)
     warnings.warn(
-        f"the function given to launch carries {total / 2**20:.1f} MB{': ' + names if names else ''}; "
+        f"the function given to {call} carries {total / 2**20:.1f} MB{': ' + names if names else ''}; "
         f"pass such data as an argument instead",
-        stacklevel=5,
+        stacklevel=_frames_of_this_package() + 1,
     )
+
+
+def _frames_of_this_package() -> int:
+    """How many calls lie between the user's line and the caller of this function, that one included."""
+    package, frame, found = __name__.rpartition(".")[0], sys._getframe(1), 0
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
+        frame, found = frame.f_back, found + 1
+    return found
 
 
 def captured(function: Callable[..., Any]) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """`launch`: run a function on every rank and collect what it returns."""
 
 import operator
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-BACKENDS = ("process", "thread")
-GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
+from ..backend.device import device
 
-_this_thread = threading.local()
+BACKENDS = ("process", "thread", "mpi")
+GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
 
 
 def launch(
@@ -17,6 +16,7 @@ def launch(
     *args: Any,
     workers: int = 2,
     backend: str = "process",
+    devices: Sequence[str | device] | None = None,
     timeout: float = 60.0,
     **kwargs: Any,
 ) -> list[Any]:
@@ -26,6 +26,11 @@ def launch(
     threads each for BLAS, OpenMP and Numba. `fn` may be a lambda, a closure, a function of a notebook or of a script
     without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once for all ranks. With
     backend "thread" ranks are threads of this process, and share `fn` and the arguments.
+
+    `devices` names one for each rank ("cpu", "cuda:1"): it is the rank's ``comm.device``, and what "cuda" means there.
+
+    What processes write to stdout and stderr is shown here, line by line, with the rank in front; progress bars, those
+    of rank 0 alone, as they are. (What threads print is the caller's own output.)
 
     Every rank starts with the settings of the calling thread: default dtype, grad mode, kernels (`use_kernels`), and
     the state of its generator, the same on all ranks: so models start equal (the caller's generator does not move).
@@ -38,32 +43,45 @@ def launch(
 
     Raises `WorkerError`, about the rank that failed first, within a second of its failure. The other ranks raise at
     their next communicator call, or at once where they wait in one; those that do not are killed half a second later
-    (threads cannot be: they go on until that call). Ctrl-C ends all ranks too.
-    Raises RuntimeError inside a rank: launches do not nest.
+    (threads cannot be: they go on until that call). Ctrl-C ends all ranks too, after a KeyboardInterrupt in each.
+    Raises RuntimeError inside a rank (launches do not nest), and where there is no such device.
 
     >>> minipar.parallel.launch(lambda comm, x: x * comm.rank, 10, workers=2, backend="thread")
     [0, 10]
     """
-    from .comm.arguments import check_timeout
-
     if not callable(fn):
         raise TypeError(f"launch needs a function to run on every rank, not {type(fn).__name__}")
+    workers, places, timeout = check_ranks("launch", workers, devices, timeout, backend, BACKENDS)
+    if backend == "thread":
+        from .threads import run
+    elif backend == "mpi":
+        from .mpi_launch import run
+    else:
+        from .processes import run
+    return run(fn, args, kwargs, workers, timeout, places)
+
+
+def check_ranks(
+    call: str,
+    workers: int,
+    devices: Sequence[str | device] | None,
+    timeout: float,
+    backend: str,
+    backends: Sequence[str],
+) -> tuple[int, list[device], float]:
+    """Number, devices and timeout of the ranks that `call` starts.
+
+    TypeError or ValueError if they make no sense, RuntimeError where there is no such device, and inside a rank.
+    """
+    from .comm.arguments import check_timeout
+    from .places import check_devices
+    from .rank import refuse_inside_a_rank
+
     workers = operator.index(workers)
     if workers < 1:
         raise ValueError(f"workers={workers} must be at least 1")
-    if backend not in BACKENDS:
-        raise ValueError(f"backend={backend!r} is unknown: choose one of {', '.join(BACKENDS)}")
+    if backend not in backends:
+        raise ValueError(f"backend={backend!r} is unknown: choose one of {', '.join(backends)}")
     timeout = check_timeout(timeout)
-    if getattr(_this_thread, "is_rank", False):
-        raise RuntimeError("launch was called by a rank of another launch: launches do not nest")
-
-    if backend == "thread":
-        from .threads import run
-    else:
-        from .processes import run
-    return run(fn, args, kwargs, workers, timeout)
-
-
-def mark_as_rank() -> None:
-    """Called by the thread that is going to run a rank's function."""
-    _this_thread.is_rank = True
+    refuse_inside_a_rank(call)
+    return workers, check_devices(devices, workers), timeout

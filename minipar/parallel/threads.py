@@ -2,21 +2,30 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from ..backend.device import device
 from ..backend.settings import ThreadSettings
 from . import errors
 from .comm.thread import ThreadCommunicator, ThreadWorld
 from .errors import Failure
-from .launch import GRACE, mark_as_rank
+from .launch import GRACE
+from .rank import become_rank
 
 _POLL = 0.05  # seconds
 
 
-def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: int, timeout: float) -> list[Any]:
+def run(
+    fn: Callable[..., Any],
+    args: tuple,
+    kwargs: dict[str, Any],
+    workers: int,
+    timeout: float,
+    devices: Sequence[device],
+) -> list[Any]:
     """The results by rank; see `launch`."""
     world = ThreadWorld(workers)
     results: list[Any] = [None] * workers
@@ -24,10 +33,10 @@ def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: in
     settings = ThreadSettings.of_this_thread()._replace(threads=1)  # the ranks are the parallelism
 
     def run_rank(rank: int) -> None:
-        mark_as_rank()
         settings.adopt()
         comm = ThreadCommunicator(world, rank, timeout)
         try:
+            become_rank(comm, world.board, devices[rank])
             results[rank] = fn(comm, *args, **kwargs)
             comm.close()
         except BaseException as error:
@@ -51,7 +60,7 @@ def run(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], workers: in
         raise
     if failures:
         _join(ranks)
-        raise errors.first(failures).error()
+        raise errors.first(failures).error([])
     return results
 
 

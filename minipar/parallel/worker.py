@@ -1,109 +1,184 @@
-"""What a worker process does: take its function, run it, send back what it returned or how it failed."""
+"""What a worker process does: take tasks one after the other, run them, send back what came of them."""
 
 import ctypes
-import faulthandler
 import os
+import pickle
+import select
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from mmap import mmap
-from multiprocessing.connection import Connection
-from typing import Any
+from types import FrameType
 
-import cloudpickle
-
+from ..backend.device import device
 from ..backend.settings import ThreadSettings
 from ..backend.threads import get_num_threads, set_num_threads
+from . import handles
+from .channel import Channel, Kind
+from .comm.board import Board
 from .comm.process import ProcessCommunicator
 from .comm.shared_memory import map_block
 from .errors import Failure
-from .launch import mark_as_rank
+from .parcel import PRIVATE, READ_ONLY, Parcel, opened, pack, unpack
+from .rank import become_rank, become_worker
+from .stacks import answer as answer_with_stacks
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """The arguments: rank, size, timeout; the file descriptors of the channel, the shared memory, the pickled task."""
-    rank, size, *descriptors = (int(argument) for argument in (*sys.argv[1:3], *sys.argv[4:]))
-    timeout = float(sys.argv[3])
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    channel = Connection(descriptors[0])
-    _leave_interrupts_to_the_caller()
-    _die_with_the_caller(channel)
-    faulthandler.enable()
+    """The arguments: rank, size, device, and the descriptors of the channel and of the file for this rank's stack."""
+    rank, size, place = int(sys.argv[1]), int(sys.argv[2]), device(sys.argv[3])
+    descriptor, stack = int(sys.argv[4]), int(sys.argv[5])
+    os.set_inheritable(descriptor, False)
+    os.set_inheritable(stack, False)
+    answer_with_stacks(stack)
+    _end_with_the_caller(descriptor)
     _write_whole_lines()
-    mark_as_rank()
-    world = map_block(descriptors[1])
-    os.close(descriptors[1])
-    channel.send_bytes(_run(world, rank, size, timeout, descriptors[2]))
+    become_worker()
+    Worker(rank, size, place, Channel(socket.socket(fileno=descriptor))).serve()
 
 
-def _adopt(settings: ThreadSettings) -> None:
-    """The caller's settings, but no more threads than this worker's share of the cores."""
-    share = get_num_threads()
-    settings._replace(threads=min(settings.threads, share)).adopt()
-    if settings.threads < share:
-        set_num_threads(settings.threads)  # BLAS too
+class Interrupts:
+    """The caller sends SIGINT to stop a task: KeyboardInterrupt while one runs, and nothing otherwise."""
 
+    def __init__(self) -> None:
+        self._are_allowed = False
+        self._listen()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-def _run(world: mmap, rank: int, size: int, timeout: float, task: int) -> bytes:
-    """b"R" and the pickled result, or b"F" and a `Failure`."""
-    try:
-        settings, fn, args, kwargs = _load(task)
-        _adopt(settings)
-    except BaseException as error:
-        return b"F" + Failure.of_exception(rank, "starting", error).to_bytes()
-    comm = ProcessCommunicator(world, rank, size, timeout)
-    doing = None
-    try:
-        result = fn(comm, *args, **kwargs)
-        doing = f"returning its result, of type {type(result).__name__}"
-        outcome = b"R" + cloudpickle.dumps(result)
-    except BaseException as error:
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        self._listen()  # an earlier task may have put in its own handler
+        self._are_allowed = True
         try:
-            failure = Failure.of_exception(rank, doing or comm.doing(), error)  # before others fail because of it
+            yield
         finally:
-            comm.fail()
-        return b"F" + failure.to_bytes()
-    comm.close()
-    return outcome
+            self._are_allowed = False
+
+    def _listen(self) -> None:
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._are_allowed:
+            raise KeyboardInterrupt
 
 
-def _load(descriptor: int) -> tuple[Any, ...]:
-    with map_block(descriptor) as memory:
-        os.close(descriptor)
-        return cloudpickle.loads(memory)
+class Worker:
+    """One rank, from the first task to the last."""
+
+    def __init__(self, rank: int, size: int, place: device, channel: Channel) -> None:
+        self._rank = rank
+        self._size = size
+        self._device = place
+        self._channel = channel
+        self._interrupts = Interrupts()
+        self._share = get_num_threads()  # of the cores
+        self._world: mmap | None = None
+
+    def serve(self) -> None:
+        """Until the caller says that this is the end, or is gone."""
+        while True:
+            try:
+                kind, body, descriptor = self._channel.receive()
+            except (EOFError, OSError):
+                os._exit(1)
+            if kind == Kind.END:
+                return
+            if kind == Kind.TASK:
+                self._answer(body, descriptor)
+            elif kind == Kind.WORLD:
+                self._world = map_block(descriptor)
+                os.close(descriptor)
+            elif kind == Kind.PATH:
+                sys.path[:] = pickle.loads(body)
+            elif kind == Kind.OBJECT:
+                number, stream = pickle.loads(body)
+                handles.hold(number, opened(stream, descriptor, READ_ONLY))
+            else:
+                handles.forget(pickle.loads(body))
+
+    def _answer(self, body: bytes, descriptor: int | None) -> None:
+        try:
+            with self._interrupts.allowed():
+                outcome = self._run(body, descriptor)
+        except KeyboardInterrupt as error:  # just before the task, or just after it
+            outcome = Failure.of_exception(self._rank, "starting or returning", error)
+        _flush()
+        if isinstance(outcome, Failure):
+            self._channel.send(Kind.FAILURE, outcome.to_bytes())
+        else:
+            self._channel.send(Kind.RESULT, outcome.stream, outcome.descriptor)
+            outcome.close()
+
+    def _run(self, body: bytes, descriptor: int | None) -> Parcel | Failure:
+        """The packed result, or how the rank failed."""
+        try:
+            settings, timeout, fn, args, kwargs = unpack(body, descriptor, PRIVATE)
+            self._adopt(settings)
+            comm = ProcessCommunicator(self._world, self._rank, self._size, timeout)
+            become_rank(comm, Board(self._world, self._size), self._device)
+        except BaseException as error:
+            return Failure.of_exception(self._rank, "starting", error)
+        doing = None
+        try:
+            result = fn(comm, *args, **kwargs)
+            doing = f"returning its result, of type {type(result).__name__}"
+            outcome = pack(result)
+            try:
+                comm.close()
+            except BaseException:
+                outcome.close()
+                raise
+        except BaseException as error:
+            try:
+                return Failure.of_exception(
+                    self._rank, doing or comm.doing(), error
+                )  # before others fail because of it
+            finally:
+                comm.fail()
+        return outcome
+
+    def _adopt(self, settings: ThreadSettings) -> None:
+        """The caller's settings, but no more threads than this worker's share of the cores."""
+        threads = min(settings.threads, self._share)
+        if threads != get_num_threads():
+            set_num_threads(threads)  # BLAS too
+        settings._replace(threads=threads).adopt()
 
 
 def _write_whole_lines() -> None:
-    """Show what a rank prints line by line, and its lines never mixed with another rank's."""
+    """Send what a rank prints line by line, in the encoding that the caller reads."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=False)
 
 
-def _leave_interrupts_to_the_caller() -> None:
-    """Ctrl-C reaches all processes of a terminal; the caller decides what becomes of the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+def _flush() -> None:
+    """What the task has printed reaches the caller before its result, what C code printed too."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # whatever the task has put in their place
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)
 
 
-def _die_with_the_caller(channel: Connection) -> None:
+def _end_with_the_caller(descriptor: int) -> None:
     """End this process when the caller's has ended, however that happened: its end of the channel is then closed.
 
     On Linux the kernel also sends SIGKILL, which reaches even a process that is stopped or holds the interpreter lock.
-    It does so when the *thread* that started this process ends: `launch` stays in that thread until its workers have
-    ended.
+    It does so when the *thread* that started this process ends: nobody but that thread may use this worker.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
-        try:
-            channel.recv_bytes()
-        except (EOFError, OSError):
-            os._exit(1)
+        poller = select.poll()
+        poller.register(descriptor, 0)  # nothing but the end of the connection
+        poller.poll()
+        os._exit(1)
 
     threading.Thread(target=watch, name="minipar watches its caller", daemon=True).start()

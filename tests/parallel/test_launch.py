@@ -230,7 +230,10 @@ def test_a_script_without_a_main_guard(way, tmp_path):
     else:
         done = run_python(["-c", UNGUARDED], stdin=subprocess.DEVNULL)
     assert "[7, 7] [3, 4] done" in done.stdout
-    assert sorted(line for line in done.stdout.splitlines() if "speaks" in line) == ["rank 0 speaks", "rank 1 speaks"]
+    assert sorted(line for line in done.stdout.splitlines() if "speaks" in line) == [
+        "[rank 0] rank 0 speaks",
+        "[rank 1] rank 1 speaks",
+    ]
 
 
 def test_the_callers_input_is_left_to_the_caller():

@@ -1,0 +1,235 @@
+"""The workers of a pool, or of one launch: started, given tasks one after the other, mended after a failure, and ended.
+
+Between two healthy tasks nothing changes hands: workers keep their process, what their functions left in it, and the
+shared memory of the communicators, which is only made ready again. After a failure the ranks are out of step, and some
+may still be writing: so whoever has not answered is ended, and the next task gets new shared memory.
+"""
+
+import os
+import pickle
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Any, NamedTuple
+
+from ..backend.device import device
+from . import processes
+from .answers import Answers
+from .channel import Kind
+from .comm.board import Board
+from .comm.process import nbytes, reset
+from .comm.shared_memory import create_block, map_block
+from .handles import Handle
+from .output import Screen, wait_and_show
+from .parcel import Parcel, pack
+from .processes import WorkerProcess, importable_path, sigint_blocked
+from .task import pack_task
+
+_POLL = 0.02  # seconds between two looks whether a worker that is to leave has gone
+
+
+class World:
+    """The shared memory of the communicators of a crew, as the caller holds it."""
+
+    def __init__(self, size: int) -> None:
+        self.descriptor = create_block(nbytes(size))
+        try:
+            self._memory = map_block(self.descriptor)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+        self.board = Board(self._memory, size)
+
+    def reset(self) -> None:
+        """As if it were new. All ranks must be idle."""
+        reset(self._memory, self.board.size)
+
+    def close(self) -> None:
+        self.board.release()
+        self._memory.close()
+        os.close(self.descriptor)
+
+
+class Task(NamedTuple):
+    """A packed function with its arguments and settings, where its modules are, and the numbers of what it mentions."""
+
+    parcel: Parcel
+    path: list[str]
+    mentions: set[int]
+
+
+class Crew:
+    """`size` workers, rank r with devices[r], and what they have been sent."""
+
+    def __init__(self, size: int, devices: Sequence[device]) -> None:
+        self.size = size
+        self.has_ended = False
+        self._devices = devices
+        self._screen = Screen()
+        self._workers: list[WorkerProcess | None] = [None] * size
+        self._world: World | None = None
+        self._running = ""  # the call that runs a task
+        self._objects: dict[int, Parcel] = {}  # what has been put, by number
+        self._numbers = count()
+        self._mentioned: set[int] | None = None  # the objects that the task mentions which is being packed
+        self._process = os.getpid()
+
+    def start(self) -> None:
+        """Start the workers that are missing: at first all, later those that have ended. They get ready by themselves.
+
+        One that has died since its last task is started anew.
+        """
+        with sigint_blocked():
+            for rank, worker in enumerate(self._workers):
+                if worker is not None and worker.has_ended():
+                    self._workers[rank] = None
+                    worker.end()
+                if self._workers[rank] is None:
+                    self._workers[rank] = WorkerProcess(rank, self.size, self._devices[rank], self._screen)
+
+    # -- tasks -----------------------------------------------------------------------------------------------------
+
+    def run(self, call: str, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], timeout: float) -> list[Any]:
+        """Have every rank run the function; the results by rank. `call` is the user's, for messages.
+
+        WorkerError if a rank fails. After that, and after any other exception (KeyboardInterrupt), every worker is
+        either idle or has been ended: `start` makes the crew complete again.
+        """
+        if self._running:
+            raise RuntimeError(f"{call} was called while the same workers run a task of {self._running}")
+        self._running = call
+        try:
+            self.start()
+            task = self._pack(call, fn, args, kwargs, timeout)
+            try:
+                return self._results(task, timeout)
+            finally:
+                task.parcel.close()
+        finally:
+            self._running = ""
+            self._screen.finish()
+
+    def _results(self, task: Task, timeout: float) -> list[Any]:
+        world = self._ready_world()
+        workers = self._present()
+        answers = Answers(workers, world.board, timeout)
+        try:
+            for worker in workers:
+                self._send(worker, task, world)
+            results = answers.results()
+        except Exception:  # a rank has failed, and the others had their time
+            self._give_up()
+            raise
+        except BaseException:  # KeyboardInterrupt
+            try:
+                answers.interrupt()
+            finally:
+                self._give_up()
+            raise
+        for worker in workers:
+            worker.show_all()
+        return results
+
+    def _pack(self, call: str, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], timeout: float) -> Task:
+        self._mentioned = set()
+        try:
+            return Task(pack_task(call, fn, args, kwargs, timeout), importable_path(), self._mentioned)
+        finally:
+            self._mentioned = None
+
+    def _send(self, worker: WorkerProcess, task: Task, world: World) -> None:
+        """Give a worker its task, and before that what it lacks for it. One that has gone is noticed later."""
+        worker.is_busy = True
+        try:
+            if worker.world is not world:
+                worker.channel.send(Kind.WORLD, descriptor=world.descriptor)
+                worker.world = world
+            if worker.path != task.path:
+                worker.channel.send(Kind.PATH, pickle.dumps(task.path))
+                worker.path = task.path
+            for number in worker.objects - self._objects.keys():
+                worker.channel.send(Kind.FORGET, pickle.dumps(number))
+                worker.objects.remove(number)
+            for number in task.mentions - worker.objects:
+                packed = self._objects[number]
+                worker.channel.send(Kind.OBJECT, pickle.dumps((number, packed.stream)), packed.descriptor)
+                worker.objects.add(number)
+            worker.channel.send(Kind.TASK, task.parcel.stream, task.parcel.descriptor)
+        except OSError:
+            return
+
+    def _ready_world(self) -> World:
+        """The memory of the last task, if that went well, else new."""
+        if self._world is None:
+            self._world = World(self.size)
+        else:
+            self._world.reset()
+        return self._world
+
+    def _give_up(self) -> None:
+        """End who has not answered. Kill all before waiting for any: half a crew would only get in its own way."""
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+        for worker in self._present():
+            if worker.is_busy:
+                worker.process.kill()
+        for worker in self._present():
+            if worker.is_busy:
+                self._workers[worker.rank] = None
+                worker.end()
+            else:
+                worker.show_all()
+
+    def _present(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker is not None]
+
+    # -- what is put -----------------------------------------------------------------------------------------------
+
+    def put(self, value: Any) -> Handle:
+        """Keep a packed copy of `value` for all workers; each is sent it before the first task that mentions it."""
+        try:
+            packed = pack(value, apart=1)
+        except OSError:
+            raise
+        except Exception as error:
+            raise TypeError(f"this {type(value).__name__} cannot be sent to other processes: {error}") from error
+        number = next(self._numbers)
+        self._objects[number] = packed
+        handle = Handle(number, self._mention, f"{type(value).__name__}, {packed.nbytes / 2**20:.1f} MB")
+        weakref.finalize(handle, self._let_go, number).atexit = False
+        return handle
+
+    def _mention(self, number: int) -> None:
+        if self._mentioned is None or number not in self._objects:
+            raise TypeError("a handle stands for its object only in a call of run of the pool that made it")
+        self._mentioned.add(number)
+
+    def _let_go(self, number: int) -> None:
+        packed = self._objects.pop(number, None)
+        if packed is not None:
+            packed.close()
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Tell the workers to leave, wait for them, and kill those that stay."""
+        for worker in self._present():
+            with suppress(OSError):
+                worker.channel.send(Kind.END)
+        deadline = time.monotonic() + processes.EXIT_LIMIT
+        while not all(worker.has_ended() for worker in self._present()) and time.monotonic() < deadline:
+            wait_and_show([stream for worker in self._present() for stream in worker.streams], [], _POLL)
+        self.kill()
+
+    def kill(self) -> None:
+        """Leave nothing behind, at once."""
+        self.has_ended = True
+        for worker in self._present():
+            worker.is_busy = True
+        self._give_up()
+        for number in list(self._objects):
+            self._let_go(number)
+        self._screen.finish()

@@ -1,0 +1,137 @@
+"""Which job this process belongs to, and its communicator: one script runs however it is started.
+
+python train.py                        alone: `launch` starts workers, and `init` gives a communicator of one rank
+minipar launch -n 4 train.py           a rank of four: `launch` runs its function right here, as that rank
+mpiexec -n 4 python train.py           the same, through MPI
+inside a function run by `launch`      that rank's communicator; it cannot launch again
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..backend.settings import ThreadSettings
+from .comm.arguments import check_timeout
+from .comm.communicator import Communicator
+
+DEFAULT_TIMEOUT = 60.0  # seconds
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # set by the launchers of Open MPI; of MPICH, Intel MPI and Slurm
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+
+_this_thread = threading.local()
+_lock = threading.Lock()
+_of_process: Communicator | None = None  # made by `init`, or given by a launcher of ours
+
+
+def init(timeout: float | None = None) -> Communicator:
+    """The communicator of this process: with the other processes of its job, or with itself alone.
+
+    In a script that mpiexec or ``minipar launch`` has started it has the ranks of that job; inside a function that
+    `launch` or a `Pool` runs it is the one that the function was given; anywhere else it has one rank. Calling it again
+    returns the same one. `timeout` (seconds; 60 at first) is that of its calls from now on, here and on no other rank.
+
+    TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py.
+
+    >>> comm = minipar.parallel.init(timeout=30)
+    >>> comm.rank, comm.size, comm.timeout
+    (0, 1, 30.0)
+    >>> comm is minipar.parallel.init()
+    True
+    """
+    global _of_process
+    if timeout is not None:
+        timeout = check_timeout(timeout)
+    comm = getattr(_this_thread, "comm", None)
+    if comm is None:
+        with _lock:
+            if _of_process is None:
+                _of_process = _found(timeout or DEFAULT_TIMEOUT)
+            comm = _of_process
+    if timeout is not None:
+        comm.timeout = timeout
+    return comm
+
+
+def _found(timeout: float) -> Communicator:
+    if _may_be_under_mpiexec():
+        from .comm.mpi import world_communicator
+
+        return world_communicator(timeout)
+    from .comm.thread import ThreadCommunicator, ThreadWorld
+
+    return ThreadCommunicator(ThreadWorld(1), 0, timeout)
+
+
+def _may_be_under_mpiexec() -> bool:
+    """Told without importing mpi4py, which starts MPI. A job of one process is none: it may launch workers."""
+    sizes = [os.environ[name] for name in _SIZES if name in os.environ]
+    if sizes:
+        return any(size != "1" for size in sizes)
+    return any(name in os.environ for name in _RANKS)
+
+
+def job() -> Communicator | None:
+    """The communicator of the job of several processes that this one was started in, if it was; else None."""
+    if _of_process is None and not _may_be_under_mpiexec():
+        return None
+    comm = init()
+    return comm if comm.size > 1 else None
+
+
+@contextmanager
+def as_process_of(comm: Communicator) -> Iterator[None]:
+    """Inside, this process is that rank of a job: a script runs here as it would under mpiexec."""
+    global _of_process
+    of_thread = _this_thread.__dict__.pop("comm", None)
+    _of_process = comm
+    try:
+        yield
+    finally:
+        _of_process = None
+        _this_thread.comm = of_thread
+
+
+def mark_as_rank(comm: Communicator) -> None:
+    """Called by the thread that is going to run a rank's function."""
+    _this_thread.comm = comm
+
+
+def is_rank() -> bool:
+    """Whether this thread runs the function of a rank."""
+    return getattr(_this_thread, "comm", None) is not None
+
+
+def run_in_place(
+    comm: Communicator,
+    fn: Callable[..., Any],
+    args: tuple,
+    kwargs: dict[str, Any],
+    workers: int | None,
+    backend: str | None,
+    timeout: float | None,
+) -> list[Any]:
+    """`launch` on a rank of a job: all ranks call it; each runs `fn`, and gets the results of all."""
+    if workers not in (None, comm.size):
+        raise ValueError(
+            f"workers={workers}, but this process is one of {comm.size} that were started together: "
+            f"leave workers out, or start {workers} processes (-n {workers})"
+        )
+    if backend not in (None, comm.backend):
+        raise ValueError(
+            f"backend={backend!r}, but this process is one of {comm.size} that were started together, with backend "
+            f"{comm.backend!r}: leave backend out"
+        )
+    own, own_timeout = ThreadSettings.of_this_thread(), comm.timeout
+    comm.timeout = own_timeout if timeout is None else timeout
+    mark_as_rank(comm)
+    try:
+        comm.broadcast_object(own)._replace(threads=own.threads).adopt()
+        return comm.all_gather_object(fn(comm, *args, **kwargs))
+    finally:
+        own.adopt()
+        comm.timeout = own_timeout
+        _this_thread.comm = None

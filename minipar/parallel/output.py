@@ -1,0 +1,125 @@
+"""What workers write to their stdout and stderr, shown by the caller: line by line, with the rank in front.
+
+    [rank 1] loss 0.31
+
+A line with carriage returns in it is drawn over and over: a progress bar. Those of rank 0 are passed on as they are,
+so that they move; the other ranks' would only fight with it, and are left out. (Their environment also tells tqdm to
+draw nothing.)
+
+A worker's streams are pipes: so what C code writes is shown too, and what a worker wrote before it died. The caller
+reads them while it waits for results; nothing else of the caller's process is needed.
+"""
+
+import codecs
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from select import POLLIN, poll
+from typing import IO
+
+_READ = 64 << 10  # bytes: what a pipe holds
+
+
+def wait_and_show(streams: Iterable["RankStream"], others: Iterable[int], seconds: float) -> set[int]:
+    """Wait, at most for so long, until something can be read, and show what the streams bring.
+
+    Returns those of the `others`, descriptors too, that can be read.
+    """
+    poller = poll()
+    by_descriptor = {stream.fileno(): stream for stream in streams if stream.is_open}
+    for descriptor in (*by_descriptor, *others):
+        poller.register(descriptor, POLLIN)
+    ready = {descriptor for descriptor, _ in poller.poll(1000 * seconds)}
+    for descriptor in ready & by_descriptor.keys():
+        by_descriptor[descriptor].pass_on()
+    return ready - by_descriptor.keys()
+
+
+class Screen:
+    """The caller's stdout and stderr, as they are when something is shown (notebooks and tests put in their own)."""
+
+    def __init__(self) -> None:
+        self._unfinished: str | None = None  # the stream on which a progress bar stands, without an end of line
+
+    def show(self, name: str, text: str, is_bar: bool) -> None:
+        """Write `text` to the stream of this name: whole lines, or a part of a bar."""
+        if self._unfinished is not None and not is_bar:
+            self._write(self._unfinished, "\n")
+            self._unfinished = None
+        self._write(name, text)
+        if is_bar:
+            self._unfinished = None if text.endswith("\n") else name
+
+    def flush(self, name: str) -> None:
+        stream = getattr(sys, name)
+        if stream is not None:
+            stream.flush()
+
+    def finish(self) -> None:
+        """End the line of a bar that was left standing."""
+        if self._unfinished is not None:
+            self._write(self._unfinished, "\n")
+            self.flush(self._unfinished)
+            self._unfinished = None
+
+    @staticmethod
+    def _write(name: str, text: str) -> None:
+        stream = getattr(sys, name)
+        if stream is not None:  # as under pythonw
+            stream.write(text)
+
+
+class RankStream:
+    """What one rank writes to one of its streams; `pipe` is the end to read from."""
+
+    def __init__(self, rank: int, name: str, pipe: IO[bytes], screen: Screen) -> None:
+        os.set_blocking(pipe.fileno(), False)
+        self._rank = rank
+        self._name = name  # "stdout" or "stderr"
+        self._pipe = pipe
+        self._screen = screen
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._begun = ""  # a line, as far as it has come and is not shown
+        self._is_bar = False  # the line that has begun
+        self.is_open = True  # until the worker has closed its end
+
+    def fileno(self) -> int:
+        return self._pipe.fileno()
+
+    def pass_on(self) -> None:
+        """Show what is there to read."""
+        shown = False
+        while data := self._pipe.read(_READ):
+            for text, is_bar in self._lines(self._decoder.decode(data)):
+                self._screen.show(self._name, text, is_bar)
+                shown = True
+        if shown:
+            self._screen.flush(self._name)
+        self.is_open = data is None
+
+    def finish(self) -> None:
+        """Show what is there, a line that has no end too."""
+        self.pass_on()
+        if self._begun or self._is_bar:
+            for text, is_bar in self._lines("\n"):
+                self._screen.show(self._name, text, is_bar)
+            self._screen.flush(self._name)
+
+    def close(self) -> None:
+        self._pipe.close()
+
+    def _lines(self, text: str) -> Iterator[tuple[str, bool]]:
+        """What to show of the text that has come: whole lines, and of a bar whatever there is."""
+        *lines, self._begun = (self._begun + text).replace("\r\n", "\n").split("\n")
+        for line in lines:
+            if self._is_bar or "\r" in line:
+                self._is_bar = False
+                if self._rank == 0:
+                    yield line + "\n", True
+            else:
+                yield f"[rank {self._rank}] {line}\n", False
+        if self._is_bar or "\r" in self._begun[:-1]:  # at its end it may be half of an end of line
+            self._is_bar = True
+            if self._rank == 0:
+                yield self._begun, True
+            self._begun = ""

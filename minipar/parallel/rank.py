@@ -1,0 +1,49 @@
+"""A thread becomes a rank: who it is, where its arrays live, and what the others see while it waits for a kernel."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from ..backend.device import device
+from ..kernels.cpu.waiting import watched
+from .comm.board import Activity, Board
+from .comm.communicator import Communicator
+from .environment import is_rank, mark_as_rank
+
+_process = {"is_worker": False}
+
+
+def become_rank(comm: Communicator, board: Board, place: device) -> None:
+    """Called by the thread that is going to run a rank's function; `board` is that of all ranks.
+
+    "cuda" without a number then means the rank's own GPU.
+    """
+    mark_as_rank(comm)
+    comm.device = place
+    watched.around = partial(_compiling, board, comm.rank)
+    if place.type == "cuda":
+        import cupy
+
+        cupy.cuda.Device(place.index).use()
+
+
+def become_worker() -> None:
+    """All threads of this process work for a rank."""
+    _process["is_worker"] = True
+
+
+def refuse_inside_a_rank(call: str) -> None:
+    """RuntimeError if this is a thread of a rank."""
+    if _process["is_worker"] or is_rank():
+        raise RuntimeError(f"{call} was called by a rank of another launch: launches do not nest")
+
+
+@contextmanager
+def _compiling(board: Board, rank: int) -> Iterator[None]:
+    """Others wait for a rank that compiles a kernel, or waits until another process has, without a timeout."""
+    before = board.activity[rank]
+    board.activity[rank] = Activity.COMPILING
+    try:
+        yield
+    finally:
+        board.activity[rank] = before
