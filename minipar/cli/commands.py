@@ -84,6 +84,12 @@ def _train() -> Any:
     return train
 
 
+def _launch() -> Any:
+    from . import launch
+
+    return launch
+
+
 def _bench() -> Any:
     from .. import bench
 
@@ -98,6 +104,7 @@ def _doctor() -> Any:
 
 _COMMANDS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("train", "train a model on data that ships with minipar, on one worker or several", _train),
+    ("launch", "run a script on several processes", _launch),
     ("bench", "time training steps against PyTorch, or check and time the GPU", _bench),
     ("doctor", "say what this machine has, and how to get what is missing", _doctor),
 )

@@ -1,20 +1,19 @@
 """Which job this process belongs to, and its communicator: one script runs however it is started.
 
-python train.py                        alone: `launch` starts workers, and `init` gives a communicator of one rank
-minipar launch -n 4 train.py           a rank of four: `launch` runs its function right here, as that rank
-mpiexec -n 4 python train.py           the same, through MPI
-inside a function run by `launch`      that rank's communicator; it cannot launch again
+    python train.py                    alone: `launch` starts workers, and `init` gives a communicator of one rank
+    minipar launch -n 4 train.py       a rank of four: `launch` runs its function right here, as that rank
+    mpiexec -n 4 python train.py       the same, through MPI
+
+Inside a function that `launch` runs, `init` gives that rank's communicator, and `launch` is an error.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from ..backend.settings import ThreadSettings
 from .comm.arguments import check_timeout
 from .comm.communicator import Communicator
 
@@ -100,38 +99,11 @@ def mark_as_rank(comm: Communicator) -> None:
     _this_thread.comm = comm
 
 
+def leave_rank() -> None:
+    """The function has returned."""
+    _this_thread.comm = None
+
+
 def is_rank() -> bool:
     """Whether this thread runs the function of a rank."""
     return getattr(_this_thread, "comm", None) is not None
-
-
-def run_in_place(
-    comm: Communicator,
-    fn: Callable[..., Any],
-    args: tuple,
-    kwargs: dict[str, Any],
-    workers: int | None,
-    backend: str | None,
-    timeout: float | None,
-) -> list[Any]:
-    """`launch` on a rank of a job: all ranks call it; each runs `fn`, and gets the results of all."""
-    if workers not in (None, comm.size):
-        raise ValueError(
-            f"workers={workers}, but this process is one of {comm.size} that were started together: "
-            f"leave workers out, or start {workers} processes (-n {workers})"
-        )
-    if backend not in (None, comm.backend):
-        raise ValueError(
-            f"backend={backend!r}, but this process is one of {comm.size} that were started together, with backend "
-            f"{comm.backend!r}: leave backend out"
-        )
-    own, own_timeout = ThreadSettings.of_this_thread(), comm.timeout
-    comm.timeout = own_timeout if timeout is None else timeout
-    mark_as_rank(comm)
-    try:
-        comm.broadcast_object(own)._replace(threads=own.threads).adopt()
-        return comm.all_gather_object(fn(comm, *args, **kwargs))
-    finally:
-        own.adopt()
-        comm.timeout = own_timeout
-        _this_thread.comm = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backend.device import device
+from . import environment
 
 BACKENDS = ("process", "thread", "mpi")
 GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
@@ -14,18 +15,18 @@ def launch(
     fn: Callable[..., Any],
     /,
     *args: Any,
-    workers: int = 2,
-    backend: str = "process",
+    workers: int | None = None,
+    backend: str | None = None,
     devices: Sequence[str | device] | None = None,
-    timeout: float = 60.0,
+    timeout: float | None = None,
     **kwargs: Any,
 ) -> list[Any]:
-    """Run ``fn(comm, *args, **kwargs)`` on `workers` ranks; returns the list of their results, by rank.
+    """Run ``fn(comm, *args, **kwargs)`` on `workers` ranks (2); returns the list of their results, by rank.
 
-    `comm` is the rank's `Communicator`. With backend "process" ranks are new processes with ``cores // workers``
-    threads each for BLAS, OpenMP and Numba. `fn` may be a lambda, a closure, a function of a notebook or of a script
-    without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once for all ranks. With
-    backend "thread" ranks are threads of this process, and share `fn` and the arguments.
+    `comm` is the rank's `Communicator`. With backend "process", the default, ranks are new processes with
+    ``cores // workers`` threads each for BLAS, OpenMP and Numba. `fn` may be a lambda, a closure, a function of a
+    notebook or of a script without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once
+    for all ranks. With backend "thread" ranks are threads of this process, and share `fn` and the arguments.
 
     `devices` names one for each rank ("cpu", "cuda:1"): it is the rank's ``comm.device``, and what "cuda" means there.
 
@@ -36,8 +37,8 @@ def launch(
     the state of its generator, the same on all ranks: so models start equal (the caller's generator does not move).
     Kernels of thread ranks use one thread each, those of a process at most its share of the cores.
 
-    No rank waits for another for longer than `timeout` seconds (math.inf: for ever) in one call; the time that the
-    other takes to start does not count. Returning counts as the last wait (of processes): once one rank has returned,
+    No rank waits for another for longer than `timeout` seconds (60; math.inf: for ever) in one call; the time that the
+    other takes to start does not count. Returning counts as the last wait: once one rank has returned,
     another that makes no communicator call for `timeout` seconds, and does not return, is taken to hang. So give a
     larger timeout, or math.inf, where a rank rightly works on alone (to evaluate, say) after the others have returned.
 
@@ -46,12 +47,26 @@ def launch(
     (threads cannot be: they go on until that call). Ctrl-C ends all ranks too, after a KeyboardInterrupt in each.
     Raises RuntimeError inside a rank (launches do not nest), and where there is no such device.
 
+    In a script that mpiexec or ``minipar launch`` has started as several processes, those are the ranks: each runs `fn`
+    right here, with the communicator of `init`, which stays open, and each gets the results of all. Exceptions pass as
+    they are. ValueError for `workers` or a `backend` other than the job's.
+
     >>> minipar.parallel.launch(lambda comm, x: x * comm.rank, 10, workers=2, backend="thread")
     [0, 10]
     """
     if not callable(fn):
         raise TypeError(f"launch needs a function to run on every rank, not {type(fn).__name__}")
-    workers, places, timeout = check_ranks("launch", workers, devices, timeout, backend, BACKENDS)
+    job = None if environment.is_rank() else environment.job()
+    if job is not None:
+        from .in_place import run_in_place
+
+        return run_in_place(job, fn, args, kwargs, workers, backend, devices, timeout)
+
+    backend = "process" if backend is None else backend
+    timeout = environment.DEFAULT_TIMEOUT if timeout is None else timeout
+    workers, places, timeout = check_ranks(
+        "launch", 2 if workers is None else workers, devices, timeout, backend, BACKENDS
+    )
     if backend == "thread":
         from .threads import run
     elif backend == "mpi":

@@ -14,13 +14,15 @@ _process = {"is_worker": False}
 
 
 def become_rank(comm: Communicator, board: Board, place: device) -> None:
-    """Called by the thread that is going to run a rank's function; `board` is that of all ranks.
-
-    "cuda" without a number then means the rank's own GPU.
-    """
+    """Called by the thread that is going to run a rank's function; `board` is that of all ranks."""
     mark_as_rank(comm)
-    comm.device = place
     watched.around = partial(_compiling, board, comm.rank)
+    use_device(comm, place)
+
+
+def use_device(comm: Communicator, place: device) -> None:
+    """The device of this rank; "cuda" without a number then means its own GPU."""
+    comm.device = place
     if place.type == "cuda":
         import cupy
 

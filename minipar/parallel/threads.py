@@ -9,11 +9,13 @@ from threadpoolctl import threadpool_limits
 
 from ..backend.device import device
 from ..backend.settings import ThreadSettings
-from . import errors
 from .comm.thread import ThreadCommunicator, ThreadWorld
 from .errors import Failure
+from .final_wait import FinalWait
+from .inquest import Inquest
 from .launch import GRACE
 from .rank import become_rank
+from .stacks import ThreadStack
 
 _POLL = 0.05  # seconds
 
@@ -29,7 +31,6 @@ def run(
     """The results by rank; see `launch`."""
     world = ThreadWorld(workers)
     results: list[Any] = [None] * workers
-    failures: list[Failure] = []
     settings = ThreadSettings.of_this_thread()._replace(threads=1)  # the ranks are the parallelism
 
     def run_rank(rank: int) -> None:
@@ -41,26 +42,35 @@ def run(
             comm.close()
         except BaseException as error:
             try:
-                failures.append(Failure.of_exception(rank, comm.doing(), error))  # before others fail because of it
+                inquest.add(Failure.of_exception(rank, comm.doing(), error))  # before others fail because of it
             finally:
                 comm.fail()
 
     ranks = [
         threading.Thread(target=run_rank, args=(rank,), name=f"rank {rank}", daemon=True) for rank in range(workers)
     ]
+    inquest = Inquest(world.board, [ThreadStack(thread) for thread in ranks])
+    final_wait = FinalWait(world.board, timeout)
     try:
         with threadpool_limits(1):  # BLAS and OpenMP threads of their own would fight
             for thread in ranks:
                 thread.start()
-            while any(thread.is_alive() for thread in ranks) and not failures:
-                next(thread for thread in ranks if thread.is_alive()).join(_POLL)
+            running = dict(enumerate(ranks))
+            while running and not inquest.failures:
+                next(iter(running.values())).join(_POLL)
+                for rank, thread in list(running.items()):
+                    if not thread.is_alive():
+                        final_wait.returned(rank)
+                        del running[rank]
+                    elif (failure := final_wait.failure_of(rank)) is not None:
+                        inquest.add(failure)
     except BaseException:  # KeyboardInterrupt: every rank stops at its next communicator call
         world.interrupt()
         _join(ranks)
         raise
-    if failures:
+    if inquest.failures:
         _join(ranks)
-        raise errors.first(failures).error([])
+        raise inquest.error()
     return results
 
 
