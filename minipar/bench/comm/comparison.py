@@ -72,16 +72,17 @@ def measure(ranks: Sequence[int], pythons: Sequence[str]) -> Comparison:
     able, missing = contenders(pythons)
     found = Comparison(conditions(), missing)
     print("\n".join([*(f"{name:>10}  {text}" for name, text in found.facts.items()), *missing]), flush=True)
+    found.spans = span_cost.measure()
+    found.other_bars.append(_spans(found.spans))
     for number in ranks:
-        print(f"\n{number} ranks", flush=True)
+        print(f"\n{number} ranks\n{_text_line(COLUMNS)}", flush=True)
         contest = hold(number, able, _show)
         found.contests.append(contest)
         found.facts |= contest.versions
         for name, error in contest.errors.items():
             print(f"{name} failed: {error}", flush=True)
-    found.spans = span_cost.measure()
-    found.other_bars.append(_spans(found.spans))
-    print("\n" + "\n".join(f"{name}: {text}" for name, text in found.facts.items() if name in _all_versions(found)))
+    versions = {name: text for contest in found.contests for name, text in contest.versions.items()}
+    print("\n" + "\n".join(f"{name}: {text}" for name, text in versions.items()))
     print("\n" + "\n".join(aligned([BAR_COLUMNS, *(verdict.cells() for verdict in found.verdicts)])), flush=True)
     return found
 
@@ -107,8 +108,13 @@ def size_lines(contest: Contest, size: str) -> list[list[str]]:
 
 
 def _show(contest: Contest, size: str) -> None:
-    heads = [COLUMNS] if size == next(iter(contest.rows)) else []
-    print("\n".join(f"    {line}" for line in aligned([*heads, *size_lines(contest, size)])), flush=True)
+    print("\n".join(_text_line(line) for line in size_lines(contest, size)), flush=True)
+
+
+def _text_line(cells: Sequence[str]) -> str:
+    """Names to the left, numbers to the right: the same widths for all sizes, which are printed as they are found."""
+    size, contender, *numbers, noted = cells
+    return f"    {size:8}{contender:20}{''.join(f'{number:>12}' for number in numbers)}  {noted}".rstrip()
 
 
 def _spans(cost: span_cost.SpanCost) -> Verdict:
@@ -120,7 +126,3 @@ def _spans(cost: span_cost.SpanCost) -> Verdict:
     )
     text = f"timeline: share of a recorded step of {span_cost.WORKLOAD}, {span_cost.RANKS} ranks"
     return Verdict(text, cost.share * 100, span_cost.LIMIT * 100, at_most=True, unit="%")
-
-
-def _all_versions(found: Comparison) -> set[str]:
-    return {name for contest in found.contests for name in contest.versions}

@@ -105,7 +105,8 @@ def contenders(pythons: Iterable[str] = ()) -> tuple[list[Contender], list[str]]
         if isinstance(one, str):
             missing.append(one)
         elif one.name in [other.name for other in found]:
-            missing.append(f"a second {one.name}, of {python}, is left out")
+            if python in given:
+                missing.append(f"a second {one.name}, of {python}, is left out")
         else:
             found.append(one)
     if not (given or here):
