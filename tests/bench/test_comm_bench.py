@@ -16,7 +16,7 @@ import pytest
 
 from minipar import bench
 from minipar.bench import comm
-from minipar.bench.comm import bars, comparison, contest, crew, rank, span_cost
+from minipar.bench.comm import bars, comparison, contest, crew, pool_times, rank, span_cost
 from minipar.bench.comm.contenders import PYTHONS, Contender, contenders, mpi, own
 from minipar.bench.comm.contest import Contest
 from minipar.bench.comm.crew import Crew
@@ -360,6 +360,7 @@ def fakes(impatient, monkeypatch):
     everybody = [scripted("minipar", modes=own().modes), scripted("gloo"), scripted("MPICH")]
     asked = []
     monkeypatch.setattr(comparison, "contenders", lambda pythons: (asked.extend(pythons) or everybody, ["no Open MPI"]))
+    monkeypatch.setattr(pool_times, "measure", lambda: (0.5, 1e-3))
     monkeypatch.setattr(span_cost, "measure", lambda: span_cost.SpanCost(1e-7, 5e-7, 1e-6, 1e-3, 4, 3))
     return asked
 
@@ -378,6 +379,7 @@ def test_the_run_and_its_files(fakes, tmp_path, capsys):
     assert found["contests"][1]["rows"]["4 KB"]["gloo"]["blocks"][0]["median"] == 3e-3
     assert found["spans"]["share"] == pytest.approx(0.005)
     answers = {bar["what"]: bar["answer"] for bar in found["bars"]}
+    assert answers["pool of 2 workers: round trip"] == "met"
     assert answers["timeline: share of a recorded step of W3, 2 ranks"] == "met"
     page = markdown_file.read_text()
     assert "| 4 KB | minipar registered | 2 ms |" in page
@@ -418,6 +420,13 @@ def test_the_default_is_two_and_four_ranks(monkeypatch):
     monkeypatch.setattr(comm, "measure", lambda ranks, pythons: asked.append((ranks, pythons)) or Found())
     assert run("--comm") == 0
     assert asked == [((2, 4), ())]
+
+
+def test_a_pool_starts_and_runs(monkeypatch):
+    monkeypatch.setattr(pool_times, "STARTS", 1)
+    monkeypatch.setattr(pool_times, "ROUND_TRIPS", 5)
+    start, round_trip = pool_times.measure()
+    assert 0 < round_trip < start < 60
 
 
 def test_spans_are_counted_and_weighed():

@@ -5,7 +5,7 @@
 ``crew``        the parent's end of a contender's ranks
 ``contest``     blocks in turn
 ``bars``        the ratios wanted, and whether they were met
-``span_cost``   what the timeline costs
+``pool_times``  starting workers, and a task's round trip; ``span_cost``: what the timeline costs
 ``comparison``  the run, and its tables
 """
 

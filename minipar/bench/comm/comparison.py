@@ -9,7 +9,7 @@ from typing import Any
 from ..machine import conditions
 from ..report import aligned, duration, markdown_table
 from ..summary import QUIET, remarks
-from . import span_cost
+from . import pool_times, span_cost
 from .bars import COLUMNS as BAR_COLUMNS
 from .bars import REGISTERED, Verdict, times_as_fast, verdicts
 from .contenders import contenders
@@ -73,7 +73,7 @@ def measure(ranks: Sequence[int], pythons: Sequence[str]) -> Comparison:
     found = Comparison(conditions(), missing)
     print("\n".join([*(f"{name:>10}  {text}" for name, text in found.facts.items()), *missing]), flush=True)
     found.spans = span_cost.measure()
-    found.other_bars.append(_spans(found.spans))
+    found.other_bars += [_spans(found.spans), *_workers()]
     for number in ranks:
         print(f"\n{number} ranks\n{_text_line(COLUMNS)}", flush=True)
         contest = hold(number, able, _show)
@@ -115,6 +115,16 @@ def _text_line(cells: Sequence[str]) -> str:
     """Names to the left, numbers to the right: the same widths for all sizes, which are printed as they are found."""
     size, contender, *numbers, noted = cells
     return f"    {size:8}{contender:20}{''.join(f'{number:>12}' for number in numbers)}  {noted}".rstrip()
+
+
+def _workers() -> list[Verdict]:
+    start, round_trip = pool_times.measure()
+    name = f"pool of {pool_times.WORKERS} workers"
+    print(f"{name}: first task done after {duration(start)}, then {duration(round_trip)} a task")
+    return [
+        Verdict(f"{name}: started, first task done", start, pool_times.START_LIMIT, at_most=True, unit="s"),
+        Verdict(f"{name}: round trip", round_trip * 1e3, pool_times.ROUND_TRIP_LIMIT * 1e3, at_most=True, unit="ms"),
+    ]
 
 
 def _spans(cost: span_cost.SpanCost) -> Verdict:
