@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ...backend.device import CPU
+from ...backend.device import device as Device
 from . import spans
 from .arguments import check_timeout
 from .errors import CommunicatorError
@@ -26,6 +28,7 @@ class Calls(ABC):
         self.rank = rank
         self.size = size
         self.timeout = timeout
+        self.device: Device = CPU if parent is None else parent.device  # where this rank is to compute
         self.traffic = Traffic()
         self._closed = False
         self._owner = threading.get_ident()
