@@ -4,26 +4,43 @@ import math
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from . import processes
-from .channel import Kind
+from .channel import Channel, Kind
 from .comm.board import CALLER, Activity, Board
 from .errors import Failure
 from .final_wait import FinalWait
 from .inquest import Inquest
 from .launch import GRACE
-from .output import wait_and_show
+from .output import RankStream, wait_and_show
 from .parcel import OWNED, unpack
-from .processes import WorkerProcess
+from .stacks import ProcessStack
 
 _POLL = 0.1  # seconds between two looks at processes: a child that a worker has forked keeps the dead worker's socket
+
+
+class Contact(Protocol):
+    """A rank as it is seen here: a `WorkerProcess`, or an `MPIRank`."""
+
+    rank: int
+    is_busy: bool
+    channel: Channel
+    stack: ProcessStack
+    streams: list[RankStream]
+    process: Any  # takes `send_signal`
+
+    def has_ended(self) -> bool: ...
+
+    def has_written(self) -> bool: ...
+
+    def exit_code(self) -> int | None: ...
 
 
 class Answers:
     """What comes back from the workers, which have been given one task. Their output is shown all the while."""
 
-    def __init__(self, workers: Sequence[WorkerProcess], board: Board, timeout: float) -> None:
+    def __init__(self, workers: Sequence[Contact], board: Board, timeout: float) -> None:
         self._board = board
         self._inquest = Inquest(board, [worker.stack for worker in workers])
         self._missing = {worker.channel.fileno(): worker for worker in workers}
@@ -67,7 +84,7 @@ class Answers:
     def _wait(self, deadline: float) -> set[int]:
         return wait_and_show(self._streams, self._missing, min(_POLL, max(0.0, deadline - time.monotonic())))
 
-    def _receive(self, worker: WorkerProcess) -> None:
+    def _receive(self, worker: Contact) -> None:
         del self._missing[worker.channel.fileno()]
         try:
             kind, body, descriptor = worker.channel.receive()
@@ -85,7 +102,7 @@ class Answers:
         else:
             self._final_wait.returned(worker.rank)
 
-    def _failure_of_silent(self, worker: WorkerProcess) -> Failure | None:
+    def _failure_of_silent(self, worker: Contact) -> Failure | None:
         """Whether a rank that has sent nothing is dead, or has hung; None as long as it may go on."""
         if worker.has_ended() and not worker.has_written():
             return self._death_of(worker)
@@ -94,7 +111,7 @@ class Answers:
             return Failure(worker.rank, f"was not ready after {processes.START_LIMIT:g} s", "starting")
         return self._final_wait.failure_of(worker.rank)
 
-    def _death_of(self, worker: WorkerProcess) -> Failure:
+    def _death_of(self, worker: Contact) -> Failure:
         doing = self._board.doing(worker.rank)
         exitcode = worker.exit_code()
         if exitcode is None:

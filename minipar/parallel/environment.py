@@ -57,7 +57,7 @@ def init(timeout: float | None = None) -> Communicator:
 
 def _found(timeout: float) -> Communicator:
     if _may_be_under_mpiexec():
-        from .comm.mpi import world_communicator
+        from .comm.mpi_job import world_communicator
 
         return world_communicator(timeout)
     from .comm.thread import ThreadCommunicator, ThreadWorld

@@ -82,7 +82,7 @@ class WorkerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    env=worker_environment(size) | _bars(rank),
+                    env=worker_environment(size) | bars(rank),
                     pass_fds=inherited,
                     process_group=0,
                 )
@@ -142,7 +142,7 @@ def worker_environment(workers: int) -> dict[str, str]:
     return environment
 
 
-def _bars(rank: int) -> dict[str, str]:
+def bars(rank: int) -> dict[str, str]:
     """Progress bars of tqdm are drawn by rank 0 alone, unless the caller's environment says something about them."""
     return {"TQDM_DISABLE": os.environ.get("TQDM_DISABLE", "1")} if rank else {}
 

@@ -20,6 +20,7 @@ from ..backend.threads import get_num_threads, set_num_threads
 from . import handles
 from .channel import Channel, Kind
 from .comm.board import Board
+from .comm.communicator import Communicator
 from .comm.process import ProcessCommunicator
 from .comm.shared_memory import map_block
 from .errors import Failure
@@ -37,10 +38,12 @@ def main() -> None:
     os.set_inheritable(descriptor, False)
     os.set_inheritable(stack, False)
     answer_with_stacks(stack)
-    _end_with_the_caller(descriptor)
-    _write_whole_lines()
+    end_with_the_caller(descriptor)
+    write_whole_lines()
     become_worker()
-    Worker(rank, size, place, Channel(socket.socket(fileno=descriptor))).serve()
+    channel = Channel(socket.socket(fileno=descriptor))
+    Worker(rank, size, place, channel).serve()
+    channel.close()
 
 
 class Interrupts:
@@ -120,7 +123,7 @@ class Worker:
         try:
             settings, timeout, fn, args, kwargs = unpack(body, descriptor, PRIVATE)
             self._adopt(settings)
-            comm = ProcessCommunicator(self._world, self._rank, self._size, timeout)
+            comm = self._communicator(timeout)
             become_rank(comm, Board(self._world, self._size), self._device)
         except BaseException as error:
             return Failure.of_exception(self._rank, "starting", error)
@@ -143,6 +146,9 @@ class Worker:
                 comm.fail()
         return outcome
 
+    def _communicator(self, timeout: float) -> Communicator:
+        return ProcessCommunicator(self._world, self._rank, self._size, timeout)
+
     def _adopt(self, settings: ThreadSettings) -> None:
         """The caller's settings, but no more threads than this worker's share of the cores."""
         threads = min(settings.threads, self._share)
@@ -151,7 +157,7 @@ class Worker:
         settings._replace(threads=threads).adopt()
 
 
-def _write_whole_lines() -> None:
+def write_whole_lines() -> None:
     """Send what a rank prints line by line, in the encoding that the caller reads."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -166,7 +172,7 @@ def _flush() -> None:
     ctypes.CDLL(None).fflush(None)
 
 
-def _end_with_the_caller(descriptor: int) -> None:
+def end_with_the_caller(descriptor: int) -> None:
     """End this process when the caller's has ended, however that happened: its end of the channel is then closed.
 
     On Linux the kernel also sends SIGKILL, which reaches even a process that is stopped or holds the interpreter lock.
