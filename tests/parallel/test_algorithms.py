@@ -472,6 +472,14 @@ def test_processes_do_what_was_simulated(size):
     assert_as_simulated(found, lengths)
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_mpi_ranks_do_what_was_simulated(size):
+    pytest.importorskip("mpi4py", reason='the mpi backend needs mpi4py and an MPI: pip install ".[mpi]"')
+    lengths = (*LENGTHS, 200_000)
+    found = parallel.launch(every_algorithm, lengths, workers=size, backend="mpi", timeout=20)
+    assert_as_simulated(found, lengths)
+
+
 def every_kind_of_call(comm):
     """Into out, strided, asynchronously, in a group, in registered memory: an algorithm serves them all."""
     ranks = comm.size * (comm.size - 1) // 2
