@@ -114,7 +114,7 @@ def _show(contest: Contest, size: str) -> None:
 def _text_line(cells: Sequence[str]) -> str:
     """Names to the left, numbers to the right: the same widths for all sizes, which are printed as they are found."""
     size, contender, *numbers, noted = cells
-    return f"    {size:8}{contender:20}{''.join(f'{number:>12}' for number in numbers)}  {noted}".rstrip()
+    return f"    {size:8}{contender:20}{''.join(f'{number:>14}' for number in numbers)}  {noted}".rstrip()
 
 
 def _workers() -> list[Verdict]:
