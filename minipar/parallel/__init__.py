@@ -7,9 +7,11 @@ from . import timeline
 from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 from .comm.algorithms import all_reduce_cost, simulate_all_reduce
 from .data import DataParallel
+from .environment import init
 from .equality import Difference, compare_gradients, compare_parameters, first_difference
-from .errors import WorkerError
+from .errors import RankState, WorkerError
 from .launch import launch
+from .pool import Pool
 
 __all__ = [
     "Communicator",
@@ -19,11 +21,14 @@ __all__ = [
     "Difference",
     "MismatchError",
     "PeerFailedError",
+    "Pool",
+    "RankState",
     "WorkerError",
     "all_reduce_cost",
     "compare_gradients",
     "compare_parameters",
     "first_difference",
+    "init",
     "launch",
     "simulate_all_reduce",
     "timeline",

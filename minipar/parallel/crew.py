@@ -66,6 +66,7 @@ class Crew:
     def __init__(self, size: int, devices: Sequence[device]) -> None:
         self.size = size
         self.has_ended = False
+        self.pools = 0  # that use it
         self._devices = devices
         self._screen = Screen()
         self._workers: list[WorkerProcess | None] = [None] * size
@@ -97,8 +98,7 @@ class Crew:
         WorkerError if a rank fails. After that, and after any other exception (KeyboardInterrupt), every worker is
         either idle or has been ended: `start` makes the crew complete again.
         """
-        if self._running:
-            raise RuntimeError(f"{call} was called while the same workers run a task of {self._running}")
+        self.check_idle(call)
         self._running = call
         try:
             self.start()
@@ -110,6 +110,11 @@ class Crew:
         finally:
             self._running = ""
             self._screen.finish()
+
+    def check_idle(self, call: str) -> None:
+        """RuntimeError while a task runs (a signal handler, say, or an argument that is being pickled, calls)."""
+        if self._running:
+            raise RuntimeError(f"{call} was called while the same workers run a task of {self._running}")
 
     def _results(self, task: Task, timeout: float) -> list[Any]:
         world = self._ready_world()
@@ -216,13 +221,17 @@ class Crew:
 
     def end(self) -> None:
         """Tell the workers to leave, wait for them, and kill those that stay."""
-        for worker in self._present():
-            with suppress(OSError):
-                worker.channel.send(Kind.END)
-        deadline = time.monotonic() + processes.EXIT_LIMIT
-        while not all(worker.has_ended() for worker in self._present()) and time.monotonic() < deadline:
-            wait_and_show([stream for worker in self._present() for stream in worker.streams], [], _POLL)
-        self.kill()
+        if os.getpid() != self._process:  # forked: they are the parent's
+            return
+        try:
+            for worker in self._present():
+                with suppress(OSError):
+                    worker.channel.send(Kind.END)
+            deadline = time.monotonic() + processes.EXIT_LIMIT
+            while not all(worker.has_ended() for worker in self._present()) and time.monotonic() < deadline:
+                wait_and_show([stream for worker in self._present() for stream in worker.streams], [], _POLL)
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """Leave nothing behind, at once."""

@@ -6,13 +6,7 @@ from typing import Any
 
 
 class Handle:
-    """What `Pool.put` returns: as an argument of `Pool.run`, or inside one, it becomes the object on its way.
-
-    >>> with minipar.parallel.Pool(backend="thread") as pool:
-    ...     table = pool.put({"rows": 3})
-    ...     pool.run(lambda comm, table: table["rows"], table)
-    [3, 3]
-    """
+    """What `Pool.put` returns: as an argument of `Pool.run`, or inside one, it becomes the object on its way."""
 
     def __init__(self, number: int, mention: Callable[[int], None], what: str) -> None:
         self._number = number
