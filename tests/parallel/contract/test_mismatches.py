@@ -1,0 +1,66 @@
+"""Ranks that make different calls at some point of a random program: an error on all of them, within a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from minipar import parallel
+from tests.parallel.contract.drawing import Drawing, program_of
+from tests.parallel.contract.mismatches import CALLS, Mismatch, run_mismatch, trouble
+from tests.parallel.contract.steps import Program
+
+TIMEOUT = 20.0  # so that an error within a second is not this one
+SIZES = (2, 3, 5)
+
+
+@st.composite
+def mismatches(draw: st.DrawFn) -> Mismatch:
+    size = draw(st.sampled_from(SIZES))
+    random = draw(st.randoms(use_true_random=False))
+    usual, other = draw(st.lists(st.sampled_from(sorted(CALLS)), min_size=2, max_size=2, unique=True))
+    before = Program(size, Drawing(random, size).steps(3))
+    return Mismatch(before, usual, other, draw(st.integers(0, size - 1)), draw(st.booleans()), draw(st.booleans()))
+
+
+def all_pairs(size: int, seed: int) -> Iterator[Mismatch]:
+    """Every call against another, in random company."""
+    random = Random(seed)
+    names = sorted(CALLS)
+    random.shuffle(names)
+    for usual, other in zip(names, [*names[1:], names[0]]):
+        before = program_of(random.randrange(1000), size, most_steps=2)
+        yield Mismatch(before, usual, other, random.randrange(size), random.random() < 0.3, random.random() < 0.3)
+
+
+def check(mismatch: Mismatch, backend: str) -> None:
+    size = mismatch.before.size
+    reports = parallel.launch(run_mismatch, mismatch, workers=size, backend=backend, timeout=TIMEOUT)
+    assert trouble(mismatch, reports) == "", mismatch
+
+
+@given(mismatches())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_thread_ranks(mismatch: Mismatch) -> None:
+    check(mismatch, "thread")
+
+
+def with_a_pool(seed: int) -> None:
+    for size in SIZES:
+        with parallel.Pool(workers=size, timeout=TIMEOUT) as pool:
+            for mismatch in all_pairs(size, seed):
+                assert trouble(mismatch, pool.run(run_mismatch, mismatch)) == "", mismatch
+
+
+def test_process_ranks() -> None:
+    with_a_pool(seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_process_ranks_at_length(seed: int) -> None:
+    with_a_pool(seed)
