@@ -89,14 +89,14 @@ def test_a_crew_that_does_not_start_says_why(script, says, monkeypatch):
     ("answer", "says"),
     [
         ("sys.exit('gone')", "a rank ended with exit code 1: gone"),
-        ("channel.send({'error': 'rank 0: the sum is wrong'})", "the sum is wrong"),
+        ("channel.send({'error': 'rank 1: the sum is wrong'})", "the sum is wrong"),
         ("time.sleep(60)", "no answer within"),
     ],
 )
 def test_a_rank_that_fails_is_told_of_though_the_others_wait(answer, says, monkeypatch):
     monkeypatch.setattr(crew, "BLOCK_LIMIT", 1.0)
     monkeypatch.setattr(crew, "EXIT_LIMIT", 0.1)
-    broken = SCRIPT.replace("    channel.send([", f"    time.sleep(60) if rank else {answer}\n    channel.send([")
+    broken = SCRIPT.replace("    channel.send([", f"    {answer} if rank else time.sleep(60)\n    channel.send([")
     start = time.monotonic()
     with Crew(scripted(script=broken), 2) as one:
         one.greet()
@@ -271,10 +271,13 @@ def test_whoever_fails_keeps_what_it_has_and_the_others_go_on(impatient, monkeyp
     fails = SCRIPT.replace("    channel.send([", "    nbytes and sys.exit('too large')\n    channel.send([")
     never = "raise SystemExit('not here')"
     found = contest.hold(
-        2, [scripted("minipar"), scripted("fails", fails), scripted("never", never)], lambda contest, size: None
+        2,
+        [scripted("minipar"), scripted("fails", fails, ("one", "two")), scripted("never", never)],
+        lambda contest, size: None,
     )
     assert found.rows["barrier"]["fails"].median == 2e-3
-    assert "too large" in found.rows["4 KB"]["fails"].error
+    assert "too large" in found.rows["4 KB"]["fails one"].error
+    assert found.rows["4 KB"]["fails two"].blocks == []
     assert found.rows["4 KB"]["minipar"].blocks
     assert "never" not in found.rows["barrier"]
     assert set(found.errors) == {"fails", "never"}
