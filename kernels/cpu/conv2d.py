@@ -26,12 +26,14 @@ from .conv_calls import (
 from .conv_correlate import correlate
 from .conv_direct import correlate_direct
 from .conv_direct_weight import correlate_direct_weight
+from .conv_narrow_weight import correlate_narrow_weight
 from .conv_weight import correlate_weight
 from .matmul import matmul
 from .threads import threads_for
 from .tile import COLUMN_BIAS, ROW_BIAS, ZERO
 
 NO_POOL = np.empty(0, np.uint8), (0, 0)
+_WEIGHT = {"direct": correlate_direct_weight, "narrow": correlate_narrow_weight, "pixels": correlate_weight}
 
 
 def conv2d_forward(
@@ -151,12 +153,8 @@ def grad_weight(
     through = of if gate is None else carray(gate).reshape(-1)
     threads, scratch = threads_for(work, call.scratch[0] * call.parts), np.empty(call.scratch, x.dtype)
     operands = source, of, through, gate is not None
-    if call.direct:
-        correlate_direct_weight(
-            threads, call.cut, call.parts, scratch, *operands, *pool, dw.reshape(-1), db, *call.rest
-        )
-    else:
-        correlate_weight(threads, call.cut, call.parts, scratch, *operands, dw.reshape(-1), db, *call.rest)
+    between = pool if call.by == "direct" else ()
+    _WEIGHT[call.by](threads, *call.tiling, call.parts, scratch, *operands, *between, dw.reshape(-1), db, *call.rest)
     dw, db = (dw if dw is out else put_into(out, dw)), (db if db is bias_out else put_into(bias_out, db))
     return (dw, db) if with_bias else dw
 

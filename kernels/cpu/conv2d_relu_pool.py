@@ -97,7 +97,7 @@ def conv2d_relu_pool_grad_weight(
     shape, work = output_shape(*geometry)
     check_winners(g, winners, shape)
     call = weight_call(*geometry, x.itemsize)
-    if not call.direct or call.merged:
+    if call.by != "direct" or call.merged:
         full = _unpooled(g, winners, shape)
         return conv2d_grad_weight(full, x, w_shape, *geometry[2:], None, with_bias, out, bias_out)
     pool = carray(winners).reshape(-1), g.shape[2:]

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..reference.conv2d import _output_size
-from .conv_plan import Axis, backward_axes, cut, direct_cut, forward_axis, line, tile_share
+from .conv_choice import direct_serves, weight_kernel
+from .conv_plan import Axis, DirectCut, backward_axes, cut, direct_cut, forward_axis, line, tile_share
 from .tile import TALL, tile_shape
 from .vectors import LANE_BYTES
 
@@ -16,9 +17,7 @@ Shape4 = tuple[int, int, int, int]
 SCRATCH = 1 << 22  # bytes for the pieces of a weight's gradient, about
 ITEMS = 8  # of work that a weight's gradient is cut into, about
 FEW_PIXELS = 256  # so few outputs a channel are not worth packing the weights for
-FILLED = 0.75  # of the lanes of vectors of output channels: fewer, and vectors of pixels are better
-SHARE = 0.5  # of its time that the tile multiplies (see tile_share)
-LEAST_RUN, LEAST_PIXELS = 3, 16  # rows of a tile, and pixels summed at a time, in a weight's gradient
+FEW, ENOUGH = 16, 64  # so few pixels of an image are not worth a sum of their own, so many of several images are
 
 
 class Call(NamedTuple):
@@ -44,12 +43,12 @@ class DirectCall(NamedTuple):
 
 
 class WeightCall(NamedTuple):
-    """A weight's gradient: does ``conv_direct_weight`` serve, how is the sum cut, what comes behind the arrays."""
+    """A weight's gradient: which kernel serves ("direct", "narrow", "pixels"), and its arguments around the arrays."""
 
-    direct: bool
+    by: str
+    tiling: tuple[tuple[int, ...], ...]
     parts: int
     scratch: Shape4
-    cut: tuple[int, ...]
     rest: tuple[Any, ...]
     merged: bool
 
@@ -141,7 +140,7 @@ def _call(
 ) -> Call | DirectCall:  # fmt: skip
     """For `groups` groups of `channels` channels in and m out."""
     out = (rows.first, rows.spacing, rows.room, columns.first, columns.spacing, columns.room)
-    if _direct(n, m, rows.count, columns.count, itemsize):
+    if direct_serves(n, channels, m, rows, columns, LANE_BYTES // itemsize, packed):
         (down, row_taps), (across, column_taps) = line(rows, False), line(columns, True)
         panel = TALL.vectors * LANE_BYTES // itemsize
         pieces = direct_cut(n, channels, -(-m // panel), panel, down, across, itemsize, threads)
@@ -173,21 +172,38 @@ def weight_call(
         forward_axis(size[i], output[2 + i], window[i], stride[i], padding[i], dilation[i]) for i in (0, 1)
     )
     k, lanes = per_group * window[0] * window[1], LANE_BYTES // itemsize
-    room = -(-m // groups // lanes) * lanes
-    pieces = max(1, min(ITEMS, SCRATCH // (groups * (k + 1) * room * itemsize)))
+    o = m // groups
+    by = weight_kernel(per_group, o, columns, lanes)
+    (down, _), (across, _) = line(rows, False), line(columns, True)
+    sizes, pixels = (n, groups, per_group, o), n * rows.count * columns.count
+    merged = _merges(window, stride, padding)
+    if by == "narrow":
+        parts = min(ITEMS, max(1, per_group // lanes)) if n < ITEMS else 1
+        pieces = max(1, min(ITEMS // parts, pixels // ENOUGH))
+        cut_ = _small_images(direct_cut(n, -(-per_group // parts), 1, o, down, across, itemsize, pieces))
+        most, vectors = tile_shape(o)
+        tiling, scratch = (cut_, (vectors, -(-o // -(-o // most)))), (pieces, groups, o, k + 1)
+        return WeightCall(by, tiling, parts, scratch, (sizes, tuple(down), tuple(across)), merged)
+    room = -(-o // lanes) * lanes
+    pieces = max(1, min(ITEMS, SCRATCH // (groups * (k + 1) * room * itemsize), pixels // ENOUGH))
     scratch = pieces, groups, k + 1, room
-    if _direct_weight(per_group, m // groups, rows, columns, itemsize):
-        (down, _), (across, _) = line(rows, False), line(columns, True)
+    if by == "direct":
         parts = max(1, min(ITEMS // pieces, k // TALL.rows))
-        cut_ = direct_cut(n, per_group, 1, room, down, across, itemsize, pieces)
-        sizes = n, groups, per_group, m // groups
-        rest = sizes, tuple(down), tuple(across)
-        return WeightCall(True, parts, scratch, tuple(cut_), rest, _merges(window, stride, padding))
+        cut_ = _small_images(direct_cut(n, per_group, 1, room, down, across, itemsize, pieces))
+        return WeightCall(by, (cut_,), parts, scratch, (sizes, tuple(down), tuple(across)), merged)
     parts = max(1, min(ITEMS // pieces, k // 56))
-    cut_ = cut(n, per_group, 0, rows.count, columns.count, rows.frame, columns.frame, itemsize, pieces)
-    sizes = (n, groups, per_group, *size, m // groups, rows.count, columns.count)
-    rest = sizes, (rows.step, columns.step), rows.phases, columns.phases, rows.places, columns.places
-    return WeightCall(False, parts, scratch, tuple(cut_), rest, False)
+    cut_ = tuple(cut(n, per_group, 0, rows.count, columns.count, rows.frame, columns.frame, itemsize, pieces))
+    rest = (
+        (n, groups, per_group, *size, o, rows.count, columns.count), (rows.step, columns.step), rows.phases,
+        columns.phases, rows.places, columns.places,
+    )  # fmt: skip
+    return WeightCall(by, (cut_,), parts, scratch, rest, merged)
+
+
+def _small_images(cut: DirectCut) -> tuple[int, ...]:
+    """Images are summed one by one, but the smallest together."""
+    alone = cut.rows * cut.columns > FEW
+    return tuple(cut._replace(images=1 if alone else min(cut.images, -(-ENOUGH // cut.columns))))
 
 
 @lru_cache(4096)
@@ -199,16 +215,3 @@ def covers(x_shape: Shape4, w_shape: Shape4, stride: Pair, padding: Pair, dilati
 def _merges(window: list[int], stride: Pair, padding: Pair) -> bool:
     """Is every output made of the one pixel under it? Then an image may be taken as one row of pixels."""
     return window == [1, 1] and stride == (1, 1) and padding == (0, 0)
-
-
-def _direct(n: int, m: int, high: int, wide: int, itemsize: int) -> bool:
-    """Does ``conv_direct`` serve: are its vectors of m channels and its rows of pixels filled, is packing worth it?"""
-    lanes = LANE_BYTES // itemsize
-    filled = m / (-(-m // lanes) * lanes)
-    return filled >= FILLED and n * high * wide > FEW_PIXELS and max(map(tile_share, (n, high, wide))) >= SHARE
-
-
-def _direct_weight(channels: int, m: int, rows: Axis, columns: Axis, itemsize: int) -> bool:
-    lanes = LANE_BYTES // itemsize
-    run = channels * len(columns.taps)
-    return m / (-(-m // lanes) * lanes) >= FILLED and run >= LEAST_RUN and rows.count * columns.count >= LEAST_PIXELS

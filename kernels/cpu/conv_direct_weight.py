@@ -24,22 +24,21 @@ _ROWS, _VECTORS = TALL
 
 
 @njit(error_model="numpy")
-def turn_panels(to, g, go, gate, gated, m, panel, channel_size, row_size, rows, columns):
-    """to[(first·pixels) + pixel·panel + channel − first]: m channels of a block of g, gated, as panels of channels."""
-    pixels = rows * columns
+def turn_panels(to, t, room, g, go, gate, gated, m, panel, channel_size, row_size, rows, columns):
+    """to[t + first·room + pixel·panel + channel − first]: m channels of a block of g, gated, as panels of channels."""
     if row_size == columns:
-        rows, columns = 1, pixels
+        rows, columns = 1, rows * columns
     for first in range(0, m, panel):
         for i in range(rows):
             of = go + first * channel_size + i * row_size
             turn(
-                to, first * pixels + i * columns * panel, panel, g, of, channel_size, gate, of, gated,
+                to, t + first * room + i * columns * panel, panel, g, of, channel_size, gate, of, gated,
                 min(panel, m - first), columns,
             )  # fmt: skip
 
 
 @njit(error_model="numpy")
-def unpool_panels(to, turned, g, go, winners, wo, pooled, m, all_channels, panel, row, column, rows, columns):
+def unpool_panels(to, t, room, turned, g, go, winners, wo, pooled, m, all_channels, panel, row, column, rows, columns):
     """As turn_panels of rows × columns pixels from (row, column) on, of the gradient that `unpool_pixels` describes."""
     plane = pooled[0] * pooled[1]
     first_row, end_row = row // 2, min(pooled[0], (row + rows - 1) // 2 + 1)
@@ -48,7 +47,7 @@ def unpool_panels(to, turned, g, go, winners, wo, pooled, m, all_channels, panel
     for first in range(0, m, panel):
         n = min(panel, m - first)
         for i in range(rows):
-            at = (first * rows + i * panel) * columns
+            at = t + first * room + i * panel * columns
             if row + i < 2 * pooled[0]:
                 unpool_pixels(
                     to, at, panel, turned[first:], m, winners, wo + first, all_channels, pooled[1], first_row, row + i,
@@ -61,10 +60,13 @@ def unpool_panels(to, turned, g, go, winners, wo, pooled, m, all_channels, panel
 
 @njit(error_model="numpy")
 def add_products(
-    first_block, end_block, block, frame, channels, line, rows, columns, row_axis, column_axis, turned, m, panel,
-    partial, po, room, start,
+    first_block, end_block, block, frame, channels, line, images, image_size, rows, columns, row_axis, column_axis,
+    turned, m, panel, partial, po, room, start,
 ):  # fmt: skip
-    """Blocks first_block … of at most `block` rows of dwᵀ (taps × channels, m), each within one run of neighbours."""
+    """Blocks first_block … of at most `block` rows of dwᵀ (taps × channels, m), each within one run of neighbours.
+
+    The tile sums over all pixels of an image; or over a row of each of several small ones, then over the next.
+    """
     _, _, _, _, _, row_hop, row_delta, _ = row_axis
     _, _, _, _, _, column_hop, column_delta, column_taps = column_axis
     together = column_delta == 1 or channels == 1  # a run is a kernel row, or else a tap
@@ -77,11 +79,20 @@ def add_products(
             inside *= block
             i, j = (which, 0) if together else divmod(which, column_taps)
             of = i * row_delta * line + j * column_delta * channels + inside * a_row
-            _tile(
-                frame, of, a_row, column_hop * channels, row_hop * line, turned, first * rows * columns, panel,
-                columns * panel, rows, columns, partial, po + (which * run + inside) * room + first, room,
-                min(block, run - inside), min(panel, m - first), start, frame, 0, False,
-            )  # fmt: skip
+            to = po + (which * run + inside) * room + first
+            tall, wide = min(block, run - inside), min(panel, m - first)
+            if images == 1:
+                _tile(
+                    frame, of, a_row, column_hop * channels, row_hop * line, turned, first * rows * columns, panel,
+                    columns * panel, rows, columns, partial, to, room, tall, wide, start, frame, 0, False,
+                )  # fmt: skip
+                continue
+            for row in range(rows):
+                _tile(
+                    frame, of + row * row_hop * line, a_row, column_hop * channels, image_size, turned,
+                    (first * images * rows + row * panel) * columns, panel, rows * columns * panel, images, columns,
+                    partial, to, room, tall, wide, ACCUMULATE if row else start, frame, 0, False,
+                )  # fmt: skip
 
 
 @njit(error_model="numpy")
@@ -92,7 +103,7 @@ def direct_item(
     images, groups, channels, m = sizes
     _, rows, _, _, _, _, _, row_taps = row_axis
     _, columns, _, _, _, _, column_delta, column_taps = column_axis
-    _, rows_at_once, columns_at_once, _, _ = cut
+    images_at_once, rows_at_once, columns_at_once, _, _ = cut
     piece, part = divmod(item, parts)
     panel = _VECTORS * (LANE_BYTES // x.itemsize)
     size = channels * row_taps * column_taps
@@ -102,48 +113,60 @@ def direct_item(
     first_block, end_block = part * blocks // parts, (part + 1) * blocks // parts
     with_bias = part == parts - 1
 
-    frame = np.empty(slots(row_axis, rows_at_once) * slots(column_axis, columns_at_once) * channels, x.dtype)
-    turned = np.empty(-(-m // panel) * panel * rows_at_once * columns_at_once, x.dtype)
+    frame = np.empty(
+        images_at_once * slots(row_axis, rows_at_once) * slots(column_axis, columns_at_once) * channels, x.dtype
+    )
+    turned = np.empty(-(-m // panel) * panel * images_at_once * rows_at_once * columns_at_once, x.dtype)
     turned_pool = np.empty(m * pooled[0] * pooled[1], x.dtype)
     room = partial.shape[3]
     flat = partial.reshape(-1)
     column_blocks = -(-columns // columns_at_once)
     image_blocks = -(-rows // rows_at_once) * column_blocks
     units = images * image_blocks
+    unit, last = piece * units // pieces, (piece + 1) * units // pieces
     start = ZERO
-    before = (-1, -1, -1, -1)  # what the frame's edges are clean for
+    before, most = (-1, -1, -1, -1), 0  # what the frame's edges are clean for
     if with_bias:
         partial[piece, :, size] = 0
-    for unit in range(piece * units // pieces, (piece + 1) * units // pieces):
+    while unit < last:
         image, inside = divmod(unit, image_blocks)
         row, column = inside // column_blocks * rows_at_once, inside % column_blocks * columns_at_once
-        high, wide = min(rows_at_once, rows - row), min(columns_at_once, columns - column)
+        count, high, wide = (
+            min(images_at_once, last - unit), min(rows_at_once, rows - row), min(columns_at_once, columns - column)
+        )  # fmt: skip
+        unit += count
         slot_rows, slot_columns = slots(row_axis, high), slots(column_axis, wide)
+        line, pixels = slot_columns * channels, high * wide
         here = (row, column, high, wide)
         for group in range(groups):
             fill_image(
-                frame, here == before, x, x, False, channels, groups * channels, group * channels, image, 1, row,
-                column, row_axis, column_axis, slot_rows, slot_columns,
+                frame, here == before and count <= most, x, x, False, channels, groups * channels, group * channels,
+                image, count, row, column, row_axis, column_axis, slot_rows, slot_columns,
             )  # fmt: skip
-            before = here
-            if pooled[1]:
-                plane = pooled[0] * pooled[1]
-                unpool_panels(
-                    turned, turned_pool, g, (image * groups + group) * m * plane, winners,
-                    image * plane * groups * m + group * m, pooled, m, groups * m, panel, row, column, high, wide,
-                )  # fmt: skip
-            else:
-                of = (image * groups + group) * m * rows * columns + row * columns + column
-                turn_panels(turned, g, of, gate, gated, m, panel, rows * columns, columns, high, wide)
+            before, most = here, count
+            for k in range(count):
+                at = k * pixels * panel
+                if pooled[1]:
+                    plane = pooled[0] * pooled[1]
+                    unpool_panels(
+                        turned, at, count * pixels, turned_pool, g, ((image + k) * groups + group) * m * plane, winners,
+                        (image + k) * plane * groups * m + group * m, pooled, m, groups * m, panel, row, column, high,
+                        wide,
+                    )  # fmt: skip
+                else:
+                    of = ((image + k) * groups + group) * m * rows * columns + row * columns + column
+                    turn_panels(
+                        turned, at, count * pixels, g, of, gate, gated, m, panel, rows * columns, columns, high, wide
+                    )
             to = (piece * groups + group) * (size + 1) * room
             add_products(
-                first_block, end_block, block, frame, channels, slot_columns * channels, high, wide, row_axis,
+                first_block, end_block, block, frame, channels, line, count, slot_rows * line, high, wide, row_axis,
                 column_axis, turned, m, panel, flat, to, room, start,
             )  # fmt: skip
             if with_bias:
                 for first in range(0, m, panel):
                     add_rows(
-                        flat, to + size * room + first, turned, first * high * wide, panel, high * wide,
+                        flat, to + size * room + first, turned, first * count * pixels, panel, count * pixels,
                         min(panel, m - first),
                     )  # fmt: skip
         start = ACCUMULATE

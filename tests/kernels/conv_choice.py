@@ -8,16 +8,19 @@ from guarded_memory import guarded
 
 from minipar.kernels.cpu import conv_calls, conv_plan, threads
 
-KINDS = ("direct", "pixels", "as chosen")
-_CHOICES = {"direct": (-1, 0, 0, 1, 0), "pixels": (256, 2, 0, 1, 0), "as chosen": ()}
+KINDS = ("direct", "narrow", "pixels", "as chosen")
 
 
 @contextmanager
 def served_by(kind):
-    """All convolutions by the kernels of ``conv_direct``, or all by those with vectors of pixels."""
+    """All convolutions by the kernels of ``conv_direct``, or all by those with vectors of pixels.
+
+    "narrow" differs from "direct" only in the gradient of the weight.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in zip(("FEW_PIXELS", "FILLED", "SHARE", "LEAST_RUN", "LEAST_PIXELS"), _CHOICES[kind]):
-            patch.setattr(conv_calls, name, value)
+        if kind != "as chosen":
+            patch.setattr(conv_calls, "direct_serves", lambda *_: kind != "pixels")
+            patch.setattr(conv_calls, "weight_kernel", lambda *_: kind)
         _forget_plans()
         yield
     _forget_plans()
