@@ -22,9 +22,12 @@ import cloudpickle
 
 from . import stacks
 from .comm.errors import CommunicatorError, CommunicatorTimeout, PeerFailedError
+from .comm.telling import told_once
 from .stacks import Frame
 
 _RAISED = "raised "
+_TEXT = 20_000  # characters of a text that travels: of a longer one the beginning and the end
+_EXCEPTION = 1 << 20  # bytes of a pickled exception that travels
 _ALIKE = "failed in the same way"
 
 
@@ -81,32 +84,12 @@ def _paragraphs(failure: "Failure", others: Sequence[RankState]) -> Iterator[str
     if failure.remote_traceback:
         yield f"{'Traceback' if failure.has_raised() else 'Stack'} of rank {failure.rank}:\n{failure.remote_traceback}"
     alike = [replace(state, failure=_ALIKE) if state.failure == failure.what else state for state in others]
-    lines = [f"  {ranks}: {told}" for ranks, told in _collapsed((state.rank, state.told()) for state in alike)]
+    lines = [f"  {ranks}: {told}" for ranks, told in told_once((state.rank, state.told()) for state in alike)]
     if lines:
         yield "\n".join([f"The other rank{'s' if len(others) > 1 else ''}:", *lines])
     stuck = [state for state in others if state.stack and failure.is_timeout]
-    for ranks, stack in _collapsed((state.rank, state.stack) for state in stuck):
+    for ranks, stack in told_once((state.rank, state.stack) for state in stuck):
         yield f"Stack of {ranks}, stuck (most recent call last):\n{stack}"
-
-
-def _collapsed(told: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str]]:
-    """Each text once, with the ranks that it is about: "rank 2", "ranks 0, 3-7"."""
-    ranks: dict[str, list[int]] = {}
-    for rank, words in told:
-        ranks.setdefault(words, []).append(rank)
-    for words, of_words in ranks.items():
-        yield ("ranks " if len(of_words) > 1 else "rank ") + _intervals(of_words), words
-
-
-def _intervals(numbers: Sequence[int]) -> str:
-    """ "0, 3-7" for 0, 3, 4, 5, 6, 7."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 @dataclass(frozen=True)
@@ -165,12 +148,13 @@ class Failure:
         return replace(self, frames=frames, remote_traceback=stacks.text(frames))
 
     def to_bytes(self) -> bytes:
-        """For the caller's process. An exception that cannot be pickled stays here; its text travels."""
+        """For the caller's process. An exception that cannot be pickled, or is huge, stays here; its text travels."""
         fields = dict(self.__dict__)
         try:
-            fields["exception"] = cloudpickle.dumps(self.exception)
+            exception = cloudpickle.dumps(self.exception)
         except Exception:
-            fields["exception"] = None
+            exception = b""
+        fields["exception"] = exception if 0 < len(exception) <= _EXCEPTION else None
         return pickle.dumps(fields)
 
     @classmethod
@@ -204,7 +188,11 @@ def _described(error: BaseException) -> tuple[str, str]:
             [line for line in told.stack if not Frame(line.filename, 0, line.name).is_own()]
         )
         what = what.replace(f"{type(error).__module__}.", "", 1)
-    return what, "".join(told.format()).rstrip()
+    return _clipped(what), _clipped("".join(told.format()).rstrip())
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _TEXT else f"{text[: _TEXT // 2]}\n… {len(text)} characters …\n{text[-_TEXT // 2 :]}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from minipar.parallel.mpiexec import in_use
+
 
 def children() -> set[int]:
     """Process ids of this process's children, zombies included."""
@@ -48,7 +50,12 @@ def nothing_is_left(tmp_path_factory, monkeypatch):
 
     before = inventory()
     yield
-    assert inventory() == before
+    after = inventory()
+    made = after["shared memory"] - before["shared memory"]
+    if made:  # other programs work with some at any time: what nobody uses is left behind
+        made -= in_use()
+    after["shared memory"] = before["shared memory"] | {file for file in made if file.exists()}
+    assert after == before
 
 
 def is_running(pid: int) -> bool:

@@ -100,7 +100,7 @@ def test_survivors_may_clean_up(backend, tmp_path):
             raise RuntimeError("a consequence") from error
 
     assert failure_of(work, backend=backend).rank == 1
-    assert (tmp_path / "cleaned").read_text() == "rank 1 has failed, while rank 0 was in barrier #1"
+    assert re.match(r"rank 1 has failed, while rank 0 was (in barrier #1|about to)", (tmp_path / "cleaned").read_text())
 
 
 def test_the_earliest_cause_is_reported():
@@ -147,7 +147,7 @@ def test_an_exception_that_cannot_be_described(monkeypatch):
             raise ValueError("boom")
         comm.barrier()
 
-    monkeypatch.setattr(errors.traceback, "format_exception", refuse)
+    monkeypatch.setattr(errors.traceback, "TracebackException", refuse)
     error = failure_of(work, backend="thread", timeout=5)
     assert str(error).startswith("rank 1 raised ValueError, which cannot be described (MemoryError), while it was")
     assert str(error.cause) == "boom"
@@ -274,7 +274,7 @@ def test_survivors_of_a_death_stop_waiting(tmp_path):
             (tmp_path / "noticed").write_text(str(error))
 
     assert failure_of(work).rank == 1
-    assert (tmp_path / "noticed").read_text() == "rank 1 has failed, while rank 0 was in barrier #1"
+    assert re.match(r"rank 1 has failed, while rank 0 was (in barrier #1|about to)", (tmp_path / "noticed").read_text())
 
 
 def test_death_inside_a_call():
@@ -465,7 +465,7 @@ def test_the_start_of_a_slow_rank_does_not_count():
 def test_a_rank_that_never_gets_ready(monkeypatch):
     monkeypatch.setattr(processes, "START_LIMIT", 0.5)
     error = failure_of(lambda comm, argument: comm.barrier(), SlowToLoad(60), workers=1)
-    assert str(error) == "rank 0 was not ready after 0.5 s, while it was starting"
+    assert str(error).startswith("rank 0 was not ready after 0.5 s, while it was starting")
 
 
 def test_a_thread_left_running_delays_the_end_only_so_long(monkeypatch):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minipar.parallel import errors, stacks
+from minipar.parallel import stacks
+from minipar.parallel.comm.telling import intervals
 from minipar.parallel.errors import Failure, RankState
 from minipar.parallel.stacks import Frame, ProcessStack, ThreadStack
 
@@ -201,7 +202,7 @@ def test_an_error_tells_of_all_ranks_and_of_equal_ones_once():
     stuck = [RankState(rank, "running user code", "train.py:44 in load", stack="  File 1") for rank in (2, 8)]
     alike = [RankState(6, "in barrier #2", "", "raised ValueError: boom")]
     other = [RankState(9, "in barrier #1", "train.py:1 in f", "raised KeyError: 'k'")]
-    failure = Failure(1, "raised ValueError: boom", "starting", remote_traceback="Traceback…")
+    failure = Failure(1, "raised ValueError: boom", "starting", remote_traceback="Traceback…", is_timeout=True)
     error = failure.error([*waiting, *stuck, *alike, *other])
     assert str(error) == (
         "rank 1 raised ValueError: boom, while it was starting\n\n"
@@ -217,4 +218,4 @@ def test_an_error_tells_of_all_ranks_and_of_equal_ones_once():
 
 
 def test_two_ranks_are_no_interval():
-    assert errors._intervals([5, 1, 2, 7, 6, 8]) == "1, 2, 5-8"
+    assert intervals([5, 1, 2, 7, 6, 8]) == "1, 2, 5-8"

@@ -13,6 +13,7 @@ from .communicator import Communicator
 from .errors import CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 from .lines import Lines
 from .reduction import reduce_in_order, reduce_own_piece
+from .telling import told_once
 from .work import Steps, Waiting
 
 Views = list[np.ndarray]  # what each rank shows: rows of the elements from `start` on, all of one length
@@ -24,7 +25,7 @@ class MeetingCommunicator(Communicator):
     `members` are the ranks of this communicator as the board knows them; for that of a whole launch, None: all.
     """
 
-    own_algorithms = ("shared",)
+    own_algorithms: tuple[str, ...] = ("shared",)
 
     def __init__(
         self,
@@ -248,7 +249,8 @@ class MeetingCommunicator(Communicator):
         late = [peer]
         if self._board.activity[self._me] == Activity.COLLECTIVE:
             late = [self._members[r] for r in range(self.size) if self._epochs[r] < self._epoch] or late
-        missing = "; ".join(f"rank {rank} is {self._board.doing(rank)}" for rank in late)
+        told = told_once((rank, self._board.doing(rank)) for rank in late)
+        missing = "; ".join(f"{ranks} {'are' if ranks.startswith('ranks') else 'is'} {doing}" for ranks, doing in told)
         return f"rank {self._me}, {self.doing()}, waited {self.timeout:g} s: {missing}"
 
     # -- what differs between threads and processes ------------------------------------------------------------------
