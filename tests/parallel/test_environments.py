@@ -68,8 +68,9 @@ print(parallel.launch(add), parallel.launch(lambda comm: add(comm) + 1, backend=
 """,
     """
 def stay(comm):
+    comm.barrier()
     if comm.rank == 1:
-        time.sleep(0.2)
+        time.sleep(0.3)
         raise ValueError("boom")
     comm.recv(1)
 try:
@@ -109,8 +110,8 @@ def test_functions_of_a_notebook(tell, tmp_path):
     pytest.importorskip("ipykernel", reason="needs ipykernel: pip install ipykernel")
     told = tell(tmp_path)
     assert "[21, 21] [22, 22]" in told
-    assert 'line 4, in stay\n    raise ValueError("boom")\n' in told  # the source, which only the notebook has
-    assert "rank 0: in recv from rank 1, tag 0, at Cell In[2]:5 in stay" in told
+    assert 'line 5, in stay\n    raise ValueError("boom")\n' in told  # the source, which only the notebook has
+    assert "rank 0: in recv from rank 1, tag 0, at Cell In[2]:6 in stay" in told
 
 
 def test_ipython_with_a_command(tmp_path):
@@ -126,8 +127,9 @@ NO_FILE = """
 from minipar import parallel
 import time
 def stay(comm):
+    comm.barrier()
     if comm.rank == 1:
-        time.sleep(0.2)
+        time.sleep(0.3)
         raise ValueError("boom")
     comm.recv(1)
 with parallel.Pool(2) as pool:
@@ -145,8 +147,8 @@ def test_a_pool_of_a_script_without_a_file(way):
     assert done.returncode == 0, done.stderr
     assert "[0, 1] [2, 2]" in done.stdout
     name = {"-c": "<string>", "stdin": "<stdin>"}[way]
-    assert f'  File "{name}", line 7, in stay\n' in done.stdout
-    assert f"rank 0: in recv from rank 1, tag 0, at {name}:8 in stay" in done.stdout
+    assert f'  File "{name}", line 8, in stay\n' in done.stdout
+    assert f"rank 0: in recv from rank 1, tag 0, at {name}:9 in stay" in done.stdout
 
 
 # -- under pytest-xdist ------------------------------------------------------------------------------------------------
