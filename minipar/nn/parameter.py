@@ -148,6 +148,16 @@ class FlatBuffer:
             self.data_views[slot][...] = p.array
             p.array = self.data_views[slot]
             p.buffer, p.slot = self, slot
+        self._shapes = [p.shape for p in parameters]
+
+    def has_gradients(self) -> bool:
+        """Does anybody look at a gradient in the buffer (or keep the place of one)?"""
+        return any(_watched(self.grad_views, slot, 0) for slot in range(len(self.grad_views)))
+
+    def keep_gradients_in(self, grad: Any) -> None:
+        """From now on gradients lie in `grad`, zeros of the size and dtype of the buffer, while it has none."""
+        self.grad = grad
+        self.grad_views = [_view(grad[a:b], shape) for (a, b), shape in zip(self.spans, self._shapes)]
 
 
 def flatten(parameters: Iterable[Parameter]) -> list[FlatBuffer]:

@@ -21,7 +21,7 @@ import numpy as np
 from ..backend import namespace, to_numpy
 from ..backend.random import default_generator, sharded_samples
 from ..nn.module import Module
-from ..nn.parameter import Parameter, flatten
+from ..nn.parameter import FlatBuffer, Parameter, flatten
 from ..ops.loss import Denominated
 from ..tensor import Tensor, wrap
 from . import timeline
@@ -63,7 +63,7 @@ class DataParallel(Module):
         self.module = module
         self.comm = comm
         self._held, self._draws = None, 0
-        flatten(module.parameters())
+        _share_gradients(flatten(module.parameters()), comm)
         for state in (*module.parameters(), *module.buffers()):
             _through_host(comm.broadcast, state.array)
             state.bump("broadcast")
@@ -180,6 +180,21 @@ class DataParallel(Module):
                 _through_host(self.comm.all_reduce, gradients)
             else:
                 _packed(self.comm.all_reduce, [p.grad.array for p in group if p.grad is not None])
+
+
+def _share_gradients(buffers: list[FlatBuffer], comm: Communicator) -> None:
+    """Keep gradients where all ranks see them: then nothing is copied in or out to add them up.
+
+    Not where they differ from rank to rank (somebody holds on to a gradient, say): there they stay as they are.
+    """
+    kinds = [(b.grad.dtype.str, b.grad.size) for b in buffers if isinstance(b.grad, np.ndarray)]
+    movable = len(kinds) == len(buffers) and not any(b.has_gradients() for b in buffers)
+    if any(theirs != (kinds, True) for theirs in comm.all_gather_object((kinds, movable))):
+        return
+    for buffer in buffers:
+        grad = comm.empty(buffer.grad.size, buffer.grad.dtype)
+        grad[:] = 0
+        buffer.keep_gradients_in(grad)
 
 
 def _through_host(collective: Callable[[np.ndarray], Any], array: Any) -> None:

@@ -302,3 +302,22 @@ class TestEquality:
     def test_other_tensors_are_an_error(self):
         with pytest.raises(ValueError, match="different tensors"):
             compare_gradients({"a": np.zeros(2)}, self.q)
+
+
+def gradients_are_shared(comm, held):
+    net = mlp()
+    x, y = torch.ones(4, 5), torch.zeros(4, 3)
+    if held and comm.rank == 1:
+        flatten(net.parameters())
+        F.mse_loss(net(x), y).backward()  # this rank has gradients already: nobody may move them
+    model = parallel.DataParallel(net, comm)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    losses = [model.train_step(lambda m, x, y: F.mse_loss(m(x), y), optimizer, x, y) for _ in range(3)]
+    return comm._registered.place_of(net[0].weight.buffer.grad) != 0, losses
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_gradients_live_where_all_ranks_see_them(held):
+    first, second = parallel.launch(gradients_are_shared, held, workers=2)
+    assert first == second
+    assert first[0] is not held

@@ -196,7 +196,7 @@ class MeetingCommunicator(Communicator):
         self._check_peers()
         if not waiting.ready():
             self._check_patience(waiting)
-        if len(self._family) > 1 or self._messages:
+        if self._queue or self._messages or len(self._family) > 1:
             self._progress()
 
     def _check_patience(self, waiting: Waiting) -> None:
