@@ -24,6 +24,7 @@ _RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _this_thread = threading.local()
 _lock = threading.Lock()
 _of_process: Communicator | None = None  # made by `init`, or given by a launcher of ours
+_is_worker = False
 
 
 def init(timeout: float | None = None) -> Communicator:
@@ -33,7 +34,8 @@ def init(timeout: float | None = None) -> Communicator:
     `launch` or a `Pool` runs it is the one that the function was given; anywhere else it has one rank. Calling it again
     returns the same one. `timeout` (seconds; 60 at first) is that of its calls from now on, here and on no other rank.
 
-    TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py.
+    TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py; RuntimeError
+    in a thread that a function run by `launch` has started.
 
     >>> comm = minipar.parallel.init(timeout=30)
     >>> comm.rank, comm.size, comm.timeout
@@ -56,6 +58,8 @@ def init(timeout: float | None = None) -> Communicator:
 
 
 def _found(timeout: float) -> Communicator:
+    if _is_worker:
+        raise RuntimeError("init was called by another thread than the rank's: a communicator belongs to one thread")
     if _may_be_under_mpiexec():
         from .comm.mpi_job import world_communicator
 
@@ -75,7 +79,7 @@ def _may_be_under_mpiexec() -> bool:
 
 def job() -> Communicator | None:
     """The communicator of the job of several processes that this one was started in, if it was; else None."""
-    if _of_process is None and not _may_be_under_mpiexec():
+    if _of_process is None and (_is_worker or not _may_be_under_mpiexec()):
         return None
     comm = init()
     return comm if comm.size > 1 else None
@@ -94,6 +98,12 @@ def as_process_of(comm: Communicator) -> Iterator[None]:
         _this_thread.comm = of_thread
 
 
+def become_worker() -> None:
+    """All threads of this process work for a rank, one task after the other."""
+    global _is_worker
+    _is_worker = True
+
+
 def mark_as_rank(comm: Communicator) -> None:
     """Called by the thread that is going to run a rank's function."""
     _this_thread.comm = comm
@@ -107,3 +117,9 @@ def leave_rank() -> None:
 def is_rank() -> bool:
     """Whether this thread runs the function of a rank."""
     return getattr(_this_thread, "comm", None) is not None
+
+
+def refuse_inside_a_rank(call: str) -> None:
+    """RuntimeError if this is a thread of a rank."""
+    if _is_worker or is_rank():
+        raise RuntimeError(f"{call} was called by a rank of another launch: launches do not nest")

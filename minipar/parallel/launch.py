@@ -90,7 +90,6 @@ def check_ranks(
     """
     from .comm.arguments import check_timeout
     from .places import check_devices
-    from .rank import refuse_inside_a_rank
 
     workers = operator.index(workers)
     if workers < 1:
@@ -98,5 +97,5 @@ def check_ranks(
     if backend not in backends:
         raise ValueError(f"backend={backend!r} is unknown: choose one of {', '.join(backends)}")
     timeout = check_timeout(timeout)
-    refuse_inside_a_rank(call)
+    environment.refuse_inside_a_rank(call)
     return workers, check_devices(devices, workers), timeout

@@ -13,7 +13,7 @@ import sys
 from ..backend.device import device
 from .channel import Channel
 from .comm.communicator import Communicator
-from .rank import become_worker
+from .environment import become_worker
 from .stacks import answer as answer_with_stacks
 from .worker import Worker, end_with_the_caller, write_whole_lines
 

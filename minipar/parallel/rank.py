@@ -8,9 +8,7 @@ from ..backend.device import device
 from ..kernels.cpu.waiting import watched
 from .comm.board import Activity, Board
 from .comm.communicator import Communicator
-from .environment import is_rank, mark_as_rank
-
-_process = {"is_worker": False}
+from .environment import mark_as_rank
 
 
 def become_rank(comm: Communicator, board: Board, place: device) -> None:
@@ -27,17 +25,6 @@ def use_device(comm: Communicator, place: device) -> None:
         import cupy
 
         cupy.cuda.Device(place.index).use()
-
-
-def become_worker() -> None:
-    """All threads of this process work for a rank."""
-    _process["is_worker"] = True
-
-
-def refuse_inside_a_rank(call: str) -> None:
-    """RuntimeError if this is a thread of a rank."""
-    if _process["is_worker"] or is_rank():
-        raise RuntimeError(f"{call} was called by a rank of another launch: launches do not nest")
 
 
 @contextmanager

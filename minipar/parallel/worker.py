@@ -23,9 +23,10 @@ from .comm.board import Board
 from .comm.communicator import Communicator
 from .comm.process import ProcessCommunicator
 from .comm.shared_memory import map_block
+from .environment import become_worker
 from .errors import Failure
 from .parcel import PRIVATE, READ_ONLY, Parcel, opened, pack, unpack
-from .rank import become_rank, become_worker
+from .rank import become_rank
 from .stacks import answer as answer_with_stacks
 
 _PR_SET_PDEATHSIG = 1

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_inside_a_launched_function_it_is_the_ranks(backend):
 
     assert parallel.launch(work, backend=backend) == [(True, 9.0, 9.0)] * 2
     assert parallel.init().size == 1
+
+
+def test_a_thread_of_a_rank_has_none():
+    def work(comm):
+        told = []
+
+        def ask():
+            with pytest.raises(RuntimeError, match="by another thread than the rank's") as caught:
+                parallel.init()
+            told.append(str(caught.value))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        return len(told)
+
+    assert parallel.launch(work, workers=1) == [1]
 
 
 @pytest.mark.parametrize(
