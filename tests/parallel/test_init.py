@@ -14,7 +14,7 @@ import pytest
 
 import minipar
 from minipar import parallel
-from minipar.parallel import environment
+from minipar.parallel import environment, mpiexec
 from minipar.parallel.comm.thread import ThreadCommunicator, ThreadWorld
 from minipar.parallel.script import run_script
 
@@ -255,27 +255,6 @@ def script(tmp_path):
     return write
 
 
-def test_one_script_alone_and_on_the_ranks_of_a_job(script):
-    path = script(SCRIPT.replace("{options}", ", workers=2"))
-    alone = run_python(str(path), "--lr", "0.1", "-m")
-    assert alone.stderr == ""
-    assert "__main__ train.py ['--lr', '0.1', '-m'] 42" in alone.stdout
-    assert "results [21, 22]" in alone.stdout
-    job = minipar_launch("-n", 2, path, "--lr", "0.1", "-m")
-    assert job.stderr == ""
-    assert job.returncode == 0
-    assert job.stdout.count("__main__ train.py ['--lr', '0.1', '-m'] 42") == 2
-    assert job.stdout.count("results [21, 22]") == 1
-
-
-def test_a_module_and_a_size_that_the_script_takes_as_it_comes(script, tmp_path):
-    script(SCRIPT.replace("{options}", ""))
-    done = minipar_launch("-n", 3, "-m", "train", "x", cwd=tmp_path)
-    assert done.stderr == ""
-    assert done.stdout.count("__main__ train.py ['x'] 42") == 3
-    assert done.stdout.count("results [33, 34, 35]") == 1
-
-
 FAILING = {
     "exception": ("raise ValueError('boom')", 1, ["rank 1 raised ValueError: boom", "train.py", "line 5"]),
     "sys.exit(3)": ("sys.exit(3)", 3, ["rank 1 raised SystemExit: 3"]),
@@ -288,15 +267,89 @@ FAILING = {
     "mismatch": ("comm.all_reduce(np.ones(2)); comm.barrier()", 1, ["but rank 1 called all_reduce #1 float64 (2,)"]),
 }
 
+FAILS = """
+import os, sys, time; import numpy as np
+from minipar import parallel
+comm = parallel.init(timeout={timeout})
+if comm.rank == 1: {statement}
+comm.barrier()
+"""
+
+
+def under_mpiexec(*arguments, **options):
+    """A plain `mpiexec -n 2 python …`, as a user types it (the options are for root, and for few cores)."""
+    launcher = mpiexec.find_mpiexec()
+    command = [*mpiexec.command(launcher, 2), sys.executable, *map(str, arguments)]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    variables |= mpiexec.environment(launcher, "/nonexistent")
+    with subprocess.Popen(
+        command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as job:
+        try:
+            told = job.communicate(timeout=60)
+        finally:
+            job.kill()
+    return subprocess.CompletedProcess(command, job.returncode, *told)
+
+
+def needs_mpi(backend):
+    if backend == "mpi":
+        pytest.importorskip("mpi4py", reason='needs MPI: pip install "minipar[mpi]"')
+
+
+JOBS = {
+    "process": lambda *command: minipar_launch("-n", 2, *command),
+    "mpi": lambda *command: minipar_launch("-n", 2, "--backend", "mpi", *command),
+    "mpiexec": under_mpiexec,
+}
+
+
+def test_a_script_alone(script):
+    alone = run_python(str(script(SCRIPT.replace("{options}", ", workers=2"))), "--lr", "0.1", "-m")
+    assert alone.stderr == ""
+    assert "__main__ train.py ['--lr', '0.1', '-m'] 42" in alone.stdout
+    assert "results [21, 22]" in alone.stdout
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_the_same_script_on_the_ranks_of_a_job(kind, script):
+    needs_mpi(kind[:3])
+    job = JOBS[kind](script(SCRIPT.replace("{options}", ", workers=2")), "--lr", "0.1", "-m")
+    assert job.returncode == 0, job.stderr
+    assert job.stderr == ""
+    assert job.stdout.count("__main__ train.py ['--lr', '0.1', '-m'] 42") == 2
+    assert job.stdout.count("results [21, 22]") == 1
+
+
+@pytest.mark.parametrize("kind", ["mpi", "mpiexec"])
+@pytest.mark.parametrize("how", ["exception", "sys.exit(3)", "SIGKILL", "hang"])
+def test_the_first_to_fail_ends_an_mpi_job(kind, how, script):
+    needs_mpi(kind[:3])
+    statement, code, told = FAILING[how]
+    path = script(FAILS.format(timeout=1, statement=statement))
+    started = time.monotonic()
+    done = JOBS[kind](path)
+    assert time.monotonic() - started < 30
+    if kind == "mpi":
+        assert done.returncode == code, done.stderr
+        for words in told:
+            assert words in done.stderr
+    else:
+        assert done.returncode != 0
+
+
+def test_a_module_and_a_size_that_the_script_takes_as_it_comes(script, tmp_path):
+    script(SCRIPT.replace("{options}", ""))
+    done = minipar_launch("-n", 3, "-m", "train", "x", cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.count("__main__ train.py ['x'] 42") == 3
+    assert done.stdout.count("results [33, 34, 35]") == 1
+
 
 @pytest.mark.parametrize("how", FAILING)
 def test_the_first_to_fail_ends_the_job(how, script):
     statement, code, told = FAILING[how]
-    path = script(
-        "import os, sys, time\nimport numpy as np\nfrom minipar import parallel\ncomm = parallel.init()\n"
-        f"if comm.rank == 1: {statement}\n"
-        "comm.barrier()\n"
-    )
+    path = script(FAILS.format(timeout=None, statement=statement))
     started = time.monotonic()
     done = minipar_launch("-n", 2, "--timeout", 1, path)
     assert time.monotonic() - started < 30
