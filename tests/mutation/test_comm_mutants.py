@@ -1,11 +1,14 @@
 """Would the contract of the communicators notice a wrong collective? Break each on purpose and see.
 
-Every mutant runs on the thread backend under the checks of tests/parallel/test_comm_contract.py itself; a mutant is
-noticed if the launch ends in an error. The ring buffer, which only processes use, has a check of its own here.
+Mutants run under random programs of tests/parallel/contract, as ranks that are threads and as ranks that are processes;
+one is noticed if a program gives anything else than the model says, or ends in an error. The ring buffer, which only
+processes use, has a check of its own here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import count, islice
 from mmap import mmap
 from typing import Any
 
@@ -13,76 +16,55 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel.comm import thread
-from minipar.parallel.comm.reduction import UFUNCS, piece_of, reduce_in_order
 from minipar.parallel.comm.ring import Ring
-from tests.parallel import test_comm_contract as contract
+from tests.mutation.comm_mutants import BOTH, FOR_PROCESSES, FOR_THREADS, concerns, in_place, run_with
+from tests.parallel.contract.drawing import program_of
+from tests.parallel.contract.programs import check, run_program
 
 SIZE = 3
+MOST = 100  # programs, until a mutant counts as not noticed
+RIGHT = 15  # programs that must pass where nothing is broken
+TIMEOUT = 3.0
 
 
-def dropped_source(sources: Any, op: str, out: np.ndarray) -> None:
-    reduce_in_order(sources[:-1], op, out)
+def on_threads(name: str | None, seed: int) -> list[Any]:
+    with in_place(name):
+        return parallel.launch(run_program, program_of(seed, SIZE), workers=SIZE, backend="thread", timeout=TIMEOUT)
 
 
-def swapped_order(sources: Any, op: str, out: np.ndarray) -> None:
-    reduce_in_order(sources[::-1], op, out)
+@pytest.fixture(scope="module")
+def pool() -> Iterator[parallel.Pool]:
+    with parallel.Pool(workers=SIZE, timeout=TIMEOUT) as pool:
+        yield pool
 
 
-def no_division(sources: Any, op: str, out: np.ndarray) -> None:
-    reduce_in_order(sources, "sum" if UFUNCS[op] is np.add else op, out)
-
-
-def piece_too_short(length: int, rank: int, size: int) -> slice:
-    whole = piece_of(length, rank, size)
-    return slice(whole.start, max(whole.start, whole.stop - 1))
-
-
-def piece_too_early(length: int, rank: int, size: int) -> slice:
-    whole = piece_of(length, rank, size)
-    return slice(max(0, whole.start - 1), max(0, whole.stop - 1))
-
-
-broadcast = thread.ThreadCommunicator._broadcast
-
-
-def wrong_root(self: Any, flat: np.ndarray, root: int) -> None:
-    broadcast(self, flat, (root + 1) % self.size)
-
-
-MUTANTS = {
-    "dropped source": (thread, "reduce_in_order", dropped_source),
-    "swapped order": (thread, "reduce_in_order", swapped_order),
-    "mean without division": (thread, "reduce_in_order", no_division),
-    "piece too short": (thread, "piece_of", piece_too_short),
-    "piece too early": (thread, "piece_of", piece_too_early),
-    "broadcast from the wrong root": (thread.ThreadCommunicator, "_broadcast", wrong_root),
-}
-
-
-def collectives(comm: Any) -> None:
-    contract.check_order_of_the_sum(comm)
-    contract.check_every_dtype_and_operation(comm)
-
-
-def noticed() -> bool:
-    try:
-        parallel.launch(collectives, workers=SIZE, backend="thread", timeout=5)
-    except parallel.WorkerError:
-        return True
+def notices(run: Callable[[str | None, int], list[Any]], name: str | None, most: int = MOST) -> bool:
+    """Whether one of the first programs that could go wrong does."""
+    for seed in islice((seed for seed in count() if concerns(name, program_of(seed, SIZE))), most):
+        try:
+            check(program_of(seed, SIZE), run(name, seed))
+        except (AssertionError, parallel.WorkerError):
+            return True
     return False
 
 
-def test_every_mutant_of_the_collectives_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not noticed()
-    survivors = []
-    for name, (owner, attribute, mutant) in MUTANTS.items():
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, attribute, mutant)
-            if not noticed():
-                survivors.append(name)
-    assert survivors == []
-    assert len(MUTANTS) == 6
+@pytest.mark.parametrize("name", [*BOTH, *FOR_THREADS])
+def test_a_mutant_among_threads_is_noticed(name: str) -> None:
+    assert notices(on_threads, name)
+
+
+@pytest.mark.parametrize("name", [*BOTH, *FOR_PROCESSES])
+def test_a_mutant_among_processes_is_noticed(name: str, pool: parallel.Pool) -> None:
+    assert notices(lambda name, seed: pool.run(run_with, name, seed), name)
+
+
+def test_where_nothing_is_broken_nothing_is_noticed(pool: parallel.Pool) -> None:
+    assert not notices(on_threads, None, RIGHT)
+    assert not notices(lambda name, seed: pool.run(run_with, name, seed), None, RIGHT)
+
+
+def test_how_many_mutants_there_are() -> None:
+    assert len(BOTH | FOR_THREADS | FOR_PROCESSES) == 34
 
 
 def passes_round_the_ring(kind: type[Ring]) -> bool:

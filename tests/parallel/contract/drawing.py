@@ -36,7 +36,7 @@ VERBS = (
     "all_to_all",
 )
 OBJECT_VERBS = ("broadcast_object", "all_gather_object", "gather_object", "scatter_object")
-ALGORITHMS = ("ring", "tree", "halving-doubling", "master", "shared")
+ALGORITHMS = ("ring", "tree", "halving-doubling", "master", "own")
 Item = TypeVar("Item")
 
 
@@ -94,7 +94,7 @@ class Drawing:
         return tuple(self.step() for _ in range(self.random.randint(0, most)))
 
     def collective(self) -> Collective:
-        verb, dtype = self.one(VERBS), self.one(DTYPES)
+        verb, dtype = self.one(VERBS), self.one("df") if self.rarely(3) else self.one(DTYPES)
         ops = [op for op in UFUNCS if allowed(op, dtype)]
         asynchronous = self.rarely(3)
         step = Collective(

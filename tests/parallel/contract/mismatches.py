@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minipar.parallel import Communicator
-from tests.parallel.contract.programs import run_program
+from tests.parallel.contract.programs import run_program, warm_up
 from tests.parallel.contract.steps import Program
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -58,6 +58,7 @@ class Mismatch:
     odd: int
     in_group: bool = False  # of all ranks, in reverse order
     asynchronous: bool = False
+    warm: bool = False  # after many calls, when short ones are compiled
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Report:
 
 
 def run_mismatch(comm: Communicator, mismatch: Mismatch) -> Report:
+    if mismatch.warm:
+        warm_up(comm)
     run_program(comm, mismatch.before)
     where: Any = comm.split(0, key=-comm.rank) if mismatch.in_group else comm
     name = mismatch.other if comm.rank == mismatch.odd else mismatch.usual

@@ -136,7 +136,7 @@ class Run:
         if step.verb in REDUCES:
             options["op"] = step.op
         if step.algorithm is not None:
-            options["algorithm"] = step.algorithm
+            options["algorithm"] = comm.own_algorithms[0] if step.algorithm == "own" else step.algorithm
         passed = None if placed is None else placed.array
 
         def finish(result: Any) -> Outcome:
@@ -244,6 +244,12 @@ def run_program(comm: Communicator, program: Program) -> dict[Path, Outcome]:
     with np.errstate(all="ignore"):  # infinities are meant
         Run.whole(comm, outcomes, program.steps)
     return outcomes
+
+
+def warm_up(comm: Communicator) -> None:
+    """As many calls as it takes for a backend to load compiled code for the next."""
+    for _ in range(110):
+        comm.barrier()
 
 
 def _copy(array: Any) -> Any:

@@ -30,7 +30,7 @@ class Collective:
     dtype: str
     op: str = "sum"
     root: int = 0
-    algorithm: str | None = None
+    algorithm: str | None = None  # "own": the first of the backend's own
     layouts: tuple[str, ...] = ()
     outs: tuple[str | None, ...] = ()  # the layout of `out`; None where it is not passed
     registered: tuple[bool, ...] = ()  # whose array lies in memory of `comm.empty`; () if that is not called

@@ -34,7 +34,8 @@ def all_pairs(size: int, seed: int) -> Iterator[Mismatch]:
     random.shuffle(names)
     for usual, other in zip(names, [*names[1:], names[0]]):
         before = program_of(random.randrange(1000), size, most_steps=2)
-        yield Mismatch(before, usual, other, random.randrange(size), random.random() < 0.3, random.random() < 0.3)
+        in_group, asynchronous, warm = (random.random() < 0.3 for _ in range(3))
+        yield Mismatch(before, usual, other, random.randrange(size), in_group, asynchronous, warm)
 
 
 def check(mismatch: Mismatch, backend: str) -> None:
