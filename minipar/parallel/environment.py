@@ -27,15 +27,30 @@ _of_process: Communicator | None = None  # made by `init`, or given by a launche
 _is_worker = False
 
 
-def init(timeout: float | None = None) -> Communicator:
+def init(
+    timeout: float | None = None,
+    *,
+    debug: bool | None = None,
+    hierarchical: bool | None = None,
+    elastic: bool = False,
+) -> Communicator:
     """The communicator of this process: with the other processes of its job, or with itself alone.
 
     In a script that mpiexec or ``minipar launch`` has started it has the ranks of that job; inside a function that
     `launch` or a `Pool` runs it is the one that the function was given; anywhere else it has one rank. Calling it again
     returns the same one. `timeout` (seconds; 60 at first) is that of its calls from now on, here and on no other rank.
 
+    The first call may also say, under mpiexec and on all ranks alike:
+
+    `debug`: every collective call first compares what the ranks have called, and raises `MismatchError` if they differ,
+    as the other backends always do. None: if the environment says MINIPAR_DEBUG=1.
+    `hierarchical`: all-reduce through shared memory inside each host, and by MPI between hosts. None: if there are
+    several hosts, and several ranks on one of them.
+    `elastic`: the job survives the death of a rank: the others get `PeerFailedError`, and ``comm.shrink()``, which all
+    of them then call, returns their new communicator. (Open MPI, ``mpiexec --with-ft ulfm``.)
+
     TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py; RuntimeError
-    in a thread that a function run by `launch` has started.
+    in a thread that a function run by `launch` has started, and for options that the job cannot take, or can no longer.
 
     >>> comm = minipar.parallel.init(timeout=30)
     >>> comm.rank, comm.size, comm.timeout
@@ -50,20 +65,25 @@ def init(timeout: float | None = None) -> Communicator:
     if comm is None:
         with _lock:
             if _of_process is None:
-                _of_process = _found(timeout or DEFAULT_TIMEOUT)
+                _of_process = _found(timeout or DEFAULT_TIMEOUT, debug, hierarchical, elastic)
+                return _of_process
             comm = _of_process
+    if debug or hierarchical or elastic:
+        raise RuntimeError("debug, hierarchical and elastic are for the first call of init, in a job of mpiexec")
     if timeout is not None:
         comm.timeout = timeout
     return comm
 
 
-def _found(timeout: float) -> Communicator:
+def _found(timeout: float, debug: bool | None, hierarchical: bool | None, elastic: bool) -> Communicator:
     if _is_worker:
         raise RuntimeError("init was called by another thread than the rank's: a communicator belongs to one thread")
     if _may_be_under_mpiexec():
         from .comm.mpi_job import world_communicator
 
-        return world_communicator(timeout)
+        return world_communicator(timeout, debug=debug, hierarchical=hierarchical, elastic=elastic)
+    if hierarchical or elastic:
+        raise RuntimeError("hierarchical and elastic are for jobs that mpiexec has started, and this process is alone")
     from .comm.thread import ThreadCommunicator, ThreadWorld
 
     return ThreadCommunicator(ThreadWorld(1), 0, timeout)

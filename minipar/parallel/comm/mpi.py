@@ -246,7 +246,7 @@ class MPICommunicator(MeetingCommunicator):
             return
         for comm in self._family:
             comm._look_around()
-        if len(self._family) > 1 or self._messages:
+        if len(self._family) > 1 or self._messages or self._queue:
             self._progress()
         if waiting.turn < _BUSY:
             os.sched_yield()

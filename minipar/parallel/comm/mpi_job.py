@@ -31,6 +31,7 @@ from .host_memory import shared_block
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+    from .elastic import ElasticCommunicator
     from .mpi import MPICommunicator
 
 INSTALL = 'pip install "minipar[mpi]"'
@@ -40,9 +41,16 @@ _PR_SET_PDEATHSIG = 1
 _SEGMENTS = re.compile(r"(/dev/shm/(?:mpich_shm_|mpich_vci_|sm_segment\.)\S+)$", re.MULTILINE)
 
 
-def load() -> ModuleType:
-    """mpi4py's MPI, initialised. ImportError that says what to install."""
+def load(elastic: bool = False) -> ModuleType:
+    """mpi4py's MPI, initialised. ImportError that says what to install.
+
+    If `elastic`, it is not finalised by itself: that may hang (Open MPI 5.0) once a rank has died.
+    """
     try:
+        import mpi4py
+
+        if elastic:
+            mpi4py.rc.finalize = False
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there, an MPI library is not
         raise ImportError(f"the MPI backend needs mpi4py and an MPI library: {INSTALL} ({error})") from error
@@ -54,13 +62,24 @@ class Job:
 
     `memory` is that of a board which all ranks see (None: those of a host make one). `debug`: every collective call
     first compares what the ranks have called (None: if MINIPAR_DEBUG=1). `hierarchical`: all-reduce through the shared
-    memory of each host (hybrid.py; None: where there are several hosts, and one with several ranks).
+    memory of each host (hybrid.py; None: where there are several hosts, and one with several ranks). `elastic`: the
+    death of a rank does not end the job (elastic.py).
     """
 
     def __init__(
-        self, memory: mmap | None = None, *, debug: bool | None = None, hierarchical: bool | None = None
+        self,
+        memory: mmap | None = None,
+        *,
+        debug: bool | None = None,
+        hierarchical: bool | None = None,
+        elastic: bool = False,
     ) -> None:
-        self.library = load()
+        if elastic:
+            from .elastic import check_elastic
+
+            check_elastic()
+        self.library = load(elastic)
+        self.elastic = elastic
         self.debug = os.environ.get("MINIPAR_DEBUG", "") not in ("", "0") if debug is None else debug
         self.hierarchical = hierarchical
         self.abandoned: list[Any] = []  # requests that were given up, and their arrays
@@ -104,9 +123,12 @@ class Job:
         members: list[int] | None = None,
     ) -> MPICommunicator:
         """That of these ranks, by way of their hosts' memory where it is to be used. Collective."""
+        from .elastic import ElasticCommunicator
         from .hybrid import HybridCommunicator, hosts_of, memory_for
         from .mpi import MPICommunicator
 
+        if self.elastic:
+            return ElasticCommunicator(self, comm, timeout, parent, members)
         hosts = hosts_of(self.hosts, range(self.size) if members is None else members)
         several = len(hosts) > 1 and max(map(len, hosts)) > 1
         if several if self.hierarchical is None else self.hierarchical:
@@ -117,18 +139,28 @@ class Job:
                 raise CommunicatorError("hierarchical=True, but ranks of one host cannot see one another's memory")
         return MPICommunicator(self, comm, timeout, parent, members)
 
+    def go_on_with(self, comm: MPI.Intracomm, before: MPICommunicator, members: list[int]) -> ElasticCommunicator:
+        """The communicator of the ranks that are left, instead of `before`."""
+        from .elastic import ElasticCommunicator
+
+        self._leaving = comm.Dup()
+        self._world = ElasticCommunicator(self, comm, before.timeout, before, members)
+        return self._world
+
     # -- finishing -------------------------------------------------------------------------------------------------
 
     def finished(self) -> set[int]:
         """The ranks that have finished, as far as is known here."""
-        told = {rank for rank in range(self.size) if self._world._port.inbox.has((rank, _FAREWELL, 0))}
+        world = self._world
+        told = {member for rank, member in enumerate(world._members) if world._port.inbox.has((rank, _FAREWELL, 0))}
         return told | {rank for rank in self.seen if self.board.activity[rank] == Activity.FINISHED}
 
     def say_farewell(self) -> None:
         """Tell the ranks of other hosts that this one makes no more calls; those of its own see it on the board."""
-        for rank in set(range(self.size)) - self.seen:
-            self.abandoned.append(self._world._port.send(np.empty(0, np.uint8), rank, _FAREWELL))
-            next(self.abandoned[-1], None)
+        for rank, member in enumerate(self._world._members):
+            if member not in self.seen:
+                self.abandoned.append(self._world._port.send(np.empty(0, np.uint8), rank, _FAREWELL))
+                next(self.abandoned[-1], None)
 
     def end_with_the_program(self) -> None:
         """Have the end of this rank's program, good or bad, end the job in the right way."""
@@ -139,6 +171,9 @@ class Job:
             previous(kind, error, place)
             if isinstance(error, PeerFailedError):
                 time.sleep(_GRACE)
+            if self.elastic:
+                self.flush()
+                os.kill(os.getpid(), signal.SIGKILL)  # Open MPI takes no other end for a death that others survive
             self.abort()
 
         sys.excepthook = hook
@@ -146,20 +181,32 @@ class Job:
 
     def abort(self) -> None:
         """End all ranks of the job."""
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
+        self.flush()
         self.board.fail(self.rank)
         self.comm.Abort(1)
 
+    @staticmethod
+    def flush() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+
     def _leave(self) -> None:
         """Finalise together with all others, or not at all."""
-        world = self._world
         try:
-            world.close()
+            self._world.close()
+            self._wait_for_all()
+            if self.elastic and self._world.size == self.size:
+                self.library.Finalize()
+        except (PeerFailedError, self.library.Exception):
+            if not self.elastic:
+                self.abort()
         except BaseException as error:
             print(f"minipar: rank {self.rank} could not finish: {error}", file=sys.stderr)
             self.abort()
+
+    def _wait_for_all(self) -> None:
+        world = self._world
         all_finished = self._leaving.Ibarrier()
         calls, since = [0], time.monotonic()
         while not all_finished.Test():
@@ -174,7 +221,7 @@ class Job:
                 self.abort()
 
     def _say_who_is_missing(self, timeout: float) -> None:
-        missing = set(range(self.size)) - self.finished()
+        missing = set(self._world._members) - self.finished()
         doing = [f"rank {r} is {self.board.doing(r) if r in self.seen else 'on another host'}" for r in sorted(missing)]
         print(
             f"minipar: rank {self.rank} has finished, and has waited {timeout:g} s for the others: {'; '.join(doing)}",
@@ -199,12 +246,12 @@ def _die_with_the_launcher() -> None:
 
 
 def world_communicator(
-    timeout: float, *, debug: bool | None = None, hierarchical: bool | None = None
+    timeout: float, *, debug: bool | None = None, hierarchical: bool | None = None, elastic: bool = False
 ) -> MPICommunicator:
     """The communicator of all ranks of a job that mpiexec has started; from now on an error ends all of them.
 
-    `debug` and `hierarchical` as for `Job`. ImportError without mpi4py.
+    The options are those of `Job`. ImportError without mpi4py.
     """
-    job = Job(debug=debug, hierarchical=hierarchical)
+    job = Job(debug=debug, hierarchical=hierarchical, elastic=elastic)
     job.end_with_the_program()
     return job.world(timeout)
