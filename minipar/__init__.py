@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 newaxis = None  # x[minipar.newaxis]: PyTorch's, and NumPy's, name for a new axis
 
 # ruff: noqa: E402 - the finder above must stand before anything that may want a kernel
-from . import autograd, backend, linalg, random, special
+from . import autograd, backend
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -73,9 +73,7 @@ from .creation import (
     arange,
     as_tensor,
     asarray,
-    bartlett_window,
     bernoulli,
-    blackman_window,
     empty,
     empty_like,
     eye,
@@ -84,9 +82,6 @@ from .creation import (
     frombuffer,
     full,
     full_like,
-    hamming_window,
-    hann_window,
-    kaiser_window,
     linspace,
     logspace,
     multinomial,
@@ -115,7 +110,6 @@ from .ops.arithmetic import mul as multiply
 from .ops.arithmetic import neg as negative
 from .ops.arithmetic import sub as subtract
 from .ops.axes import adjoint, moveaxis, movedim, swapaxes, swapdims, t
-from .ops.bilinear import bilinear
 from .ops.broadcast import broadcast_shapes, broadcast_tensors, broadcast_to, cartesian_prod, combinations, meshgrid
 from .ops.compare import (
     bitwise_and,
@@ -144,10 +138,8 @@ from .ops.compare import lt as less
 from .ops.compare import ne as not_equal
 from .ops.covariance import corrcoef, cov
 from .ops.decompose import legacy_svd as svd
-from .ops.distance import cdist, pdist
 from .ops.division import div, floor_divide, fmod, remainder, true_divide
 from .ops.division import div as divide
-from .ops.einsum import einsum
 from .ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, logit, sigmoid, xlogy
 from .ops.extremes import clamp, clamp_max, clamp_min, fmax, fmin, maximum, minimum
 from .ops.extremes import clamp as clip
@@ -161,8 +153,6 @@ from .ops.hyperbolic import acosh as arccosh
 from .ops.hyperbolic import asinh as arcsinh
 from .ops.hyperbolic import atanh as arctanh
 from .ops.index_put import index_add, index_copy, index_fill, index_put, masked_fill, masked_scatter
-from .ops.integrate import cumulative_trapezoid, gradient, trapezoid, vander
-from .ops.integrate import trapezoid as trapz
 from .ops.join import (
     atleast_1d,
     atleast_2d,
@@ -202,7 +192,6 @@ from .ops.magnitude import abs_ as absolute
 from .ops.magnitude import copysign, heaviside, sign
 from .ops.magnitude import sign as sgn
 from .ops.norm import cosine_similarity, dist, norm, pairwise_distance, renorm
-from .ops.normalization import rms_norm
 from .ops.overwrite import diagonal_scatter, index_reduce, put, select_scatter, slice_scatter
 from .ops.power import float_power, ldexp, pow, reciprocal, rsqrt, sqrt, square
 from .ops.predicates import (
@@ -245,15 +234,15 @@ from .ops.trigonometry import asin as arcsin
 from .ops.trigonometry import atan as arctan
 from .ops.trigonometry import atan2 as arctan2
 from .ops.unique import unique, unique_consecutive
-from .ops.unravel import unravel_index
 from .ops.variance import std, std_mean, var, var_mean
 from .random import get_rng_state, seed, set_rng_state
 from .tensor import Size, Tensor
 
 if _typing.TYPE_CHECKING:  # at run time __getattr__ finds these where _LATER says
     from . import backends as backends
-    from . import cuda, data, einops, nn, onnx, optim, parallel, utils, viz
+    from . import cuda, data, einops, linalg, nn, onnx, optim, parallel, random, special, utils, viz
     from .checkpoint import load, save
+    from .creation.tapers import bartlett_window, blackman_window, hamming_window, hann_window, kaiser_window
     from .functions import (
         alpha_dropout,
         clone,
@@ -286,6 +275,12 @@ if _typing.TYPE_CHECKING:  # at run time __getattr__ finds these where _LATER sa
         pixel_shuffle,
         pixel_unshuffle,
     )
+    from .ops.bilinear import bilinear
+    from .ops.distance import cdist, pdist
+    from .ops.einsum import einsum
+    from .ops.integrate import cumulative_trapezoid, gradient, trapezoid, trapz, vander
+    from .ops.normalization import rms_norm
+    from .ops.unravel import unravel_index
     from .tensor.typed import (
         BoolTensor,
         ByteTensor,
@@ -753,14 +748,24 @@ __all__ = [
 ]
 
 
-_ROOMS = ("backends", "cuda", "data", "einops", "nn", "onnx", "optim", "parallel", "utils", "viz")
+_ROOMS = (
+    "backends", "cuda", "data", "einops", "linalg", "nn", "onnx", "optim", "parallel", "random", "special", "utils",
+    "viz",
+)  # fmt: skip
 _LATER = {  # what lives in minipar.nn, or is written with it; and what few programs want
     "checkpoint": "load save",
+    "creation.tapers": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "functions": """alpha_dropout clone detach dropout embedding feature_alpha_dropout get_device group_norm is_complex
         is_signed layer_norm numel""",
     "nn.functional": """adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d channel_shuffle conv1d conv2d conv3d
         conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d max_pool2d max_pool3d pixel_shuffle
         pixel_unshuffle relu_""",
+    "ops.bilinear": "bilinear",
+    "ops.distance": "cdist pdist",
+    "ops.einsum": "einsum",
+    "ops.integrate": "cumulative_trapezoid gradient trapezoid trapz vander",
+    "ops.normalization": "rms_norm",
+    "ops.unravel": "unravel_index",
     "tensor.typed": """BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor
         ShortTensor""",
 }

@@ -29,15 +29,12 @@ from .sampling import (
     randn_like,
     randperm,
 )
-from .tapers import bartlett_window, blackman_window, hamming_window, hann_window, kaiser_window
 
 __all__ = [
     "arange",
     "as_tensor",
     "asarray",
-    "bartlett_window",
     "bernoulli",
-    "blackman_window",
     "empty",
     "empty_like",
     "eye",
@@ -46,9 +43,6 @@ __all__ = [
     "frombuffer",
     "full",
     "full_like",
-    "hamming_window",
-    "hann_window",
-    "kaiser_window",
     "linspace",
     "logspace",
     "multinomial",

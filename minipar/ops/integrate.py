@@ -26,6 +26,9 @@ def trapezoid(y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1) 
     return sum(_strips("trapezoid", y, x, dx, dim), dim)
 
 
+trapz = trapezoid
+
+
 @numpy_names
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1) -> Any:
     """The running sums of `trapezoid`: one entry less than y along `dim`.
