@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -65,10 +66,13 @@ def run(args: argparse.Namespace) -> int:
 
 def launch_training(settings: Settings, workers: int, table: bool) -> Run:
     """Train in `workers` spawned processes; the result is rank 0's. CommandFailed if the training diverges."""
-    from ..parallel import launch
+    from ..backend.device import CPU
+    from ..parallel.processes import run
+    from .screen import PlainScreen
 
     examples = settings.task.prepare(np.dtype(settings.dtype))
-    result = launch(train, settings, examples, table, workers=workers, timeout=600.0)[0]
+    arguments = settings, examples, table, sys.stderr.isatty()
+    result = run(train, arguments, {}, workers, 600.0, [CPU] * workers, PlainScreen())[0]
     if result.diverged:
         raise CommandFailed(f"{result.diverged}: try a smaller --lr than {settings.lr:g}")
     return result

@@ -18,7 +18,6 @@ from ..creation import as_tensor
 from ..data import DataLoader, TensorDataset
 from ..parallel import Communicator, DataParallel
 from ..parallel.data import share
-from . import output
 from .tasks import TASKS, Examples, Task
 
 COMPARED_STEPS = 20  # the promise is about the gradients of step 1 and the parameters after 20 steps
@@ -65,8 +64,8 @@ class Run:
     diverged: str = ""
 
 
-def train(comm: Communicator, settings: Settings, examples: Examples, table: bool) -> Run | None:
-    """Train on every rank's share of each batch. Rank 0 shows a bar, and a `table` if asked to, and returns the Run.
+def train(comm: Communicator, settings: Settings, examples: Examples, table: bool, bar: bool = False) -> Run | None:
+    """Train on every rank's share of each batch. Rank 0 shows a `bar` and a `table` if asked to, and returns the Run.
 
     BLAS gets one thread a worker: these matrices are too small to gain from a second one, and with two threads OpenBLAS
     was measured up to ten times slower on a machine that is busy with other work. Numbers that overflow are no warnings
@@ -75,11 +74,11 @@ def train(comm: Communicator, settings: Settings, examples: Examples, table: boo
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
-        run = _train(comm, settings, examples, table)
+        run = _train(comm, settings, examples, table, bar)
     return run if comm.rank == 0 else None
 
 
-def _train(comm: Communicator, settings: Settings, examples: Examples, table: bool) -> Run:
+def _train(comm: Communicator, settings: Settings, examples: Examples, table: bool, bar: bool) -> Run:
     task = settings.task
     device = settings.device if settings.device != "cuda" else f"cuda:{comm.rank % _gpus()}"
     manual_seed(settings.seed)
@@ -90,7 +89,7 @@ def _train(comm: Communicator, settings: Settings, examples: Examples, table: bo
     )
     batches = DataLoader(TensorDataset(x_train, y_train), settings.batch_size, shuffle=True)
     run = Run(start=_copy(model))
-    with _Display(settings, len(batches), comm, table) as display:
+    with _Display(settings, len(batches), comm, table, bar) as display:
         for epoch in range(1, settings.epochs + 1):
             model.train()
             started, total, count = time.perf_counter(), 0.0, 0
@@ -142,18 +141,17 @@ def _copy(model: DataParallel, gradients: bool = False) -> dict[str, np.ndarray]
 
 
 class _Display:
-    """Rank 0's progress bar over all steps (where errors go to a terminal), and a table with a line an epoch."""
+    """Rank 0's progress bar over all steps, and a table with a line an epoch."""
 
-    def __init__(self, settings: Settings, steps_an_epoch: int, comm: Communicator, table: bool) -> None:
+    def __init__(self, settings: Settings, steps_an_epoch: int, comm: Communicator, table: bool, bar: bool) -> None:
         self.settings, self.total = settings, steps_an_epoch * settings.epochs
-        self.has_bar, self.has_table = comm.rank == 0, comm.rank == 0 and table
+        self.has_bar, self.has_table = comm.rank == 0 and bar, comm.rank == 0 and table
         self.label = f"{comm.size} worker{'s' * (comm.size > 1)}"
 
     def __enter__(self) -> _Display:
         from tqdm import tqdm
 
-        output.allow_any_encoding()
-        hidden = None if self.has_bar else True  # None: hidden unless on a terminal
+        hidden = not self.has_bar
         self.bar = tqdm(total=self.total, desc=self.label, unit="step", file=sys.stderr, disable=hidden, leave=False)
         self._tell(table_head(self.settings.task))
         return self
@@ -165,15 +163,9 @@ class _Display:
         self._tell(table_row(self.settings.task, row))
 
     def _tell(self, line: str) -> None:
-        """A closed pipe or a full disk ends the table, not the training."""
-        if not self.has_table:
-            return
-        try:
+        if self.has_table:
             self.bar.write(line, file=sys.stdout)
-            output.flush()
-        except OSError:
-            self.has_table = False
-            output.discard()
+            sys.stdout.flush()
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()

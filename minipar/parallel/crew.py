@@ -63,12 +63,12 @@ class Task(NamedTuple):
 class Crew:
     """`size` workers, rank r with devices[r], and what they have been sent."""
 
-    def __init__(self, size: int, devices: Sequence[device]) -> None:
+    def __init__(self, size: int, devices: Sequence[device], screen: Screen | None = None) -> None:
         self.size = size
         self.has_ended = False
         self.pools = 0  # that use it
         self._devices = devices
-        self._screen = Screen()
+        self._screen = screen or Screen()
         self._workers: list[WorkerProcess | None] = [None] * size
         self._world: World | None = None
         self._running = ""  # the call that runs a task

@@ -18,6 +18,7 @@ from select import POLLIN, poll
 from typing import IO
 
 _READ = 64 << 10  # bytes: what a pipe holds
+_CLEAR = "\r\x1b[K"  # tells a terminal to clear the line
 
 
 def wait_and_show(streams: Iterable["RankStream"], others: Iterable[int], seconds: float) -> set[int]:
@@ -41,11 +42,14 @@ class Screen:
     def __init__(self) -> None:
         self._unfinished: str | None = None  # the stream on which a progress bar stands, without an end of line
 
+    def prefix(self, rank: int) -> str:
+        """What stands in front of each line of this rank."""
+        return f"[rank {rank}] "
+
     def show(self, name: str, text: str, is_bar: bool) -> None:
         """Write `text` to the stream of this name: whole lines, or a part of a bar."""
         if self._unfinished is not None and not is_bar:
-            self._write(self._unfinished, "\n")
-            self._unfinished = None
+            self._leave_bar()
         self._write(name, text)
         if is_bar:
             self._unfinished = None if text.endswith("\n") else name
@@ -56,17 +60,24 @@ class Screen:
             stream.flush()
 
     def finish(self) -> None:
-        """End the line of a bar that was left standing."""
+        """Begin a new line, should a bar still stand."""
         if self._unfinished is not None:
-            self._write(self._unfinished, "\n")
-            self.flush(self._unfinished)
-            self._unfinished = None
+            self._leave_bar()
 
-    @staticmethod
-    def _write(name: str, text: str) -> None:
+    def _leave_bar(self) -> None:
+        """A terminal forgets the bar, which will be drawn again; elsewhere it gets its end of line."""
+        name, self._unfinished = self._unfinished, None
+        self._write(name, _CLEAR if getattr(sys, name).isatty() else "\n")
+        self.flush(name)
+
+    def _write(self, name: str, text: str) -> None:
         stream = getattr(sys, name)
-        if stream is not None:  # as under pythonw
+        if stream is None:  # as under pythonw
+            return
+        try:
             stream.write(text)
+        except UnicodeEncodeError:  # the workers' streams can write everything, the caller's may not
+            stream.write(text.encode(stream.encoding, "backslashreplace").decode(stream.encoding))
 
 
 class RankStream:
@@ -117,7 +128,7 @@ class RankStream:
                 if self._rank == 0:
                     yield line + "\n", True
             else:
-                yield f"[rank {self._rank}] {line}\n", False
+                yield f"{self._screen.prefix(self._rank)}{line}\n", False
         if self._is_bar or "\r" in self._begun[:-1]:  # at its end it may be half of an end of line
             self._is_bar = True
             if self._rank == 0:

@@ -43,11 +43,12 @@ def run(
     workers: int,
     timeout: float,
     devices: Sequence[device],
+    screen: Screen | None = None,
 ) -> list[Any]:
-    """The results by rank; see `launch`."""
+    """The results by rank; see `launch`. `screen` shows what ranks write, if not as `launch` does."""
     from .crew import Crew
 
-    crew = Crew(workers, devices)
+    crew = Crew(workers, devices, screen)
     try:
         crew.start()
         results = crew.run("launch", fn, args, kwargs, timeout)
@@ -143,8 +144,14 @@ def worker_environment(workers: int) -> dict[str, str]:
 
 
 def bars(rank: int) -> dict[str, str]:
-    """Progress bars of tqdm are drawn by rank 0 alone, unless the caller's environment says something about them."""
-    return {"TQDM_DISABLE": os.environ.get("TQDM_DISABLE", "1")} if rank else {}
+    """For tqdm: rank 0 alone draws progress bars, as wide as the terminal; unless the caller's environment says else."""
+    if rank:
+        return {"TQDM_DISABLE": os.environ.get("TQDM_DISABLE", "1")}
+    try:
+        columns, lines = os.get_terminal_size(2)  # of stderr
+    except OSError:
+        return {}
+    return {"COLUMNS": os.environ.get("COLUMNS", str(columns)), "LINES": os.environ.get("LINES", str(lines))}
 
 
 def importable_path() -> list[str]:
