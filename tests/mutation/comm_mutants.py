@@ -22,6 +22,7 @@ from minipar.parallel.comm.process import ProcessCommunicator
 from minipar.parallel.comm.registered import Registered
 from minipar.parallel.comm.shortcut import Shortcut
 from minipar.parallel.comm.work import Work
+from tests.parallel.contract.arrays import LARGE, MIDDLING
 from tests.parallel.contract.drawing import program_of
 from tests.parallel.contract.programs import Outcome, Path, run_program, warm_up
 from tests.parallel.contract.steps import Collective, Program
@@ -281,7 +282,20 @@ def of_floats(step: Collective) -> bool:
     return step.verb == "all_reduce" and step.op == "mean" and step.dtype in "fd" and 0 not in step.shape
 
 
+def of_chunks(step: Collective) -> bool:
+    return step.verb == "all_reduce" and step.algorithm is None and step.shape == LARGE
+
+
+def of_registered(step: Collective) -> bool:
+    alike = set(step.layouts) == {"plain"} and set(step.registered) == {True} and not any(step.outs)
+    return step.verb == "all_reduce" and step.algorithm is None and alike and step.shape in (*MIDDLING, LARGE)
+
+
 NEEDS: dict[str, Callable[[Collective], bool]] = {  # what a program must have for a mutant to be in the way at all
+    "all_reduce without the last chunks": of_chunks,
+    "registered memory: a rank reduces for itself alone": of_registered,
+    "registered memory: one element on": of_registered,
+    "no chunk but the first": lambda step: step.shape == LARGE,
     "master that does not divide": lambda step: of_floats(step) and step.algorithm == "master",
     "compiled mean not divided": lambda step: of_floats(step) and step.algorithm is None and "plain" in step.layouts,
 }

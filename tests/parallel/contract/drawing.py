@@ -61,7 +61,10 @@ class Drawing:
         return self.random.randint(0, 2**20)
 
     def shape(self) -> tuple[int, ...]:
-        return LARGE if self.rarely(40) else self.one(MIDDLING) if self.rarely(6) else self.one(SHAPES)
+        return LARGE if self.rarely(25) else self.one(MIDDLING) if self.rarely(6) else self.one(SHAPES)
+
+    def layout(self) -> str:
+        return self.one(LAYOUTS) if self.rarely(2) else "plain"
 
     def delay(self, one_in: int = 4) -> Delay:
         return self.random.randint(0, 3) if self.rarely(one_in) else None
@@ -94,24 +97,30 @@ class Drawing:
         return tuple(self.step() for _ in range(self.random.randint(0, most)))
 
     def collective(self) -> Collective:
-        verb, dtype = self.one(VERBS), self.one("df") if self.rarely(3) else self.one(DTYPES)
-        ops = [op for op in UFUNCS if allowed(op, dtype)]
+        verb = "all_reduce" if self.rarely(4) else self.one(VERBS)
+        dtype = self.one("df") if self.rarely(3) else self.one(DTYPES)
+        op = (
+            "mean"
+            if allowed("mean", dtype) and self.rarely(3)
+            else self.one([op for op in UFUNCS if allowed(op, dtype)])
+        )
+        registered = self.alike_or_each(lambda: not self.rarely(3)) if self.rarely(3) else ()
         asynchronous = self.rarely(3)
         step = Collective(
             verb,
             self.seed(),
-            self.shape(),
+            self.one(MIDDLING) if registered and self.rarely(2) else self.shape(),
             dtype,
-            op=self.one(ops),
+            op=op,
             root=self.rank(),
-            algorithm=self.one(ALGORITHMS) if verb == "all_reduce" and self.rarely(3) else None,
-            layouts=self.alike_or_each(lambda: self.one(LAYOUTS)),
-            registered=self.alike_or_each(lambda: not self.rarely(3)) if self.rarely(3) else (),
+            algorithm=self.one(ALGORITHMS) if verb == "all_reduce" and self.rarely(2) else None,
+            layouts=self.alike_or_each(self.layout),
+            registered=registered,
             delays=self.each(lambda: self.delay(2) if asynchronous else None),
             late=self.late(),
         )
         passes_out = verb != "broadcast" and self.rarely(2)
-        layouts = self.alike_or_each(lambda: self.one(LAYOUTS))
+        layouts = self.alike_or_each(self.layout)
         outs = tuple(
             layout if passes_out and out_shape(step, rank, self.size) is not None else None
             for rank, layout in enumerate(layouts)
@@ -143,8 +152,8 @@ class Drawing:
             self.seed(),
             self.shape(),
             None if is_object else self.one(DTYPES),
-            layout=self.one(LAYOUTS),
-            out=self.one(LAYOUTS) if self.rarely(3) else None,
+            layout=self.layout(),
+            out=self.layout() if self.rarely(3) else None,
             send_delay=self.delay(3),
             receive_delay=self.delay(3),
         )
