@@ -18,7 +18,7 @@ capability (IJHPCA 2013); MPI 5.0 takes over the essential calls.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import CommunicatorError, PeerFailedError
 from .mpi import MPICommunicator
@@ -49,7 +49,7 @@ class ElasticCommunicator(MPICommunicator):
         """
         self._check_usable("shrink")
         self._comm.Revoke()
-        small = self._comm.Shrink()
+        small: Any = self._comm.Shrink()
         alive = self._comm.group.Translate_ranks(None, small.group)
         members = [member for member, now in zip(self._members, alive) if now != self._job.library.UNDEFINED]
         for comm in self._family:

@@ -112,7 +112,7 @@ class MPICommunicator(MeetingCommunicator):
 
     def _all_reduce(self, flat: np.ndarray, op: str, algorithm: str | None) -> Steps:
         """Each rank reduces its piece, and gets those of the others: 2 n (p-1)/p bytes sent, as in a ring."""
-        if algorithm == "mpi" and flat.dtype.isnative and flat.dtype.char in _MPI_DTYPES:
+        if algorithm == "mpi" and _mpi_reduces(op, flat.dtype):
             yield from self._all_reduce_by_mpi(flat, op)
         elif flat.nbytes <= _SMALL:
             rows = np.empty((self.size, flat.size), flat.dtype)
@@ -294,3 +294,8 @@ class MPICommunicator(MeetingCommunicator):
             f"MPI failed while rank {self._me} was {self.doing()}: {error.Get_error_string()}. If the ranks made "
             f"different calls, MINIPAR_DEBUG=1 tells which"
         )
+
+
+def _mpi_reduces(op: str, dtype: np.dtype) -> bool:
+    """Whether MPI has this reduction, with NumPy's meaning (its largest float ignores a NaN, or not, as it likes)."""
+    return dtype.isnative and dtype.char in _MPI_DTYPES and not (op in ("max", "min") and dtype.kind == "f")
