@@ -16,6 +16,7 @@ first steps:
   minipar train fashion_mnist --workers 2     a CNN on two processes, with a table, a checkpoint and a loss curve
   minipar train digits --compare-workers --dtype float64
                                               is two workers' training equal to one's? layer by layer, in numbers
+  minipar launch -n 4 train.py                a script of yours on four processes, or with --backend mpi on MPI's
   minipar doctor                              what this machine has, and the pip line for what is missing
   minipar bench W2b W3                        training steps against PyTorch, interleaved, with medians and ratios
   minipar bench --gpu                         every GPU kernel checked and timed, with a report
