@@ -49,7 +49,7 @@ class Screen:
     def show(self, name: str, text: str, is_bar: bool) -> None:
         """Write `text` to the stream of this name: whole lines, or a part of a bar."""
         if self._unfinished is not None and not is_bar:
-            self._leave_bar()
+            self._leave_bar(self._unfinished)
         self._write(name, text)
         if is_bar:
             self._unfinished = None if text.endswith("\n") else name
@@ -62,11 +62,11 @@ class Screen:
     def finish(self) -> None:
         """Begin a new line, should a bar still stand."""
         if self._unfinished is not None:
-            self._leave_bar()
+            self._leave_bar(self._unfinished)
 
-    def _leave_bar(self) -> None:
+    def _leave_bar(self, name: str) -> None:
         """A terminal forgets the bar, which will be drawn again; elsewhere it gets its end of line."""
-        name, self._unfinished = self._unfinished, None
+        self._unfinished = None
         self._write(name, _CLEAR if getattr(sys, name).isatty() else "\n")
         self.flush(name)
 

@@ -144,7 +144,7 @@ def worker_environment(workers: int) -> dict[str, str]:
 
 
 def bars(rank: int) -> dict[str, str]:
-    """For tqdm: rank 0 alone draws bars, as wide as the terminal; unless the caller's environment says something else."""
+    """For tqdm: rank 0 alone draws bars, as wide as the terminal; unless the caller's environment says otherwise."""
     if rank:
         return {"TQDM_DISABLE": os.environ.get("TQDM_DISABLE", "1")}
     try:

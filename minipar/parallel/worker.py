@@ -75,6 +75,8 @@ class Interrupts:
 class Worker:
     """One rank, from the first task to the last."""
 
+    _world: mmap  # comes before the first task
+
     def __init__(self, rank: int, size: int, place: device, channel: Channel) -> None:
         self._rank = rank
         self._size = size
@@ -82,7 +84,6 @@ class Worker:
         self._channel = channel
         self._interrupts = Interrupts()
         self._share = get_num_threads()  # of the cores
-        self._world: mmap | None = None
 
     def serve(self) -> None:
         """Until the caller says that this is the end, or is gone."""
@@ -96,6 +97,7 @@ class Worker:
             if kind == Kind.TASK:
                 self._answer(body, descriptor)
             elif kind == Kind.WORLD:
+                assert descriptor is not None
                 self._world = map_block(descriptor)
                 os.close(descriptor)
             elif kind == Kind.PATH:
@@ -140,11 +142,9 @@ class Worker:
                 raise
         except BaseException as error:
             try:
-                return Failure.of_exception(
-                    self._rank, doing or comm.doing(), error
-                )  # before others fail because of it
+                return Failure.of_exception(self._rank, doing or comm.doing(), error)
             finally:
-                comm.fail()
+                comm.fail()  # only now do others fail because of it
         return outcome
 
     def _communicator(self, timeout: float) -> Communicator:

@@ -160,6 +160,7 @@ WORKERS = [
     row("parallel.launch", lambda m: m.parallel.launch(3), "function", "int", error=TypeError),
     row("parallel.launch", lambda m: m.parallel.launch(len, workers=0), "workers=0", "at least 1", error=ValueError),
     row("parallel.launch", lambda m: m.parallel.launch(len, backend="x"), "backend='x'", "thread", error=ValueError),
+    row("parallel.Pool", lambda m: m.parallel.Pool(devices=["cpu"]), "devices", "workers=2", error=ValueError),
     row("parallel.init", lambda m: m.parallel.init(timeout=0), "timeout=0", "positive", error=ValueError),
     *[
         row(
