@@ -1,14 +1,14 @@
 """What the caller of `launch` gets when a rank fails: one error, which tells of the first to fail, and of all others.
 
-rank 1 raised ValueError: boom, while it was running user code after all_reduce #1 float32 (2, 3) sum
+    rank 1 raised ValueError: boom, while it was running user code after all_reduce #1 float32 (2, 3) sum
 
-Traceback of rank 1: …
+    Traceback of rank 1: …
 
-The other ranks:
-  ranks 0, 3: in all_reduce #2 float32 (2, 3) sum, at train.py:40 in step
-  rank 2: running user code, at train.py:44 in load
+    The other ranks:
+      ranks 0, 3: in all_reduce #2 float32 (2, 3) sum, at train.py:40 in step
+      rank 2: running user code, at train.py:44 in load
 
-Stack of rank 2, which was stuck …
+If the first waited in vain for others, their stacks follow: they are the cause.
 """
 
 import pickle

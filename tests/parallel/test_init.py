@@ -45,6 +45,7 @@ def test_alone_it_has_one_rank_and_works():
     assert comm.recv(0).tolist() == [0, 1]
     assert comm.split(0).size == 1
     comm.barrier()
+    assert parallel.launch(lambda comm: comm.size, workers=2, backend="thread") == [2, 2]  # this is no job
 
 
 def test_it_is_the_same_each_time_and_takes_the_last_timeout():
