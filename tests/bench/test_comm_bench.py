@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from minipar.bench.comm.contenders import PYTHONS, Contender, contenders, mpi, o
 from minipar.bench.comm.contest import Contest
 from minipar.bench.comm.crew import Crew
 from minipar.bench.comm.rank import Runtime, Work
+from minipar.bench.cpu_clock import reading
 from minipar.bench.racer import ContenderError
 from minipar.bench.summary import Block, Row
 
@@ -363,7 +365,8 @@ def fakes(impatient, monkeypatch):
     everybody = [scripted("minipar", modes=own().modes), scripted("gloo"), scripted("MPICH")]
     asked = []
     monkeypatch.setattr(comparison, "contenders", lambda pythons: (asked.extend(pythons) or everybody, ["no Open MPI"]))
-    monkeypatch.setattr(pool_times, "measure", lambda: (0.5, 1e-3))
+    start, trip = (Row(name, blocks=[Block(time, time, 0.0)]) for name, time in (("start", 0.5), ("round trip", 1e-3)))
+    monkeypatch.setattr(pool_times, "measure", lambda: (start, trip))
     monkeypatch.setattr(span_cost, "measure", lambda: span_cost.SpanCost(1e-7, 5e-7, 1e-6, 1e-3, 4, 3))
     return asked
 
@@ -426,10 +429,22 @@ def test_the_default_is_two_and_four_ranks(monkeypatch):
 
 
 def test_a_pool_starts_and_runs(monkeypatch):
-    monkeypatch.setattr(pool_times, "STARTS", 1)
+    monkeypatch.setattr(pool_times, "POOLS", 2)
+    monkeypatch.setattr(pool_times, "ENOUGH", 2)
     monkeypatch.setattr(pool_times, "ROUND_TRIPS", 5)
-    start, round_trip = pool_times.measure()
-    assert 0 < round_trip < start < 60
+    starts, trips = pool_times.measure()
+    assert len(starts.blocks) == len(trips.blocks) == 2
+    assert 0 < trips.median < starts.median < 60
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="nothing is known of other processes' time without /proc")
+def test_the_time_of_workers_is_not_that_of_others(monkeypatch):
+    monkeypatch.setattr(pool_times, "ROUND_TRIPS", 1)
+    before, alone = pool_times._reading(), reading(os.getpid())
+    pool_times._one_pool()
+    after, still_alone = pool_times._reading(), reading(os.getpid())
+    of_workers = (after.own - before.own) - (still_alone.own - alone.own)
+    assert of_workers > 0.05, "two processes have imported NumPy"
 
 
 def test_spans_are_counted_and_weighed():
