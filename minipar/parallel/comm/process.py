@@ -331,13 +331,13 @@ class ProcessCommunicator(MeetingCommunicator):
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def _rest(self, turn: int, ready: Callable[[], bool]) -> bool:
-        """Spin, then offer the core to others, then sleep: 0.05 ms at first, 1 ms in the end."""
-        if turn <= (200 if self._has_cores else 1):
+        """Spin for some microseconds, then offer the core to others, then sleep: 0.05 ms at first, 1 ms in the end."""
+        if turn <= (10 if self._has_cores else 1):
             return False
         if turn < 4000:
             os.sched_yield()
-        else:
-            time.sleep(min(1e-3, 50e-6 * (turn // 4000)))
+            return turn % 4 == 0
+        time.sleep(min(1e-3, 50e-6 * (turn // 4000)))
         return True
 
 
