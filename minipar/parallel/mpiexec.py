@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -116,9 +117,10 @@ def in_use() -> set[Path]:
     """The files in /dev/shm that some process has mapped or open."""
     used: set[Path] = set()
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):  # it has ended, or is another user's
             mapped = re.findall(r"/dev/shm/\S+$", (process / "maps").read_text(), re.MULTILINE)
-            used |= {Path(name) for name in mapped} | {link.readlink() for link in (process / "fd").iterdir()}
-        except OSError:  # it has ended, or is another user's
-            continue
+            used |= {Path(name) for name in mapped}
+            for link in (process / "fd").iterdir():
+                with suppress(OSError):  # closed by now
+                    used.add(link.readlink())
     return used

@@ -24,6 +24,7 @@ from .lines import Lines
 from .meeting import MeetingCommunicator
 from .mpi_messages import Port, as_bytes
 from .reduction import divide_mean, piece_of, reduce_in_order
+from .telling import told_once
 from .work import ANYBODY, Steps, Waiting
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _SMALL = 16 << 10  # bytes up to which every rank gets the arrays of all and red
 _BUSY = 1 << 18  # turns, about a second, in which a wait only offers its core to others: calls of MPI move the data
 _LAST = 1.0  # seconds that data of a rank which has finished may still be under way
 _FOR_EVER = 1e9  # seconds
+_UNSEEN = "on another host, where nothing is seen from here"
 
 _MPI_OPERATIONS = {"sum": "SUM", "mean": "SUM", "max": "MAX", "min": "MIN", "prod": "PROD"}
 _MPI_DTYPES = "bhilqBHILQfdFD"  # NumPy's codes of those that MPI can reduce as NumPy does
@@ -266,10 +268,6 @@ class MPICommunicator(MeetingCommunicator):
         if waited > patience and not waiting.ready():
             self._give_up(CommunicatorTimeout(self._waited_too_long(waiting.peer)))
 
-    def _seen(self) -> list[int]:
-        """The other members of which this rank sees what they do."""
-        return [rank for rank in self._members if rank != self._me and rank in self._job.seen]
-
     def _gone(self, peer: int) -> int | None:
         """A rank that is waited for, and has finished."""
         awaited = self._members if peer == ANYBODY else [self._members[peer]]
@@ -279,13 +277,11 @@ class MPICommunicator(MeetingCommunicator):
         return f"rank {self._me} is {self.doing()}, waiting for rank {peer}, which has finished"
 
     def _waited_too_long(self, peer: int) -> str:
-        """Without a board over all hosts nobody knows who is late: what is seen of the others is told."""
-        others = self._seen() if peer == ANYBODY else [self._members[peer]]
-        doing = [f"rank {rank} is {self._board.doing(rank)}" for rank in others if rank in self._job.seen]
-        hidden = self.size - 1 - len(others) if peer == ANYBODY else len(others) - len(doing)
-        if hidden:
-            doing.append(f"what the {hidden} on other hosts are doing is not known")
-        return f"rank {self._me}, {self.doing()}, waited {self.timeout:g} s: {'; '.join(doing)}"
+        """Nobody knows who is late, and nothing is seen of other hosts: what is seen is told."""
+        others = [rank for rank in self._members if rank != self._me] if peer == ANYBODY else [self._members[peer]]
+        told = told_once((rank, self._board.doing(rank) if rank in self._job.seen else _UNSEEN) for rank in others)
+        late = "; ".join(f"{ranks} {'are' if ranks.startswith('ranks') else 'is'} {doing}" for ranks, doing in told)
+        return f"rank {self._me}, {self.doing()}, waited {self.timeout:g} s: {late}"
 
     def _failure(self, error: MPI.Exception) -> CommunicatorError:
         """What to raise for an error of the library."""

@@ -219,6 +219,8 @@ class Job:
             if time.monotonic() - since > world.timeout:
                 self._say_who_is_missing(world.timeout)
                 self.abort()
+        while not self.finished() >= set(world._members):  # no message may be under way when MPI ends
+            world._look_around()
 
     def _say_who_is_missing(self, timeout: float) -> None:
         missing = set(self._world._members) - self.finished()

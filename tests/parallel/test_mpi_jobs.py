@@ -1,0 +1,133 @@
+"""Programs that mpiexec starts: however they end, they end soon, say why, and leave nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.parallel.mpi_programs import mpiexec_of, needs_mpi, run_job, variables_for
+
+pytestmark = needs_mpi
+
+BEGIN = """
+import os, signal, sys, time
+import numpy as np
+from minipar import parallel
+
+comm = parallel.init(timeout=2)
+x = np.arange(3.0)
+comm.all_reduce(x)
+"""
+
+
+def test_a_program_ends_without_a_word(tmp_path):
+    script = BEGIN + "print(comm.rank, comm.size, x.tolist(), parallel.init() is comm, flush=True)"
+    ended = run_job(tmp_path, 3, script)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.lines() == [f"{rank} 3 [0.0, 3.0, 6.0] True" for rank in range(3)]
+
+
+def test_launch_runs_its_function_on_the_ranks_that_are_there(tmp_path):
+    script = BEGIN + "print(parallel.launch(lambda comm, factor: factor * comm.rank, 10), flush=True)"
+    ended = run_job(tmp_path, 3, script)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.lines() == ["[0, 10, 20]"] * 3
+
+
+ENDS = {  # what rank 1 does while the others wait for it; what is said; seconds that it may take, apart from the start
+    "an exception": ("raise ValueError('boom')", "ValueError: boom", 1),
+    "sys.exit(0)": ("sys.exit(0)", "waiting for rank 1, which has finished", 2),
+    "sys.exit(3)": ("sys.exit(3)", "waiting for rank 1, which has finished", 2),
+    "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", "", 1),
+    "stopped": ("os.kill(os.getpid(), signal.SIGSTOP)", "waited 2 s: ", 3),
+    "sleeping": ("time.sleep(30)", "waited 2 s: ", 3),
+}
+START = 6  # seconds: this machine may be busy
+
+
+@pytest.mark.parametrize("way", ENDS)
+@pytest.mark.parametrize("hosts", ["one host", "three hosts"])
+def test_a_rank_that_fails_ends_the_job(tmp_path, way, hosts):
+    failure, said, seconds = ENDS[way]
+    script = BEGIN + f"if comm.rank == 1:\n    {failure}\ncomm.all_reduce(x)\nprint('went on')\n"
+    ended = run_job(tmp_path, 3, script, MINIPAR_HOST="" if hosts == "one host" else "a,b,c")
+    assert ended.code != 0
+    assert "went on" not in ended.stdout
+    assert said in ended.stderr
+    if "waited" in said:
+        seen = hosts == "one host"
+        assert ("rank 1 is running user code after all_reduce #1" in ended.stderr) == seen
+        assert ("on another host, where nothing is seen from here" in ended.stderr) != seen
+    assert ended.seconds < START + seconds
+
+
+def test_an_exit_code_that_nobody_waits_for_is_that_of_the_job(tmp_path):
+    assert run_job(tmp_path, 2, BEGIN + "sys.exit(3)").code == 3
+
+
+def test_a_rank_may_work_on_when_the_others_have_finished(tmp_path):
+    script = BEGIN + "if comm.rank == 1:\n    time.sleep(1.5)\n    print('late', flush=True)\n"
+    ended = run_job(tmp_path, 3, script)
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "late\n", "")
+
+
+def test_but_not_for_longer_than_the_timeout(tmp_path):
+    script = BEGIN + "if comm.rank == 1:\n    time.sleep(30)\n"
+    ended = run_job(tmp_path, 2, script)
+    assert ended.code != 0
+    told = (
+        "minipar: rank 0 has finished, and has waited 2 s for the others: rank 1 is running user code after all_reduce"
+    )
+    assert told in ended.stderr
+    assert ended.seconds < START + 3
+
+
+@pytest.mark.parametrize("way", ["the option", "the environment"])
+def test_debug_names_calls_that_differ(tmp_path, way):
+    script = BEGIN + "if comm.rank == 1:\n    comm.barrier()\nelse:\n    comm.all_reduce(x, 'max')\nprint('went on')\n"
+    if way == "the option":
+        script = script.replace("timeout=2", "timeout=2, debug=True")
+    ended = run_job(tmp_path, 3, script, MINIPAR_DEBUG="1" if way == "the environment" else "")
+    assert ended.code != 0
+    assert "went on" not in ended.stdout
+    assert "rank 0 called all_reduce #2 float64 (3,) max, but rank 1 called barrier #2: all ranks must" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("elastic=True", "elastic=True needs Open MPI, and a job started with `mpiexec --with-ft ulfm`"),
+        ("timeout=0", "timeout=0 must be a positive number"),
+    ],
+)
+def test_options_that_cannot_be(tmp_path, option, said):
+    ended = run_job(tmp_path, 2, f"from minipar import parallel\nparallel.init({option})")
+    assert ended.code != 0
+    assert said in ended.stderr
+
+
+def test_options_come_with_the_first_call(tmp_path):
+    ended = run_job(tmp_path, 2, BEGIN + "parallel.init(debug=True)")
+    assert ended.code != 0
+    assert "RuntimeError: debug, hierarchical and elastic are for the first call of init" in ended.stderr
+
+
+def test_ranks_do_not_outlive_mpiexec(tmp_path, wait_until_gone):
+    file = tmp_path / "program.py"
+    file.write_text(BEGIN + "print(os.getpid(), flush=True)\ntime.sleep(60)")
+    process = subprocess.Popen(
+        [*mpiexec_of(sys.executable), "-n", "2", sys.executable, str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=variables_for(sys.executable, tmp_path),
+        start_new_session=True,
+    )
+    with process.stdout:
+        pids = [int(process.stdout.readline()) for _ in range(2)]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert wait_until_gone(pids) == []
+    time.sleep(0.1)
