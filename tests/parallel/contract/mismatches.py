@@ -75,6 +75,7 @@ def run_mismatch(comm: Communicator, mismatch: Mismatch) -> Report:
     if mismatch.warm:
         warm_up(comm)
     run_program(comm, mismatch.before)
+    comm.barrier()  # its messages have arrived everywhere
     where: Any = comm.split(0, key=-comm.rank) if mismatch.in_group else comm
     name = mismatch.other if comm.rank == mismatch.odd else mismatch.usual
     begun = time.monotonic()

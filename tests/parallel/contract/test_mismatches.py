@@ -27,12 +27,12 @@ def mismatches(draw: st.DrawFn) -> Mismatch:
     return Mismatch(before, usual, other, draw(st.integers(0, size - 1)), draw(st.booleans()), draw(st.booleans()))
 
 
-def all_pairs(size: int, seed: int) -> Iterator[Mismatch]:
-    """Every call against another, in random company."""
-    random = Random(seed)
+def random_pairs(size: int, seed: int) -> Iterator[Mismatch]:
+    """One third of the calls, each against another, in random company."""
+    random = Random(f"{size}, {seed}")
     names = sorted(CALLS)
     random.shuffle(names)
-    for usual, other in zip(names, [*names[1:], names[0]]):
+    for usual, other in list(zip(names, [*names[1:], names[0]]))[:: len(SIZES)]:
         before = program_of(random.randrange(1000), size, most_steps=2)
         in_group, asynchronous, warm = (random.random() < 0.3 for _ in range(3))
         yield Mismatch(before, usual, other, random.randrange(size), in_group, asynchronous, warm)
@@ -53,7 +53,7 @@ def test_thread_ranks(mismatch: Mismatch) -> None:
 def with_a_pool(seed: int) -> None:
     for size in SIZES:
         with parallel.Pool(workers=size, timeout=TIMEOUT) as pool:
-            for mismatch in all_pairs(size, seed):
+            for mismatch in random_pairs(size, seed):
                 assert trouble(mismatch, pool.run(run_mismatch, mismatch)) == "", mismatch
 
 

@@ -18,8 +18,8 @@ from tests.parallel.contract.programs import Path, check, run_program, warm_up
 from tests.parallel.contract.steps import Program, Step
 
 TIMEOUT = 8.0  # seconds
-EXAMPLES = 150  # programs for threads
-PROGRAMS = {1: 30, 2: 30, 3: 25, 4: 20, 5: 15, 6: 15, 7: 10, 8: 15}  # by the number of processes
+EXAMPLES = 120  # programs for threads
+PROGRAMS = {1: 30, 2: 30, 3: 25, 4: 20, 5: 10, 6: 10, 7: 8, 8: 10}  # by the number of processes
 LONGER = 10  # times as many in the tests marked slow
 BATCH = 30  # programs in one launch
 THE_FIXTURE_HAS_NO_STATE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
