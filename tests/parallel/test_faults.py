@@ -237,10 +237,12 @@ def test_a_death_while_starting():
 # -- hangs -------------------------------------------------------------------------------------------------------------
 
 
-def check_hang(error, place, stopped=False):
+def check_hang(error, place, stopped=False, named=True):
+    """`named`: the rank that waited knows for whom (on MPI it may be one that waits itself)."""
     assert isinstance(error.cause, parallel.CommunicatorTimeout)
     assert error.rank in (0, 2)
-    assert "waited 0.6 s: rank 1 is running user code after all_reduce #1 float64 (3,) sum" in str(error)
+    waited = "waited 0.6 s: rank 1 is running user code after all_reduce #1 float64 (3,) sum"
+    assert (waited if named else "waited 0.6 s: rank ") in str(error)
     state = next(state for state in error.ranks if state.rank == 1)
     if stopped:
         assert state.doing == "running user code after all_reduce #1 float64 (3,) sum, stopped by a signal"
@@ -297,6 +299,24 @@ def test_the_stuck_among_many_are_told_together(backend):
     assert "Stack of ranks 1, 3, 5, 7, stuck (most recent call last):\n" in told
     assert len(told.splitlines()) < 20
     assert [state.rank for state in caught.value.ranks] == [rank for rank in range(8) if rank != caught.value.rank]
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "unpicklable", "sys.exit", "a huge message"])
+def test_an_exception_on_mpi(kind):
+    pytest.importorskip("mpi4py", reason='needs MPI: pip install "minipar[mpi]"')
+    fault, told = EXCEPTIONS[kind]
+    with pytest.raises(WorkerError) as caught:
+        parallel.launch(work, fault, workers=3, timeout=30, backend="mpi")
+    check_told(caught.value, told)
+
+
+@pytest.mark.parametrize("kind", ["C code that keeps the lock", "stopped"])
+def test_a_hang_on_mpi(kind):
+    pytest.importorskip("mpi4py", reason='needs MPI: pip install "minipar[mpi]"')
+    fault, place = HANGS[kind]
+    with pytest.raises(WorkerError) as caught:
+        parallel.launch(work, fault, workers=3, timeout=PATIENCE, backend="mpi")
+    check_hang(caught.value, place, stopped=fault is stop, named=False)
 
 
 # -- a kernel that is being compiled -----------------------------------------------------------------------------------
