@@ -227,6 +227,8 @@ class Crew:
             for worker in self._present():
                 with suppress(OSError):
                     worker.channel.send(Kind.END)
+                if worker.world is None:  # it has never had a task, and may not be ready yet
+                    worker.process.kill()
             deadline = time.monotonic() + processes.EXIT_LIMIT
             while not all(worker.has_ended() for worker in self._present()) and time.monotonic() < deadline:
                 wait_and_show([stream for worker in self._present() for stream in worker.streams], [], _POLL)

@@ -22,7 +22,8 @@ class Pool:
     """`workers` ranks that run one function after another, each as `launch` would; they are started once.
 
     The first four arguments, and all else about ranks, are as in `launch`. Workers get ready while the caller goes on.
-    What a function leaves in its process (modules that it has imported, globals of those) is there for the next one.
+    What a function leaves in its process (modules that it has imported, globals of those) is there for the next one;
+    what it still prints after it has returned is shown with the next.
 
     After a failure the pool is usable again: what died or was stuck is started anew, by the same rank's number but
     with nothing left of what earlier functions left behind. Ctrl-C stops the task (KeyboardInterrupt in the ranks, and

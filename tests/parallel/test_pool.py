@@ -632,6 +632,10 @@ def test_an_interrupt_between_tasks_does_not_reach_workers(pool):
     assert pids(pool) == before
 
 
+def test_a_terminal_interrupts_the_caller_alone(pool):
+    assert pool.run(lambda comm: os.getpgid(0)) == pids(pool)
+
+
 def test_a_timeout_may_be_infinite():
     with parallel.Pool(workers=1, timeout=math.inf) as pool:
         assert pool.run(lambda comm: comm.timeout) == [math.inf]
