@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from . import processes
 from .channel import Channel, Kind
-from .comm.board import CALLER, Activity, Board
+from .comm.board import Activity, Board
 from .errors import Failure
 from .final_wait import FinalWait
 from .inquest import Inquest
@@ -69,7 +69,6 @@ class Answers:
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the ranks, and give them GRACE seconds to answer; nobody wants to know what."""
-        self._board.fail(CALLER)
         for worker in self._missing.values():
             worker.process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE
