@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,13 +47,22 @@ class Ended:
         return sorted(self.stdout.splitlines())
 
 
-def run_job(tmp_path: Path, ranks: int, script: str, *options: str, python: str = sys.executable, **variables) -> Ended:
-    """Run ``mpiexec -n ranks python script`` with these options of mpiexec and environment variables."""
+def run_job(
+    tmp_path: Path,
+    ranks: int,
+    script: str,
+    *options: str,
+    before: Sequence[str] = (),
+    python: str = sys.executable,
+    **variables: str,
+) -> Ended:
+    """Run ``before… mpiexec options… -n ranks python script`` with these environment variables; 0 ranks: no mpiexec."""
     file = tmp_path / "program.py"
     file.write_text(textwrap.dedent(script))
+    command = [*before, *mpiexec_of(python), *options, "-n", str(ranks)]
     start = time.monotonic()
     done = subprocess.run(
-        [*mpiexec_of(python), *options, "-n", str(ranks), python, "-W", "error", str(file)],
+        [*(command if ranks else []), python, "-W", "error", str(file)],
         capture_output=True,
         text=True,
         timeout=60,
