@@ -1,9 +1,9 @@
 """Two-dimensional convolution and its gradients, compiled: the same signatures as ``kernels.reference.conv2d``.
 
 This is the door: shapes are checked here, by the reference's own rules, and turned into arguments for the kernels,
-which check nothing. That is done once for each geometry. Where vectors of output channels are well filled the kernels
-of ``conv_direct`` and ``conv_direct_weight`` serve, else those of ``conv_correlate`` and ``conv_weight``, whose vectors
-lie along the pixels.
+which check nothing. That is done once for each geometry. ``conv_choice`` says which kernels serve: ``conv_direct``,
+whose vectors lie along the output channels, or ``conv_correlate``, whose vectors lie along the pixels; and for the
+gradient of the weight ``conv_direct_weight``, ``conv_narrow_weight`` or ``conv_weight``.
 """
 
 from typing import Any

@@ -10,8 +10,13 @@ from numba import njit, prange
 
 from ..reference.pool2d import check_taps, first_tap_inside, pool2d_output_size
 from .compile import carray, check_real, compiled
-from .pool_vectors import pool_row, unpool_row
+from .pool_vectors import pool_row, pool_windows, unpool_row
 from .threads import threads_for
+
+SHORT = 8  # so few windows in a row fill no vector
+TOGETHER = 128  # windows, about, whose places are found once
+MOST_LANES = 16
+MANY = 256  # numbers of taps, which are bytes
 
 Pair = tuple[int, int]
 Shape4 = tuple[int, int, int, int]
@@ -116,10 +121,38 @@ def _whole_windows(output, kernel, stride, padding, dilation, size):
 
 
 @njit(error_model="numpy")
+def _all_whole(size, output, kernel, stride, padding, dilation):
+    for axis in range(2):
+        whole = _whole_windows(output[axis], kernel[axis], stride[axis], padding[axis], dilation[axis], size[1 + axis])
+        if whole != (0, output[axis]) or padding[axis]:
+            return False
+    return True
+
+
+@njit(error_model="numpy")
+def _places_of_windows(size, output, stride):
+    """Where the windows of some planes begin, and of how many planes."""
+    _, height, width = size
+    rows, columns = output
+    together = -(-TOGETHER // max(1, rows * columns))
+    places = np.zeros(together * rows * columns + MOST_LANES, np.int64)
+    k = 0
+    for plane in range(together):
+        for oh in range(rows):
+            for ow in range(columns):
+                places[k] = (plane * height + oh * stride[0]) * width + ow * stride[1]
+                k += 1
+    return places, together
+
+
+@njit(error_model="numpy")
 def _pool_planes(first_plane, end_plane, x, y, taps, size, output, kernel, stride, padding, dilation):
     _, height, width = size
     rows, columns = output
     first, end = _whole_windows(columns, kernel[1], stride[1], padding[1], dilation[1], width)
+    if (stride[1] > 2 or columns <= SHORT) and _all_whole(size, output, kernel, stride, padding, dilation):
+        _pool_scattered(first_plane, end_plane, x, y, taps, size, output, kernel, stride, dilation)
+        return
     if stride[1] > 2:
         first, end = columns, columns
     for plane in range(first_plane, end_plane):
@@ -150,12 +183,48 @@ def _pool_planes(first_plane, end_plane, x, y, taps, size, output, kernel, strid
 
 
 @njit(error_model="numpy")
+def _pool_scattered(first_plane, end_plane, x, y, taps, size, output, kernel, stride, dilation):
+    """The windows of some planes at a time, wherever they begin; all lie wholly in the image."""
+    windows, plane_size = output[0] * output[1], size[1] * size[2]
+    places, together = _places_of_windows(size, output, stride)
+    for plane in range(first_plane, end_plane, together):
+        pool_windows(
+            x, plane * plane_size, places, dilation[0] * size[2], dilation[1], kernel[0], kernel[1], y, plane * windows,
+            taps, min(together, end_plane - plane) * windows,
+        )  # fmt: skip
+
+
+@njit(error_model="numpy")
+def _unpool_scattered(first_plane, end_plane, g, taps, dx, size, output, kernel, stride, dilation):
+    """As _unpool_planes, for windows that lie wholly in the image."""
+    windows, plane_size = output[0] * output[1], size[1] * size[2]
+    places, together = _places_of_windows(size, output, stride)
+    inside, outside = kernel[0] * kernel[1], 0
+    within = np.zeros(MANY, np.int64)
+    for tap in range(min(MANY, inside)):
+        within[tap] = tap // kernel[1] * dilation[0] * size[2] + tap % kernel[1] * dilation[1]
+    for plane in range(first_plane, end_plane, together):
+        count = min(together, end_plane - plane)
+        of, to = plane * windows, plane * plane_size
+        for k in range(to, to + count * plane_size):
+            dx[k] = 0
+        for k in range(count * windows):
+            if taps[of + k] < inside:
+                dx[to + places[k] + within[taps[of + k]]] += g[of + k]
+            else:
+                outside += 1
+    return outside
+
+
+@njit(error_model="numpy")
 def _unpool_planes(first_plane, end_plane, g, taps, dx, size, output, kernel, stride, padding, dilation):
     """Returns how many taps lay outside."""
     _, height, width = size
     rows, columns = output
     pairs = kernel == (2, 2) and stride == (2, 2) and padding == (0, 0) and dilation == (1, 1)
     pairs = pairs and 2 * rows <= height and 2 * columns <= width
+    if not pairs and _all_whole(size, output, kernel, stride, padding, dilation):
+        return _unpool_scattered(first_plane, end_plane, g, taps, dx, size, output, kernel, stride, dilation)
     outside = 0
     for plane in range(first_plane, end_plane):
         of, to = plane * rows * columns, plane * height * width

@@ -1,6 +1,7 @@
-"""Max-pooling of a row of windows in vector registers, and its gradient; LLVM IR, as ``conv_vectors``.
+"""Max-pooling of many windows in vector registers, and its gradient; LLVM IR, as ``conv_vectors``.
 
-Windows a stride of 2 apart are read as two vectors of which every other lane is kept. **No index is checked.**
+Windows a stride of 2 apart are read as two vectors of which every other lane is kept; short rows of windows, and those
+further apart, number by number from a table of places. **No index is checked.**
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .conv_vectors import _over, _pointer, every_other
-from .vectors import Vectors, integer
+from .vectors import INT32, INT64, Vectors, integer
 
 _BYTE = ir.IntType(8)
 
@@ -50,18 +51,52 @@ def pool_row(context, x, o, row_step, tap_step, stride, first, end, columns, y, 
                             builder.store(every_other(v, start, builder.sub(n, j)), value)
                         with plain:
                             builder.store(v.load(start, mask), value)
-                    candidate, so_far = builder.load(value), builder.load(best)
-                    # Unordered or greater: a NaN too, and after one only a NaN.
-                    better = builder.or_(
-                        builder.fcmp_ordered(">", candidate, so_far),
-                        builder.fcmp_unordered("uno", candidate, candidate),
-                    )
-                    number = _narrowed(builder, builder.add(builder.mul(i, columns), c.index), number_type)
-                    builder.store(builder.select(better, candidate, so_far), best)
-                    builder.store(builder.select(better, v.broadcast(number), builder.load(tap)), tap)
+                    number = builder.add(builder.mul(i, columns), c.index)
+                    _keep_better(v, best, tap, builder.load(value), number)
             v.store(builder.load(best), v.at(result, j), mask)
             narrow = builder.trunc(builder.load(tap), ir.VectorType(_BYTE, v.lanes))
             _store_bytes(v, narrow, v.at(places, j), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def pool_windows(context, x, o, places, row_step, tap_step, rows, columns, y, t, taps, n):
+    """y[t + j] = the maximum and taps[t + j] = the number of its tap, for j < n windows of rows × columns taps (i, c):
+
+    the numbers x[o + places[j] + i·row_step + c·tap_step], wherever the windows lie. Which tap wins: as in `pool_row`.
+    `places` (int64) is read up to the end of the vector in which entry n − 1 lies.
+    """
+    whole = types.int64
+    signature = types.void(x, whole, places, *[whole] * 4, y, whole, taps, whole)
+
+    def codegen(context, builder, signature, arguments):
+        v = Vectors(builder, str(x.dtype))
+        source, result = (_pointer(context, builder, signature, arguments, i) for i in (0, 7))
+        table, numbers = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (2, 9))
+        numbers = builder.gep(numbers, [arguments[8]])
+        row_step, tap_step, rows, columns = arguments[3:7]
+        n = arguments[10]
+        addresses = ir.VectorType(INT64, v.lanes)
+        number_type = ir.IntType(8 * v.align)  # as wide as a lane, so that one mask chooses both
+        best = cgutils.alloca_once(builder, v.type)
+        tap = cgutils.alloca_once(builder, ir.VectorType(number_type, v.lanes))
+        size = v.broadcast(integer(v.align))
+        with _over(v, n) as (j, mask):
+            builder.store(ir.Constant(v.type, [float("-inf")] * v.lanes), best)
+            builder.store(ir.Constant(ir.VectorType(number_type, v.lanes), [0] * v.lanes), tap)
+            row = builder.bitcast(v.at(table, j), addresses.as_pointer())
+            windows = builder.mul(builder.load(row, align=8), size)
+            with cgutils.for_range(builder, rows) as i, cgutils.for_range(builder, columns) as c:
+                skip = builder.add(builder.mul(i.index, row_step), builder.mul(c.index, tap_step))
+                start = builder.ptrtoint(v.at(source, skip), INT64)
+                candidate = _gathered(v, builder.add(windows, v.broadcast(start)), mask)
+                number = builder.add(builder.mul(i.index, columns), c.index)
+                _keep_better(v, best, tap, candidate, number)
+            v.store(builder.load(best), v.at(result, j), mask)
+            narrow = builder.trunc(builder.load(tap), ir.VectorType(_BYTE, v.lanes))
+            _store_bytes(v, narrow, v.at(numbers, j), mask)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -149,6 +184,27 @@ def chosen(context, to, t, g, o, taps, q, tap, n):
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+def _keep_better(v: Vectors, best: Any, tap: Any, candidate: Any, number: Any) -> None:
+    """Where the candidate wins over what lies at `best`, it and its number take its place."""
+    builder, so_far, tap_so_far = v.builder, v.builder.load(best), v.builder.load(tap)
+    # Unordered or greater: a NaN too, and after one only a NaN.
+    better = builder.or_(
+        builder.fcmp_ordered(">", candidate, so_far), builder.fcmp_unordered("uno", candidate, candidate)
+    )
+    number = _narrowed(builder, number, tap_so_far.type.element)
+    builder.store(builder.select(better, candidate, so_far), best)
+    builder.store(builder.select(better, v.broadcast(number), tap_so_far), tap)
+
+
+def _gathered(v: Vectors, addresses: Any, mask: Any) -> Any:
+    """A vector of the numbers at these addresses (a vector of int64)."""
+    kind = ir.VectorType(v.real.as_pointer(), v.lanes)
+    parameters = [kind, INT32, mask.type, v.type]
+    name = f"llvm.masked.gather.v{v.lanes}f{8 * v.align}.v{v.lanes}p0"
+    gather = cgutils.get_or_insert_function(v.builder.module, ir.FunctionType(v.type, parameters), name)
+    return v.builder.call(gather, [v.builder.inttoptr(addresses, kind), integer(v.align, INT32), mask, v.zero()])
 
 
 def _narrowed(builder: ir.IRBuilder, value: Any, kind: ir.IntType) -> Any:

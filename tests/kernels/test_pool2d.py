@@ -94,6 +94,9 @@ def test_compiled_max_pool_equals_the_reference_to_the_bit(dtype, pooling, with_
 def test_nothing_is_touched_past_the_ends(pooling, at_start, wide, dtype, seed):
     shape, *geometry, ceil_mode = pooling
     x = np.random.default_rng(seed).normal(size=(*shape[:3], shape[3] + 40 * wide)).astype(dtype)
+    y, taps = compiled.max_pool2d_taps(x, *geometry, ceil_mode)  # compiles, for which NumPy must be itself
+    compiled.max_pool2d_taps_backward(y, taps, x.shape, *geometry)
+    compiled.max_pool2d_backward(*compiled.max_pool2d_forward(x, *geometry, ceil_mode), x.shape)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "np", GuardedResults(at_start))
         y, taps = compiled.max_pool2d_taps(guarded(x, at_start), *geometry, ceil_mode)
