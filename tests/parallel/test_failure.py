@@ -74,7 +74,8 @@ def test_an_exception_while_others_wait(backend, clock):
     assert "in _run" not in error.remote_traceback
     assert error.remote_traceback in str(error)
     copy = pickle.loads(pickle.dumps(error))
-    assert (str(copy), copy.rank, repr(copy.cause)) == (str(error), 1, repr(error.cause))
+    assert (str(copy), copy.rank, copy.ranks, repr(copy.cause)) == (str(error), 1, error.ranks, repr(error.cause))
+    assert [state.rank for state in copy.ranks] == [0, 2]
 
 
 def test_a_survivor_busy_with_its_own_work_is_ended(clock):
