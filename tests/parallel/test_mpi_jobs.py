@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.parallel.mpi_programs import mpiexec_of, needs_mpi, run_job, variables_for
+from tests.parallel.mpi_programs import ROOT, mpiexec_of, needs_mpi, run_job, variables_for
 
 pytestmark = needs_mpi
 
@@ -28,6 +28,15 @@ def test_a_program_ends_without_a_word(tmp_path):
     ended = run_job(tmp_path, 3, script)
     assert (ended.code, ended.stderr) == (0, "")
     assert ended.lines() == [f"{rank} 3 [0.0, 3.0, 6.0] True" for rank in range(3)]
+
+
+def test_the_script_of_the_page(tmp_path):
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    script = page.partition("```python\n")[2].partition("```")[0]
+    alone, four = (run_job(tmp_path, ranks, script) for ranks in (0, 4))
+    assert (alone.code, four.code, alone.stderr, four.stderr) == (0, 0, "", "")
+    assert alone.lines() == four.lines()
+    assert [line[:4] for line in four.lines()] == ["0 0.", "1 0.", "2 0."]
 
 
 def test_launch_runs_its_function_on_the_ranks_that_are_there(tmp_path):
