@@ -8,7 +8,7 @@ import numpy as np
 
 from . import algorithms
 from .arguments import check_array, check_new, check_out, check_rank, check_rows, check_whole
-from .layout import flat_of, rows_of, write_back
+from .layout import apart_from, flat_of, rows_of, write_back
 from .objects import Objects
 from .reduction import check_reduction
 from .work import Steps
@@ -31,7 +31,7 @@ class Communicator(Objects):
 
     Arrays may have any numeric dtype, shape (0-d and empty ones too) and strides; what matters to the other ranks
     is the logical (C) order of the elements. ``out=`` takes the result instead of a new array: of the shape and dtype
-    of the result (ValueError), and not overlapping the array that is sent unless it is that array.
+    of the result, else ValueError. It may overlap the array that is sent, which costs a copy.
     Terms as in the MPI standard, chapters 3 and 6; "rows" below are what lies along the first axis.
 
     A backend fills in the generators with an underscore (work.py), which get arguments that have been checked.
@@ -153,7 +153,7 @@ class Communicator(Objects):
 
         def steps() -> Steps:
             rows = rows_of(target)
-            yield from self._all_gather(flat_of(array), rows)
+            yield from self._all_gather(flat_of(apart_from(out, array)), rows)
             write_back(rows, target)
             return target
 
@@ -169,7 +169,7 @@ class Communicator(Objects):
 
         def steps() -> Steps:
             rows = None if target is None else rows_of(target)
-            yield from self._gather(flat_of(array), rows, root)
+            yield from self._gather(flat_of(apart_from(rows, array)), rows, root)
             if target is not None and rows is not None:
                 write_back(rows, target)
             return target
@@ -203,7 +203,7 @@ class Communicator(Objects):
                 self.fail()
                 raise
             flat = flat_of(target)
-            yield from self._scatter(None if mine is None else rows_of(mine), flat, root)
+            yield from self._scatter(None if mine is None else rows_of(apart_from(out, mine)), flat, root)
             write_back(flat, target)
             return target
 
@@ -220,7 +220,7 @@ class Communicator(Objects):
 
         def steps() -> Steps:
             flat = flat_of(target)
-            yield from self._reduce_scatter(rows_of(array), flat, op)
+            yield from self._reduce_scatter(rows_of(apart_from(out, array)), flat, op)
             write_back(flat, target)
             return target
 
@@ -233,11 +233,8 @@ class Communicator(Objects):
         target = check_out("all_to_all", out, array.shape, array.dtype)
 
         def steps() -> Steps:
-            given = rows_of(array)
             rows = rows_of(target)
-            if out is not None and np.may_share_memory(given, rows):
-                given = given.copy()
-            yield from self._all_to_all(given, rows)
+            yield from self._all_to_all(rows_of(apart_from(out, array)), rows)
             write_back(rows, target)
             return target
 

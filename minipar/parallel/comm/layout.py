@@ -17,3 +17,8 @@ def write_back(dense: np.ndarray, array: np.ndarray) -> None:
     """`array` takes the elements of what `flat_of` or `rows_of` made of it, if that was a copy."""
     if not array.flags.c_contiguous:
         array[...] = dense.reshape(array.shape)
+
+
+def apart_from(out: np.ndarray | None, array: np.ndarray) -> np.ndarray:
+    """`array`, or a copy of it if what is written into `out` might be seen in it."""
+    return array.copy() if out is not None and np.may_share_memory(array, out) else array
