@@ -98,7 +98,7 @@ class Drawing:
 
     def collective(self) -> Collective:
         verb = "all_reduce" if self.rarely(4) else self.one(VERBS)
-        dtype = self.one("df") if self.rarely(3) else self.one(DTYPES)
+        dtype = self.one(("d", "f", ">f8")) if self.rarely(3) else self.one(DTYPES)
         op = (
             "mean"
             if allowed("mean", dtype) and self.rarely(3)

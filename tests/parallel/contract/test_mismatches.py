@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from random import Random
 
 import hypothesis.strategies as st
@@ -14,7 +15,7 @@ from tests.parallel.contract.drawing import Drawing, program_of
 from tests.parallel.contract.mismatches import CALLS, Mismatch, run_mismatch, trouble
 from tests.parallel.contract.steps import Program
 
-TIMEOUT = 20.0  # so that an error within a second is not this one
+TIMEOUT = 5.0  # so that an error within a second is not this one
 SIZES = (2, 3, 5)
 
 
@@ -65,3 +66,11 @@ def test_process_ranks() -> None:
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_process_ranks_at_length(seed: int) -> None:
     with_a_pool(seed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mpi_ranks_that_debug(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mpi4py", reason='the mpi backend needs mpi4py and an MPI: pip install ".[mpi]"')
+    monkeypatch.setenv("MINIPAR_DEBUG", "1")
+    for mismatch in islice(random_pairs(size, seed=0), 2):
+        check(mismatch, "mpi")
