@@ -30,12 +30,12 @@ from .channel import Channel, Kind
 from .comm.board import Board
 from .comm.shared_memory import create_block, map_block
 from .errors import Failure, WorkerError
-from .launch import GRACE
 from .output import RankStream, Screen
 from .stacks import ProcessStack
 from .task import pack_task
 
 _POLL = 0.1  # seconds between two looks at mpiexec while ranks start
+_PATIENCE = 1.5  # seconds that mpiexec has to say how a rank died; it takes 0.1
 _CREDENTIALS = struct.Struct("3i")  # process, user and group at the other end of a socket
 _BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.mpi_worker import main; main()"
 
@@ -140,6 +140,7 @@ class _Job:
         self._launcher = launcher
         self._scratch = scratch
         self._said = create_block(1)  # by mpiexec
+        self._patience = 0.0  # until when it is waited for, once a rank has died
         self._mpiexec: subprocess.Popen
 
     def start(self, devices: Sequence[device]) -> None:
@@ -208,8 +209,9 @@ class _Job:
 
     def cause_of_death(self) -> tuple[int | None, int | None]:
         """The process that died first, and its exit code, as far as mpiexec says; it does when it ends."""
+        self._patience = self._patience or time.monotonic() + _PATIENCE
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._mpiexec.wait(GRACE)
+            self._mpiexec.wait(max(0.0, self._patience - time.monotonic()))
         return mpiexec.cause_of_death(self._all_said())
 
     def _all_said(self) -> str:

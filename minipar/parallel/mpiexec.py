@@ -78,10 +78,10 @@ def cause_of_death(said: str) -> tuple[int | None, int | None]:
     killed = re.search(r"\(signal (\d+)\)|\bsignal (\d+) \(", said)
     exited = re.search(r"EXIT CODE: (\d+)|Exit code: +(\d+)", said)
     code = None
-    if killed:
+    if exited:  # Hydra's words for a signal are those of all ranks' together
+        code = int(exited[1] or exited[2]) * (-1 if killed else 1)
+    elif killed:
         code = -int(killed[1] or killed[2])
-    elif exited:
-        code = int(exited[1] or exited[2])
     return int(process[1]) if process else None, code
 
 

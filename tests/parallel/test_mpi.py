@@ -282,6 +282,7 @@ def test_only_segments_of_the_job_that_nobody_uses_are_swept(monkeypatch, tmp_pa
     ("said", "process", "code"),
     [
         ("=   PID 16465 RUNNING AT vm\n=   EXIT CODE: 9\nEXIT STRING: Killed (signal 9)", 16465, -9),
+        ("=   PID 16465 RUNNING AT vm\n=   EXIT CODE: 37\nEXIT STRING: Real-time signal 11 (signal 45)", 16465, -37),
         ("=   PID 16465 RUNNING AT vm\n=   EXIT CODE: 3\n", 16465, 3),
         ("process rank 1 with PID 16510 on node vm exited on\nsignal 11 (Segmentation fault).", 16510, -11),
         ("", None, None),
