@@ -16,10 +16,13 @@ import numpy as np
 import pytest
 
 from minipar import parallel
+from minipar.parallel.comm.meeting import MeetingCommunicator
 from minipar.parallel.comm.ring import Ring
 from tests.mutation.comm_mutants import BOTH, FOR_PROCESSES, FOR_THREADS, concerns, in_place, run_with
 from tests.parallel.contract.drawing import program_of
+from tests.parallel.contract.mismatches import Mismatch, run_mismatch, trouble
 from tests.parallel.contract.programs import check, run_program
+from tests.parallel.contract.steps import Program
 
 SIZE = 3
 MOST = 100  # programs, until a mutant counts as not noticed
@@ -56,6 +59,18 @@ def test_a_mutant_among_threads_is_noticed(name: str) -> None:
 @pytest.mark.parametrize("name", [*BOTH, *FOR_PROCESSES])
 def test_a_mutant_among_processes_is_noticed(name: str, pool: parallel.Pool) -> None:
     assert notices(lambda name, seed: pool.run(run_with, name, seed), name)
+
+
+def test_ranks_that_do_not_compare_their_calls_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Mismatch(Program(2, ()), "all_reduce float64 (3,) sum", "all_reduce float64 (3,) max", odd=1)
+
+    def noticed() -> bool:
+        reports = parallel.launch(run_mismatch, other, workers=2, backend="thread", timeout=TIMEOUT)
+        return trouble(other, reports) != ""
+
+    assert not noticed()
+    monkeypatch.setattr(MeetingCommunicator, "_compare", lambda self: None)
+    assert noticed()
 
 
 def test_where_nothing_is_broken_nothing_is_noticed(pool: parallel.Pool) -> None:
