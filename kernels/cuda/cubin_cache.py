@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from ..cpu.cache import cache_root
+from ..cpu.waiting import watched
 from . import compiler
 from .plan import Kernel
 
@@ -19,7 +20,8 @@ def cubin_file(kernel: Kernel, capability: compiler.Capability) -> Path:
     """The kernel's cubin for one architecture, compiled first (0.3 to 2 s) if it is not there."""
     path = _folder() / cubin_name(kernel, capability)
     if not path.exists():
-        code = compiler.build(kernel, capability).code
+        with watched.around():
+            code = compiler.build(kernel, capability).code
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
             part.write(code)
         Path(part.name).replace(path)
