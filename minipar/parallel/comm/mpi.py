@@ -162,8 +162,13 @@ class MPICommunicator(MeetingCommunicator):
     def _recv(self, source: int, tag: int) -> Steps:
         inbox = self._port.inbox
         ticket = inbox.ask(source, tag)
-        self._look_around()
-        yield from self._wait_for(source, lambda: inbox.has(ticket))
+
+        def arrived() -> bool:
+            if not inbox.has(ticket):
+                self._look_around()
+            return inbox.has(ticket)
+
+        yield from self._wait_for(source, arrived)
         return inbox.take(ticket)
 
     def _look_around(self) -> None:
@@ -246,6 +251,8 @@ class MPICommunicator(MeetingCommunicator):
         waiting.turn += 1
         if waiting.turn & 7:
             return
+        if not waiting.turn & 127:
+            self._check_wait(waiting)  # before others get on: that may answer what is waited for, and use it up
         for comm in self._family:
             comm._look_around()
         if len(self._family) > 1 or self._messages or self._queue:
@@ -254,8 +261,6 @@ class MPICommunicator(MeetingCommunicator):
             os.sched_yield()
         else:
             time.sleep(1e-4)
-        if not waiting.turn & 127:
-            self._check_wait(waiting)
 
     def _check_wait(self, waiting: Waiting) -> None:
         self._check_peers()
