@@ -12,7 +12,7 @@ from their next one; each of them then calls `shrink`:
             step = load_last_checkpoint(comm, model)
 
 A rank on which an exception is not caught dies alone. Source: Bland et al., Post-failure recovery of MPI communication
-capability (IJHPCA 2013); MPI 5.0 takes over the essential calls.
+capability (International Journal of High Performance Computing Applications 27, 2013).
 """
 
 from __future__ import annotations
