@@ -179,13 +179,13 @@ def weight_call(
     merged = _merges(window, stride, padding)
     if by == "narrow":
         parts = min(ITEMS, max(1, per_group // lanes)) if n < ITEMS else 1
-        pieces = max(1, min(ITEMS // parts, pixels // ENOUGH))
+        pieces = _pieces(min(ITEMS // parts, pixels // ENOUGH))
         cut_ = _small_images(direct_cut(n, -(-per_group // parts), 1, o, down, across, itemsize, pieces))
         most, vectors = tile_shape(o)
         tiling, scratch = (cut_, (vectors, -(-o // -(-o // most)))), (pieces, groups, o, k + 1)
         return WeightCall(by, tiling, parts, scratch, (sizes, tuple(down), tuple(across)), merged)
     room = -(-o // lanes) * lanes
-    pieces = max(1, min(ITEMS, SCRATCH // (groups * (k + 1) * room * itemsize), pixels // ENOUGH))
+    pieces = _pieces(min(ITEMS, SCRATCH // (groups * (k + 1) * room * itemsize), pixels // ENOUGH))
     scratch = pieces, groups, k + 1, room
     if by == "direct":
         parts = max(1, min(ITEMS // pieces, k // TALL.rows))
@@ -198,6 +198,11 @@ def weight_call(
         columns.phases, rows.places, columns.places,
     )  # fmt: skip
     return WeightCall(by, (cut_,), parts, scratch, rest, merged)
+
+
+def _pieces(most: int) -> int:
+    """A power of two: batches are that too, mostly, and no image is cut to make the pieces even."""
+    return 1 << max(1, most).bit_length() - 1
 
 
 def _small_images(cut: DirectCut) -> tuple[int, ...]:
