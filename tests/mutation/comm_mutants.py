@@ -21,6 +21,7 @@ from minipar.parallel.comm.meeting import MeetingCommunicator
 from minipar.parallel.comm.process import ProcessCommunicator
 from minipar.parallel.comm.registered import Registered
 from minipar.parallel.comm.shortcut import Shortcut
+from minipar.parallel.comm.slots import Slots
 from minipar.parallel.comm.work import Work
 from tests.parallel.contract.arrays import LARGE, MIDDLING
 from tests.parallel.contract.drawing import program_of
@@ -163,7 +164,7 @@ def never_done(right: Any) -> Any:
 
 
 def wrong_half(right: Any) -> Any:
-    return lambda self, step, dtype: right(self, step + (self.rank == 1), dtype)
+    return lambda self, chunk, dtype: right(self, chunk + (self._rank == 1), dtype)
 
 
 def first_chunk_only(right: Any) -> Any:
@@ -175,7 +176,7 @@ def first_chunk_only(right: Any) -> Any:
 
 def last_chunk_dropped(right: Any) -> Any:
     def reduce_shares(self: Any, flat: np.ndarray, op: str) -> Any:
-        whole = self._columns(flat[None])
+        whole = self._slots.columns(flat[None])
         before = flat[whole:].copy()
         yield from right(self, flat, op)
         flat[whole:] = before
@@ -270,7 +271,7 @@ FOR_THREADS = {
 FOR_PROCESSES = {
     "registered memory: a rank reduces for itself alone": instead(reduction, "reduce_own_piece", kept_to_itself),
     "registered memory: one element on": instead(Registered, "view", one_element_on),
-    "chunks through the wrong half": instead(ProcessCommunicator, "_half", wrong_half),
+    "chunks through the wrong half": instead(Slots, "half", wrong_half),
     "no chunk but the first": instead(ProcessCommunicator, "_through_slots", first_chunk_only),
     "all_reduce without the last chunks": instead(ProcessCommunicator, "_reduce_shares", last_chunk_dropped),
     "compiled mean not divided": instead(Shortcut, "_kind_of", never_divides),

@@ -82,10 +82,13 @@ def test_how_many_mutants_there_are() -> None:
     assert len(BOTH | FOR_THREADS | FOR_PROCESSES) == 34
 
 
+CAPACITY = 4096  # bytes of the ring
+
+
 def passes_round_the_ring(kind: type[Ring]) -> bool:
     """Do bytes arrive as they were sent, when messages cross the ring's end?"""
-    ring = kind(mmap(-1, kind.NBYTES), 0, lambda: None)
-    sent = (np.arange(3 * kind.CAPACITY // 4) % 251).astype(np.uint8)
+    ring = kind(mmap(-1, kind.nbytes(CAPACITY)), 0, CAPACITY, lambda: None)
+    sent = (np.arange(3 * CAPACITY // 4) % 251).astype(np.uint8)
     for number in range(5):
         message, received = sent + np.uint8(number), np.empty_like(sent)
         if (ring.write(message), ring.read(received)) != (sent.size, sent.size) or (message != received).any():
@@ -96,9 +99,9 @@ def passes_round_the_ring(kind: type[Ring]) -> bool:
 def test_a_ring_that_does_not_wrap_around_is_noticed() -> None:
     class WithoutWrap(Ring):
         def read(self, out: np.ndarray) -> int:
-            start = self._read[0] % self.CAPACITY
+            start = self._read[0] % CAPACITY
             count = super().read(out)
-            out[self.CAPACITY - start : count] = 0  # what lies at the ring's beginning is never fetched
+            out[CAPACITY - start : count] = 0  # what lies at the ring's beginning is never fetched
             return count
 
     assert passes_round_the_ring(Ring)

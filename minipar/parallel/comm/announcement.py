@@ -16,8 +16,13 @@ class Announcement(NamedTuple):
     digest: int
 
 
+def announcement(kind: str, array: np.ndarray | None, detail: str) -> Announcement:
+    """Of a call of this kind with an array like this one, or with none."""
+    return _made(kind, None, (), detail) if array is None else _made(kind, array.dtype, array.shape, detail)
+
+
 @lru_cache(maxsize=4096)
-def announcement(kind: str, dtype: np.dtype | None, shape: tuple[int, ...], detail: str) -> Announcement:
+def _made(kind: str, dtype: np.dtype | None, shape: tuple[int, ...], detail: str) -> Announcement:
     words = (kind, "" if dtype is None else f"{dtype} {shape}", detail)
     text = " ".join(word for word in words if word).encode()
     digest = int.from_bytes(blake2b(text, digest_size=8).digest()) >> 1

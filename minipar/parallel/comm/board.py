@@ -14,6 +14,8 @@ The first line of the board says which rank has failed first.
 from enum import IntEnum
 from mmap import mmap
 
+import numpy as np
+
 _LINE = 64
 _TEXT = 256
 _RANK = _LINE + 2 * _TEXT
@@ -39,6 +41,7 @@ class Board:
         self.size = size
         self._bytes = memoryview(memory)[: self.nbytes(size)]
         self._words = self._bytes.cast("q")
+        self.written: list[bytes | None] = [None] * size  # by this view of the board, as the texts of collective calls
         stride = _RANK // 8
         first = _LINE // 8
         self.activity = self._words[first::stride]
@@ -49,6 +52,10 @@ class Board:
     @staticmethod
     def nbytes(size: int) -> int:
         return _LINE + size * _RANK
+
+    def words(self) -> np.ndarray:
+        """The whole board as numbers of 8 bytes, for compiled code."""
+        return np.asarray(self._words)
 
     @staticmethod
     def word_of(rank: int) -> int:
@@ -74,21 +81,29 @@ class Board:
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
-    def begin_collective(self, rank: int, number: int, text: bytes | None) -> None:
-        """`text` None: the same as before."""
-        if text is not None:
-            self.write_collective(rank, text)
-        self.number[rank] = number
+    def begin_collective(self, rank: int, number: int, text: bytes) -> None:
         self.collectives[rank] += 1
+        self.show_collective(rank, number, text)
+
+    def show_collective(self, rank: int, number: int, text: bytes) -> None:
+        """`rank` is in its collective call `number`."""
+        self.write_collective(rank, text)
+        self.number[rank] = number
         self.activity[rank] = Activity.COLLECTIVE
 
     def write_collective(self, rank: int, text: bytes) -> None:
         """The text of the collective call that is going to begin."""
-        self._write(rank, _COLLECTIVE, text)
+        if text is not self.written[rank]:
+            self._write(rank, _COLLECTIVE, text)
+            self.written[rank] = text
 
     def begin_message(self, rank: int, text: bytes) -> None:
-        self._write(rank, _MESSAGE, text)
         self.messages[rank] += 1
+        self.show_message(rank, text)
+
+    def show_message(self, rank: int, text: bytes) -> None:
+        """`rank` is in this send or recv."""
+        self._write(rank, _MESSAGE, text)
         self.activity[rank] = Activity.MESSAGE
 
     def calls(self, rank: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any
@@ -16,6 +18,17 @@ from .arguments import check_timeout
 from .errors import CommunicatorError
 from .traffic import Traffic
 from .work import Steps, Waiting, Work
+
+_alive: weakref.WeakSet[Calls] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """A forked process is nobody's rank."""
+    for comm in _alive:
+        comm._closed = True
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Calls(ABC):
@@ -36,9 +49,9 @@ class Calls(ABC):
         self._number = 0  # of the collective calls that have begun
         self._queue: deque[Work] = deque()  # asynchronous collective calls: carried out in this order
         self._messages: list[Work] = []  # isend and irecv: each carried out as soon as it can be
-        self._family: list[Calls] = [self] if parent is None else parent._family  # of this rank: get on together
-        if parent is not None:
-            self._family.append(self)
+        self._family: list[Calls] = [] if parent is None else parent._family  # of this rank: they get on together
+        self._family.append(self)
+        _alive.add(self)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -54,13 +67,23 @@ class Calls(ABC):
     def close(self) -> None:
         """Leave: every later call is an error. `launch` does it when the function of a rank has returned.
 
-        What is under way is completed first, except messages that nobody has sent.
+        What is under way is completed first, except messages that nobody has sent. The first communicator of a rank
+        closes the groups that have been split from it as well.
         """
-        for comm in self._family if self._family[0] is self else [self]:
-            for work in (*comm._queue, *comm._messages):
-                if not work.may_be_left:
-                    work.wait()
-            comm._closed = True
+        if self._closed:
+            return
+        leaving = self._family[:] if self._family[0] is self else [self]
+        try:
+            for comm in leaving:
+                for work in (*comm._queue, *comm._messages):
+                    if not (work.may_be_left or self._has_failed()):
+                        work.wait()
+        finally:
+            for comm in leaving:
+                comm._closed = True
+                comm._release()
+                if comm is not self._family[0]:
+                    self._family.remove(comm)
 
     def fail(self) -> None:
         """Have the other ranks raise at their next call, or at once if they wait in one: they cannot be in step."""
@@ -90,8 +113,12 @@ class Calls(ABC):
             self._progress()
             self._end()
             return work if async_op else work.wait()
-        self._begin(kind, array, detail)
-        result = self._drive(steps)
+        try:
+            self._begin(kind, array, detail)
+            result = self._drive(steps)
+        except BaseException:  # in the middle of a call: an interrupt too leaves this rank out of step
+            self.fail()
+            raise
         self._end()
         return result
 
@@ -102,11 +129,12 @@ class Calls(ABC):
 
     def _drive(self, steps: Steps) -> Any:
         """Carry out a synchronous call; returns its result."""
-        try:
-            while True:
-                self._pause(next(steps))
-        except StopIteration as end:
-            return end.value
+        while True:
+            try:
+                waiting = next(steps)
+            except StopIteration as end:
+                return end.value
+            self._pause(waiting)
 
     def _recorded(self, kind: str, array: np.ndarray | None, steps: Steps) -> Steps:
         """The call, of which a listener (a timeline) is told in the end."""
@@ -131,6 +159,7 @@ class Calls(ABC):
         Returns what `blocking` waits for (itself, or a call that comes before it).
         """
         found = None
+        self._look_around_everywhere()
         for comm in self._family:
             for work in comm._messages[:]:
                 waiting = work.advance()
@@ -146,6 +175,10 @@ class Calls(ABC):
                     break
                 comm._queue.popleft()
         return found
+
+    def _look_around_everywhere(self) -> None:
+        for comm in self._family:
+            comm._look_around()
 
     def _check_usable(self, kind: str) -> None:
         if threading.get_ident() != self._owner:
@@ -165,8 +198,21 @@ class Calls(ABC):
     def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:  # noqa: B027 (a backend may have nothing to do)
         """A send or recv begins."""
 
+    def _check_peers(self, kind: str = "") -> None:  # noqa: B027 (a backend may have nothing to do)
+        """Raise PeerFailedError if another rank is known to have failed; `kind` is what this one is about to do."""
+
+    def _has_failed(self) -> bool:
+        """Whether a rank is known to have failed, so that nothing more can be completed."""
+        return False
+
+    def _release(self) -> None:  # noqa: B027 (a backend may have nothing to do)
+        """The communicator is closed: let go of its memory."""
+
     def _resume(self) -> None:  # noqa: B027 (a backend may have nothing to do)
         """The rank is going to wait for an asynchronous collective call."""
+
+    def _resume_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:  # noqa: B027 (as above)
+        """The rank is going to wait for an asynchronous message."""
 
     def _end(self) -> None:  # noqa: B027 (a backend may have nothing to do)
         """The call is complete, or goes on later: the rank is in its own code."""
@@ -178,8 +224,8 @@ class Calls(ABC):
     def _look_around(self) -> None:  # noqa: B027 (a backend may have nothing to do)
         """Take in what other ranks are sending, while this one waits for something else."""
 
-    def _take_shortcut(self, op: str, array: np.ndarray) -> bool:
-        """Carry out a synchronous barrier or all_reduce (in place) faster than by its steps, if that can be."""
+    def _take_shortcut(self, op: Any, array: np.ndarray) -> bool:
+        """Carry out a synchronous all_reduce (in place), or a BARRIER, faster than by its steps, if that can be."""
         return False
 
     @abstractmethod

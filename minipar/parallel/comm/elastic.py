@@ -18,6 +18,7 @@ capability (International Journal of High Performance Computing Applications 27,
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .errors import CommunicatorError, PeerFailedError
@@ -56,6 +57,11 @@ class ElasticCommunicator(MPICommunicator):
             comm._closed = True
         self._family.clear()
         return self._job.go_on_with(small, self, members)
+
+    def fail(self) -> None:
+        """The death of another rank is no failure of this one."""
+        if not isinstance(sys.exception(), PeerFailedError):
+            super().fail()
 
     def _failure(self, error: MPI.Exception) -> CommunicatorError:
         library = self._job.library

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .board import Board
 from .host_memory import shared_block
 from .mpi import MPICommunicator
 from .mpi_messages import as_bytes
@@ -59,7 +58,6 @@ class HybridCommunicator(MPICommunicator):
         hosts: list[list[int]],
     ) -> None:
         super().__init__(job, comm, timeout, parent, members)
-        self._board_words = np.frombuffer(job.memory, np.int64, Board.nbytes(job.size) // 8)
         here = next(number for number, ranks in enumerate(hosts) if self.rank in ranks)
         self._host = _HostCommunicator(memory, self, hosts[here])
         self._lanes = min(map(len, hosts))
@@ -164,7 +162,7 @@ class _HostCommunicator(ProcessCommunicator):
 
     def arrays(self, flat: np.ndarray) -> Steps:
         """Those of all ranks of the host, in order, if each lies in registered memory; else None."""
-        views = yield from self._look(flat[None], flat[None], directly=True)
+        views = yield from self._first_meeting(flat[None], flat[None], directly=True)
         return None if views is None else [view[0] for view in views]
 
     def _wait_for(self, peer: int, ready: Callable[[], bool]) -> Steps:

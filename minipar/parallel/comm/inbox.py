@@ -13,6 +13,7 @@ class Inbox:
     def __init__(self) -> None:
         self._asked: dict[tuple[int, int], int] = defaultdict(int)
         self._arrived: dict[tuple[int, int], int] = defaultdict(int)
+        self._taken: dict[tuple[int, int], int] = defaultdict(int)
         self._arrays: dict[Ticket, np.ndarray] = {}
 
     def put(self, source: int, tag: int, array: np.ndarray) -> None:
@@ -29,4 +30,9 @@ class Inbox:
         return ticket in self._arrays
 
     def take(self, ticket: Ticket) -> np.ndarray:
+        source, tag, _ = ticket
+        kind = source, tag
+        self._taken[kind] += 1
+        if self._taken[kind] == self._asked[kind] == self._arrived[kind]:  # nothing is under way: numbers begin anew
+            del self._taken[kind], self._asked[kind], self._arrived[kind]
         return self._arrays.pop(ticket)

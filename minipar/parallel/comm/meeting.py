@@ -47,7 +47,7 @@ class MeetingCommunicator(Communicator):
         self._peers = [(rank + k) % size for k in range(1, size)]
         self._epoch = 0
         self._agreed = True  # the ranks have met in the current call
-        self._said: bytes | None = None  # the last text on the board
+        self._said = announcement("nothing", None, "").text  # on the board, by the last collective call here
         self._digest = 0
 
     # -- announcing ------------------------------------------------------------------------------------------------
@@ -55,35 +55,42 @@ class MeetingCommunicator(Communicator):
     def _begin(self, kind: str, array: np.ndarray | None, detail: str) -> None:
         self._check_peers(kind)
         self._number = number = self._number + 1
-        text, digest = self._announcement(kind, array, detail)
-        self._lines.digest[number & 1][self.rank] = self._digest = digest
+        if number & 15 == 0:  # who only meets others would leave those waiting that send to it
+            self._look_around_everywhere()
+        self._said, self._digest = self._announcement(kind, array, detail)
+        self._lines.digest[number & 1][self.rank] = self._digest
         self._agreed = False
-        self._board.begin_collective(self._me, number, None if text is self._said else text)
-        self._said = text
+        self._board.begin_collective(self._me, number, self._said)
 
     def _announcement(self, kind: str, array: np.ndarray | None, detail: str) -> Announcement:
-        return announced(kind, array, f"{detail} {self._group}" if self._group else detail)
+        return announcement(kind, array, f"{detail} {self._group}" if self._group else detail)
 
     def _resume(self) -> None:
-        if self._said is not None:
-            self._board.begin_collective(self._me, self._number, self._said)
+        self._board.show_collective(self._me, self._number, self._said)
 
     def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
         self._check_peers(kind)
-        call = f"{kind} {detail}"
-        text, _ = announced(call, array, "")
-        self._board.begin_message(self._me, text)
+        self._look_around_everywhere()
+        self._board.begin_message(self._me, announcement(f"{kind} {detail}", array, "").text)
+
+    def _resume_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
+        self._board.show_message(self._me, announcement(f"{kind} {detail}", array, "").text)
 
     def _end(self) -> None:
         self._board.activity[self._me] = Activity.USER_CODE
 
     def close(self) -> None:
-        if not self._closed and self._family[0] is self and self._board.failed_rank is None:
-            super().close()
+        leaves = not self._closed and self._family[0] is self
+        super().close()
+        if leaves and not self._has_failed():
             self._board.activity[self._me] = Activity.FINISHED
             self._wake()
-        else:
-            self._closed = True
+
+    def _release(self) -> None:
+        del self._lines, self._epochs
+
+    def _has_failed(self) -> bool:
+        return self._board.failed_rank is not None
 
     def fail(self) -> None:
         """Have the other ranks raise at their next communicator call, or at once if they are waiting in one."""
@@ -278,9 +285,3 @@ class MeetingCommunicator(Communicator):
     def _rest(self, turn: int, ready: Callable[[], bool]) -> bool:
         """Rest a little, the longer the more turns there were. True if the caller should look around."""
         raise NotImplementedError
-
-
-def announced(kind: str, array: np.ndarray | None, detail: str) -> Announcement:
-    return (
-        announcement(kind, None, (), detail) if array is None else announcement(kind, array.dtype, array.shape, detail)
-    )

@@ -73,7 +73,14 @@ class Messages(Calls):
         if spans.listener is not None:
             steps = self._recorded(kind, array, steps)
         self._begin_message(kind, array, detail)
-        result = self._drive(steps)
+        try:
+            result = self._drive(steps)
+        except ValueError:  # of the array that is to be filled
+            self._end()
+            raise
+        except BaseException:  # perhaps in the middle of a message
+            self.fail()
+            raise
         self._end()
         return result
 
@@ -81,7 +88,9 @@ class Messages(Calls):
         self._check_usable(kind)
         if spans.listener is not None:
             steps = self._recorded(kind, array, steps)
-        work = Work(self, steps, lambda: self._begin_message(kind, array, detail), may_be_left=kind == "irecv")
+        self._begin_message(kind, array, detail)
+        work = Work(self, steps, lambda: self._resume_message(kind, array, detail), may_be_left=kind == "irecv")
         self._messages.append(work)
         self._progress()
+        self._end()
         return work

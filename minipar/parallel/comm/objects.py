@@ -21,40 +21,42 @@ class Objects(Messages):
 
     def send_object(self, obj: Any, dest: int, tag: int = 0) -> None:
         """Send `obj` to rank `dest`."""
-        self.send(_packed(obj), dest, tag)
+        self.send(packed(obj), dest, tag)
 
     def recv_object(self, source: int, tag: int = 0) -> Any:
         """Wait for the next message with `tag` from rank `source`, which must be an object (TypeError)."""
         received = self.recv(source, tag)
-        if received.dtype != np.uint8 or received.ndim != 1:
+        try:
+            return _unpacked(received)
+        except (pickle.UnpicklingError, EOFError):
             raise TypeError(
                 f"recv_object: the message of rank {source}, tag {tag}, is an array ({received.dtype} "
                 f"{received.shape}), not an object: use recv"
-            )
-        return _unpacked(received)
+            ) from None
 
     def broadcast_object(self, obj: Any = None, root: int = 0) -> Any:
         """A copy of `obj` of rank `root`, on every rank; what the others pass is not looked at."""
         root = check_rank("root", root, self.size)
-        return self._collective("broadcast_object", None, f"root={root}", self._tell(obj, root), False)
+        data = packed(obj) if self.rank == root else None
+        return self._collective("broadcast_object", None, f"root={root}", self._tell(data, root), False)
 
     def all_gather_object(self, obj: Any) -> list[Any]:
         """The objects of all ranks, by rank, on every rank."""
-        return self._collective("all_gather_object", None, "", self._tell_all(obj), False)
+        return self._collective("all_gather_object", None, "", self._tell_all(packed(obj)), False)
 
     def gather_object(self, obj: Any, root: int = 0) -> list[Any] | None:
         """The objects of all ranks, by rank, on rank `root`; None elsewhere."""
         root = check_rank("root", root, self.size)
-        packed = _packed(obj)
+        data = packed(obj)
 
         def steps() -> Steps:
             yield from self._agree()
             if self.rank != root:
-                yield from self._send(packed, root, _OBJECT)
+                yield from self._send(data, root, _OBJECT)
                 return None
             received = []
             for rank in range(self.size):
-                received.append(_unpacked(packed if rank == root else (yield from self._recv(rank, _OBJECT))))
+                received.append(_unpacked(data if rank == root else (yield from self._recv(rank, _OBJECT))))
             return received
 
         return self._collective("gather_object", None, f"root={root}", steps(), False)
@@ -62,46 +64,45 @@ class Objects(Messages):
     def scatter_object(self, objects: list[Any] | None = None, root: int = 0) -> Any:
         """Object r of rank `root`'s `objects` on rank r; the other ranks pass None."""
         root = check_rank("root", root, self.size)
-        packed = None
+        given = None
         if self.rank == root:
-            packed = [_packed(obj) for obj in check_objects("scatter_object", objects, self.size)]
+            given = [packed(obj) for obj in check_objects("scatter_object", objects, self.size)]
 
         def steps() -> Steps:
             yield from self._agree()
-            if packed is None:
+            if given is None:
                 return _unpacked((yield from self._recv(root, _OBJECT)))
             for rank in range(self.size):
                 if rank != root:
-                    yield from self._send(packed[rank], rank, _OBJECT)
-            return _unpacked(packed[root])
+                    yield from self._send(given[rank], rank, _OBJECT)
+            return _unpacked(given[root])
 
         return self._collective("scatter_object", None, f"root={root}", steps(), False)
 
     # -- inside other calls ----------------------------------------------------------------------------------------
 
-    def _tell(self, obj: Any, root: int) -> Steps:
-        """`obj` of rank `root` on every rank."""
-        packed = _packed(obj) if self.rank == root else None
-        length = np.array([0 if packed is None else packed.size])
+    def _tell(self, data: np.ndarray | None, root: int) -> Steps:
+        """The object of which rank `root` passes the bytes, on every rank."""
+        length = np.array([0 if data is None else data.size])
         yield from self._broadcast(length, root)
-        if packed is None:
-            packed = np.empty(length[0], np.uint8)
-        yield from self._broadcast(packed, root)
-        return _unpacked(packed)
+        if data is None:
+            data = np.empty(length[0], np.uint8)
+        yield from self._broadcast(data, root)
+        return _unpacked(data)
 
-    def _tell_all(self, obj: Any) -> Steps:
-        """`obj` of every rank on every rank: the bytes, padded to the longest."""
-        packed = _packed(obj)
+    def _tell_all(self, data: np.ndarray) -> Steps:
+        """The objects of which every rank passes the bytes, on every rank; they travel padded to the longest."""
         lengths = np.empty((self.size, 1), np.int64)
-        yield from self._all_gather(np.array([packed.size]), lengths)
+        yield from self._all_gather(np.array([data.size]), lengths)
         padded = np.zeros(lengths.max(), np.uint8)
-        padded[: packed.size] = packed
+        padded[: data.size] = data
         rows = np.empty((self.size, padded.size), np.uint8)
         yield from self._all_gather(padded, rows)
         return [_unpacked(row[:length]) for row, (length,) in zip(rows, lengths)]
 
 
-def _packed(obj: Any) -> np.ndarray:
+def packed(obj: Any) -> np.ndarray:
+    """The bytes of an object, as they travel."""
     return np.frombuffer(cloudpickle.dumps(obj), np.uint8)
 
 

@@ -11,30 +11,35 @@ _LINE = 64
 class Ring:
     """Two counters that only grow, each on its own cache line and written by one side only, and the bytes."""
 
-    CAPACITY = 128 << 10  # bytes
-    NBYTES = 2 * _LINE + CAPACITY
-
-    def __init__(self, memory: mmap, offset: int, fence: Callable[[], None]) -> None:
+    def __init__(self, memory: mmap, offset: int, capacity: int, fence: Callable[[], None]) -> None:
         counters = memoryview(memory)[offset : offset + 2 * _LINE].cast("q")
         self._written = counters[:1]
         self._read = counters[_LINE // 8 : _LINE // 8 + 1]
-        self._data = np.frombuffer(memory, np.uint8, self.CAPACITY, offset + 2 * _LINE)
+        self._capacity = capacity
+        self._data = np.frombuffer(memory, np.uint8, capacity, offset + 2 * _LINE)
         self._fence = fence
 
     @staticmethod
-    def empty(memory: mmap, offset: int) -> None:
-        """Forget all messages of the ring at `offset`. Nobody may be using it."""
+    def nbytes(capacity: int) -> int:
+        return 2 * _LINE + capacity
+
+    @staticmethod
+    def reset(memory: mmap, offset: int) -> None:
+        """Make the ring at `offset` empty. Nobody may be using it."""
         memory[offset : offset + 2 * _LINE] = bytes(2 * _LINE)
 
     def has_room(self) -> bool:
-        return self._written[0] - self._read[0] < self.CAPACITY
+        return self._written[0] - self._read[0] < self._capacity
+
+    def has_data(self) -> bool:
+        return self._written[0] != self._read[0]
 
     def write(self, data: np.ndarray) -> int:
         """Copy in as many of these bytes as there is room for; returns how many."""
         written = self._written[0]
-        count = min(data.size, self.CAPACITY - (written - self._read[0]))
-        start = written % self.CAPACITY
-        first = min(count, self.CAPACITY - start)
+        count = min(data.size, self._capacity - (written - self._read[0]))
+        start = written % self._capacity
+        first = min(count, self._capacity - start)
         self._data[start : start + first] = data[:first]
         self._data[: count - first] = data[first:count]
         self._fence()
@@ -46,8 +51,8 @@ class Ring:
         read = self._read[0]
         count = min(out.size, self._written[0] - read)
         self._fence()
-        start = read % self.CAPACITY
-        first = min(count, self.CAPACITY - start)
+        start = read % self._capacity
+        first = min(count, self._capacity - start)
         out[:first] = self._data[start : start + first]
         out[first:count] = self._data[: count - first]
         self._fence()

@@ -9,22 +9,29 @@ last process that holds or maps it is gone.
 import errno
 import mmap
 import os
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
+_WITHOUT_DESCRIPTOR: dict[str, Any] = (
+    {"trackfd": False} if sys.version_info >= (3, 13) else {}
+)  # before, a mapping kept one
 
 
-def create_block(nbytes: int) -> int:
+def create_block(nbytes: int, at_once: int = 1) -> int:
     """The file descriptor of `nbytes` of zeroed shared memory, which the caller closes.
+
+    `at_once` processes make such a block at the same time, and there must be memory for all.
 
     The pages are reserved at once, and OSError says when there are too few. Otherwise the first touch of a page that a
     full file system lacks would be a bus error, and reserving more than there is would have the kernel kill processes.
     """
     wanted = f"{nbytes / 2**20:.1f} MiB of shared memory"
     available = available_memory()
-    if available is not None and nbytes > available:
+    if available is not None and nbytes * at_once > available:
         raise OSError(errno.ENOMEM, f"cannot reserve {wanted}: only {available / 2**20:.1f} MiB are available")
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("minipar")  # the name is for people who read /proc
@@ -51,7 +58,7 @@ def open_block(process: int, descriptor: int) -> int:
 
 def map_block(descriptor: int) -> mmap.mmap:
     """Map the whole block of this descriptor for reading and writing. The descriptor may be closed afterwards."""
-    return mmap.mmap(descriptor, 0)
+    return mmap.mmap(descriptor, 0, **_WITHOUT_DESCRIPTOR)
 
 
 def available_memory() -> int | None:

@@ -58,12 +58,16 @@ class Work:
     def done(self) -> bool:
         """Whether the call is complete; never waits, but carries on with what can be done by now."""
         if not self._finished:
+            self._comm._check_usable("done")
+            self._comm._check_peers("done")
             self._comm._progress()
+            self._comm._end()
         return self._finished
 
     def wait(self) -> Any:
         """The result of the call, once it is complete. Raises what the synchronous call would raise."""
         if not self._finished:
+            self._comm._check_usable("wait")
             self._resume()
             while (waiting := self._comm._progress(blocking=self)) is not None:
                 self._comm._pause(waiting)
@@ -73,12 +77,17 @@ class Work:
         return self._result
 
     def advance(self) -> Waiting | None:
-        """Carry on without waiting: what the call now waits for, None if it is complete (or has failed)."""
+        """Carry on without waiting: what the call now waits for, None if it is complete, or has failed."""
         try:
             return next(self._steps)
         except StopIteration as end:
             self._result = end.value
-        except Exception as error:
+        except ValueError as error:  # of the array that is to be filled: told by `wait`
             self._error = error
+        except BaseException as error:
+            self._error, self._finished = error, True
+            self._comm.fail()  # nobody may ever ask this work how it went
+            if not isinstance(error, Exception):
+                raise
         self._finished = True
         return None
