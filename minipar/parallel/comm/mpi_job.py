@@ -91,8 +91,7 @@ class Job:
         host = self.comm.Split(here[0], self.rank)
         shared = shared_block(host, Board.nbytes(self.size)) if memory is None else memory
         self.seen = {self.rank} if shared is None else set(here)
-        self.memory: Any = bytearray(Board.nbytes(self.size)) if shared is None else shared
-        self.board = Board(self.memory, self.size)
+        self.board = Board(bytearray(Board.nbytes(self.size)) if shared is None else shared, self.size)
         self.board.activity[self.rank] = Activity.USER_CODE
         host.Barrier()
         host.Free()
