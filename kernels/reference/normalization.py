@@ -117,7 +117,7 @@ def group_norm_forward(
     weight and bias are (C,) or None. statistics (2, N, groups) in float64 are mean and variance. As many groups as
     channels: instance norm.
     """
-    seen = x.reshape(len(x), groups, -1)
+    seen = x.reshape(len(x), groups, x.shape[1] // groups * x.shape[2])  # −1 would not do for no samples
     statistics = _moments(seen, (2,)).reshape(2, len(x), groups)
     return _scaled(_standardized(seen, statistics[..., None], eps).reshape(x.shape), weight, bias), statistics
 
@@ -132,7 +132,8 @@ def group_norm_backward(
     dbias: Array | None = None,
 ) -> Array:
     """dx (N, C, P) from the gradient g of y; those of weight and bias are written to the arrays given for them."""
-    view = (*statistics.shape[1:], -1)
+    samples, groups = statistics.shape[1:]
+    view = samples, groups, x.shape[1] // groups * x.shape[2]
     standardized = _standardized(x.reshape(view), statistics[..., None], eps)
     _write_sums(g, standardized.reshape(x.shape), dweight, dbias)
     inverse = _inverse(x, statistics[1, ..., None], eps)

@@ -35,8 +35,8 @@ class ChannelNorm(Fat):
         self.eps, self.running = eps, running
 
     def _planes(self, x: Any) -> Any:
-        """x, which is not empty, as (N, C, positions)."""
-        return x if x.ndim == 3 else x.reshape(x.shape[0], x.shape[1], -1)
+        """x as (N, C, positions)."""
+        return x if x.ndim == 3 else x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
 
     def _follow(self, statistics: Any, count: int) -> None:
         if self.running is not None:

@@ -7,13 +7,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_layouts import laid_out, layouts, seeds
 
+import minipar
 from minipar.kernels.cpu import group_norm as compiled
 from minipar.kernels.reference import normalization as reference
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SHAPES = [  # and groups
     ((1, 1, 2), 1), ((9, 6, 1), 2), ((3, 64, 1), 4), ((5, 4, 49), 4), ((2, 2, 2500), 1), ((300, 2, 3), 1),
-    ((3, 4, 15), 2), ((3, 4, 16), 2), ((2, 40, 65), 8), ((1, 300, 9), 1),
+    ((3, 4, 15), 2), ((3, 4, 16), 2), ((2, 40, 65), 8), ((1, 300, 9), 1), ((0, 4, 3), 2),
 ]  # fmt: skip
 EPS = 1e-3
 
@@ -137,3 +138,14 @@ def test_what_it_would_misread_is_refused():
         compiled.group_norm_backward(x[:2], x, None, kept, EPS)
     with pytest.raises(TypeError, match=r"group_norm\._forward takes"):
         compiled.group_norm_forward(x, 2, np.ones(4), None, EPS)
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+@pytest.mark.parametrize("shape", [(0, 4), (0, 4, 3), (0, 4, 2, 2)])
+def test_no_samples_at_all(shape, kernels):
+    with minipar.use_kernels(kernels):
+        x, weight = minipar.zeros(*shape, requires_grad=True), minipar.ones(4, requires_grad=True)
+        y = minipar.group_norm(x, 2, weight)
+        y.sum().backward()
+    assert y.shape == x.grad.shape == shape
+    assert weight.grad.tolist() == [0.0] * 4
