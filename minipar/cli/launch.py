@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.is_module and not Path(args.script).is_file():
         raise CommandError(f"there is no script {args.script!r}")
     from ..parallel import WorkerError, launch
-    from ..parallel.script import run_script
+    from ..parallel.ranks.script import run_script
 
     try:
         launch(

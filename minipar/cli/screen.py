@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..parallel.output import Screen
+from ..parallel.ranks.output import Screen
 from . import output
 
 

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 def launch_training(settings: Settings, workers: int, table: bool) -> Run:
     """Train in `workers` spawned processes; the result is rank 0's. CommandFailed if the training diverges."""
     from ..backend.device import CPU
-    from ..parallel.processes import run
+    from ..parallel.ranks.processes import run
     from .screen import PlainScreen
 
     examples = settings.task.prepare(np.dtype(settings.dtype))

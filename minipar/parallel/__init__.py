@@ -7,11 +7,11 @@ from . import timeline
 from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 from .comm.algorithms import all_reduce_cost, simulate_all_reduce
 from .data import DataParallel
-from .environment import init
 from .equality import Difference, compare_gradients, compare_parameters, first_difference
-from .errors import RankState, WorkerError
-from .launch import launch
-from .pool import Pool
+from .ranks.environment import init
+from .ranks.errors import RankState, WorkerError
+from .ranks.launch import launch
+from .ranks.pool import Pool
 
 __all__ = [
     "Communicator",

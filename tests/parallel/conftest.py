@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minipar.parallel.mpiexec import in_use
+from minipar.parallel.ranks.mpiexec import in_use
 
 
 def children() -> set[int]:

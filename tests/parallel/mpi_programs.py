@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from minipar.parallel.mpiexec import environment, find_mpiexec
+from minipar.parallel.ranks.mpiexec import environment, find_mpiexec
 
 ROOT = Path(__file__).parents[2]
 

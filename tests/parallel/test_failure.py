@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel import WorkerError, errors, processes
+from minipar.parallel import WorkerError
 from minipar.parallel.comm import fence, shared_memory
+from minipar.parallel.ranks import errors, processes
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,9 @@ import pytest
 
 import minipar
 from minipar import parallel
-from minipar.parallel import environment, mpiexec
 from minipar.parallel.comm.thread import ThreadCommunicator, ThreadWorld
-from minipar.parallel.script import run_script
+from minipar.parallel.ranks import environment, mpiexec
+from minipar.parallel.ranks.script import run_script
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import minipar
 from minipar import parallel
 from minipar.backend.dispatch import kernels_in_use
-from minipar.parallel.processes import THREAD_COUNTS, worker_environment
+from minipar.parallel.ranks.processes import THREAD_COUNTS, worker_environment
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel import mpiexec
+from minipar.parallel.ranks import mpiexec
 from tests.parallel.mpi_programs import ROOT, needs_mpi
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # ranks need not import pytest

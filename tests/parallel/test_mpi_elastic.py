@@ -4,7 +4,7 @@ import pytest
 
 from minipar import parallel
 from minipar.parallel.comm.elastic import check_elastic
-from minipar.parallel.mpiexec import is_open_mpi
+from minipar.parallel.ranks.mpiexec import is_open_mpi
 from tests.parallel.mpi_programs import mpiexec_of, needs_mpi, needs_open_mpi, open_mpi_python, run_job
 
 BEGIN = """
@@ -102,4 +102,4 @@ def test_mpich_cannot(monkeypatch):
     with pytest.raises(RuntimeError, match="needs Open MPI, and a job started with `mpiexec --with-ft ulfm`"):
         check_elastic()
     with pytest.raises(RuntimeError, match="hierarchical and elastic are for jobs that mpiexec has started"):
-        parallel.environment._found(5.0, None, None, elastic=True)
+        parallel.ranks.environment._found(5.0, None, None, elastic=True)

@@ -17,7 +17,7 @@ import pytest
 
 import minipar
 from minipar import parallel
-from minipar.parallel import processes
+from minipar.parallel.ranks import processes
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]
@@ -181,7 +181,7 @@ def test_what_is_put_is_loaded_once_and_lies_in_shared_memory(pool):
 
 def test_what_is_put_goes_with_its_handle(pool):
     def held(comm):
-        from minipar.parallel import handles
+        from minipar.parallel.ranks import handles
 
         return len(handles.held) + len(handles._packed)
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from minipar.parallel import stacks
 from minipar.parallel.comm.telling import intervals
-from minipar.parallel.errors import Failure, RankState
-from minipar.parallel.stacks import Frame, ProcessStack, ThreadStack
+from minipar.parallel.ranks import stacks
+from minipar.parallel.ranks.errors import Failure, RankState
+from minipar.parallel.ranks.stacks import Frame, ProcessStack, ThreadStack
 
 ROOT = Path(__file__).parents[2]
 
 WORKER = """
 import sys
 sys.path[:0] = [{root!r}]
-from minipar.parallel import stacks
+from minipar.parallel.ranks import stacks
 stacks.answer(int(sys.argv[1]))
 
 def step():

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
-from ..backend.device import device
+from ...backend.device import device
+from ..comm.cores import usable_cores
 from .channel import Channel
-from .comm.cores import usable_cores
 from .launch import GRACE
 from .output import RankStream, Screen
 from .stacks import ProcessStack
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXIT_LIMIT = 5.0  # seconds that workers have to leave when they are told to (exit handlers, threads still running)
 START_LIMIT = 120.0  # seconds that a worker has to import NumPy and minipar and to load its function
 
-_BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.worker import main; main()"
+_BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.ranks.worker import main; main()"
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

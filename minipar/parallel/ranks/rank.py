@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ..backend.device import device
-from ..kernels.cpu.waiting import watched
-from .comm.board import Activity, Board
-from .comm.communicator import Communicator
+from ...backend.device import device
+from ...kernels.cpu.waiting import watched
+from ..comm.board import Activity, Board
+from ..comm.communicator import Communicator
 from .environment import mark_as_rank
 
 

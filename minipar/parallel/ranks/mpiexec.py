@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from .comm.mpi_job import INSTALL
+from ..comm.mpi_job import INSTALL
 
 _MPI_SHARED_MEMORY = ("mpich_shm_", "mpich_vci_", "sm_segment.")  # what the libraries leave in /dev/shm
 _SHARED_MEMORY = Path("/dev/shm")

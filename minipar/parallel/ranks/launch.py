@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend.device import device
+from ...backend.device import device
 from . import environment
 
 BACKENDS = ("process", "thread", "mpi")
@@ -88,7 +88,7 @@ def check_ranks(
 
     TypeError or ValueError if they make no sense, RuntimeError where there is no such device, and inside a rank.
     """
-    from .comm.arguments import check_timeout
+    from ..comm.arguments import check_timeout
     from .places import check_devices
 
     workers = operator.index(workers)

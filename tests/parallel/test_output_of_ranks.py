@@ -15,7 +15,7 @@ import cloudpickle
 import pytest
 
 from minipar import parallel
-from minipar.parallel.output import RankStream, Screen, wait_and_show
+from minipar.parallel.ranks.output import RankStream, Screen, wait_and_show
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from ..backend.device import device
-from ..backend.settings import ThreadSettings
-from .comm.thread import ThreadCommunicator, ThreadWorld
+from ...backend.device import device
+from ...backend.settings import ThreadSettings
+from ..comm.thread import ThreadCommunicator, ThreadWorld
 from .errors import Failure
 from .final_wait import FinalWait
 from .inquest import Inquest

@@ -14,13 +14,13 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple
 
-from ..backend.device import device
+from ...backend.device import device
+from ..comm.board import Board
+from ..comm.process import nbytes, reset
+from ..comm.shared_memory import create_block, map_block
 from . import processes
 from .answers import Answers
 from .channel import Kind
-from .comm.board import Board
-from .comm.process import nbytes, reset
-from .comm.shared_memory import create_block, map_block
 from .handles import Handle
 from .output import Screen, wait_and_show
 from .parcel import Parcel, pack

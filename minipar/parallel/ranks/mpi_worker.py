@@ -10,9 +10,9 @@ import pickle
 import socket
 import sys
 
-from ..backend.device import device
+from ...backend.device import device
+from ..comm.communicator import Communicator
 from .channel import Channel
-from .comm.communicator import Communicator
 from .environment import become_worker
 from .stacks import answer as answer_with_stacks
 from .worker import Worker, end_with_the_caller, write_whole_lines
@@ -50,6 +50,6 @@ class MPIWorker(Worker):
     """A worker whose communicator is that of its MPI job; it is given one task."""
 
     def _communicator(self, timeout: float) -> Communicator:
-        from .comm.mpi_job import Job
+        from ..comm.mpi_job import Job
 
         return Job(self._world).world(timeout)

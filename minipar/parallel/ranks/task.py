@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..backend.settings import ThreadSettings
+from ...backend.settings import ThreadSettings
 from .captured import LIMIT, warn_of_captured
 from .parcel import INLINE, Parcel, pack
 

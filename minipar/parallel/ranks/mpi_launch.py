@@ -23,12 +23,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend.device import device
+from ...backend.device import device
+from ..comm.board import Board
+from ..comm.shared_memory import create_block, map_block
 from . import mpiexec, processes
 from .answers import Answers, Contact
 from .channel import Channel, Kind
-from .comm.board import Board
-from .comm.shared_memory import create_block, map_block
 from .errors import Failure, WorkerError
 from .output import RankStream, Screen
 from .stacks import ProcessStack
@@ -37,7 +37,7 @@ from .task import pack_task
 _POLL = 0.1  # seconds between two looks at mpiexec while ranks start
 _PATIENCE = 1.5  # seconds that mpiexec has to say how a rank died; it takes 0.1
 _CREDENTIALS = struct.Struct("3i")  # process, user and group at the other end of a socket
-_BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.mpi_worker import main; main()"
+_BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.ranks.mpi_worker import main; main()"
 
 
 def run(

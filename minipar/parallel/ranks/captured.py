@@ -28,7 +28,7 @@ def warn_of_captured(function: Callable[..., Any], call: str) -> None:
 
 def _frames_of_this_package() -> int:
     """How many calls lie between the user's line and the caller of this function, that one included."""
-    package, frame, found = __name__.rpartition(".")[0], sys._getframe(1), 0
+    package, frame, found = __name__.rpartition(".ranks.")[0], sys._getframe(1), 0
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
         frame, found = frame.f_back, found + 1
     return found

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..backend.device import CPU, device
-from ..kernels.cuda import detect
+from ...backend.device import CPU, device
+from ...kernels.cuda import detect
 
 
 def check_devices(devices: Sequence[device | str] | None, workers: int) -> list[device]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from ..comm.board import Activity, Board
 from . import stacks
-from .comm.board import Activity, Board
 from .errors import Failure, RankState, WorkerError, first
 from .stacks import ProcessStack, ThreadStack
 

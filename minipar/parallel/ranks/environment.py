@@ -14,8 +14,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .comm.arguments import check_timeout
-from .comm.communicator import Communicator
+from ..comm.arguments import check_timeout
+from ..comm.communicator import Communicator
 
 DEFAULT_TIMEOUT = 60.0  # seconds
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # set by the launchers of Open MPI; of MPICH, Intel MPI and Slurm
@@ -79,12 +79,12 @@ def _found(timeout: float, debug: bool | None, hierarchical: bool | None, elasti
     if _is_worker:
         raise RuntimeError("init was called by another thread than the rank's: a communicator belongs to one thread")
     if _may_be_under_mpiexec():
-        from .comm.mpi_job import world_communicator
+        from ..comm.mpi_job import world_communicator
 
         return world_communicator(timeout, debug=debug, hierarchical=hierarchical, elastic=elastic)
     if hierarchical or elastic:
         raise RuntimeError("hierarchical and elastic are for jobs that mpiexec has started, and this process is alone")
-    from .comm.thread import ThreadCommunicator, ThreadWorld
+    from ..comm.thread import ThreadCommunicator, ThreadWorld
 
     return ThreadCommunicator(ThreadWorld(1), 0, timeout)
 

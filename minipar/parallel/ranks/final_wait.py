@@ -3,7 +3,7 @@
 import math
 import time
 
-from .comm.board import Activity, Board
+from ..comm.board import Activity, Board
 from .errors import Failure
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
-from .comm.shared_memory import create_block
+from ..comm.shared_memory import create_block
 
 INLINE = 32 << 10  # bytes: less than this needs no block
 _ALIGNMENT = 64  # of arrays in a block, as of fresh ones

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 
 import cloudpickle
 
+from ..comm.errors import CommunicatorError, CommunicatorTimeout, PeerFailedError
+from ..comm.telling import told_once
 from . import stacks
-from .comm.errors import CommunicatorError, CommunicatorTimeout, PeerFailedError
-from .comm.telling import told_once
 from .stacks import Frame
 
 _RAISED = "raised "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend.device import device
-from ..backend.settings import ThreadSettings
-from .comm.arguments import check_timeout
-from .comm.communicator import Communicator
+from ...backend.device import device
+from ...backend.settings import ThreadSettings
+from ..comm.arguments import check_timeout
+from ..comm.communicator import Communicator
 from .environment import leave_rank, mark_as_rank
 from .places import check_devices
 from .rank import use_device

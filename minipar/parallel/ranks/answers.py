@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ..comm.board import Activity, Board
 from . import processes
 from .channel import Channel, Kind
-from .comm.board import Activity, Board
 from .errors import Failure
 from .final_wait import FinalWait
 from .inquest import Inquest

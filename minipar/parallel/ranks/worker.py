@@ -14,15 +14,15 @@ from io import TextIOWrapper
 from mmap import mmap
 from types import FrameType
 
-from ..backend.device import device
-from ..backend.settings import ThreadSettings
-from ..backend.threads import get_num_threads, set_num_threads
+from ...backend.device import device
+from ...backend.settings import ThreadSettings
+from ...backend.threads import get_num_threads, set_num_threads
+from ..comm.board import Board
+from ..comm.communicator import Communicator
+from ..comm.process import ProcessCommunicator
+from ..comm.shared_memory import map_block
 from . import handles
 from .channel import Channel, Kind
-from .comm.board import Board
-from .comm.communicator import Communicator
-from .comm.process import ProcessCommunicator
-from .comm.shared_memory import map_block
 from .environment import become_worker
 from .errors import Failure
 from .parcel import PRIVATE, READ_ONLY, Parcel, opened, pack, unpack

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .comm.communicator import Communicator
+from ..comm.communicator import Communicator
 from .environment import as_process_of
 
 

@@ -25,13 +25,13 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NamedTuple
 
-from .. import kernels
-from .comm.shared_memory import create_block
+from ... import kernels
+from ..comm.shared_memory import create_block
 
 _SIGNAL = signal.SIGURG
 _LIMIT = 0.25  # seconds to wait for an answer
 _ENTRIES = ("worker.py", "threads.py")  # the files of this folder from which a rank's function is called
-_OWN = (str(Path(__file__).parents[1]) + os.sep, str(Path(kernels.__file__).parent) + os.sep)
+_OWN = (str(Path(__file__).parents[2]) + os.sep, str(Path(kernels.__file__).parent) + os.sep)
 _LIBRARIES = (*{sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")}, "<frozen ")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..backend.device import device
+from ...backend.device import device
 from .launch import check_ranks
 
 if TYPE_CHECKING:
