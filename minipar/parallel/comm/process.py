@@ -100,6 +100,10 @@ class ProcessCommunicator(MeetingCommunicator):
     def _all_reduce(self, flat: np.ndarray, op: str, algorithm: str | None) -> Steps:
         mine = flat[None]
         views = yield from self._first_meeting(mine, mine, directly=flat.nbytes > SMALL)
+        yield from self._reduce_met(views, flat, op)
+
+    def _reduce_met(self, views: Views | None, flat: np.ndarray, op: str) -> Steps:
+        """All-reduce after the first meeting, which has returned `views`."""
         if views is not None:
             yield from self._reduce_pieces(views, op)
         elif self.size <= 2 or flat.nbytes <= SMALL:
@@ -145,9 +149,13 @@ class ProcessCommunicator(MeetingCommunicator):
             yield from self._agree()
             return None
         self._places_told += 1
-        places = self._lines.place[self._places_told & 1]
-        places[self.rank] = place
+        self._lines.place[self._places_told & 1][self.rank] = place
         yield from self._agree()
+        return (yield from self._seen(shown, here, place, only))
+
+    def _seen(self, shown: np.ndarray | None, here: np.ndarray, place: int, only: int | None) -> Steps:
+        """What `_first_meeting` returns, now that all have told their places."""
+        places = self._lines.place[self._places_told & 1]
         blocks = {number_of(place) for place in places}
         if len(blocks) == 1 and place != PRIVATE:
             return [
@@ -194,41 +202,41 @@ class ProcessCommunicator(MeetingCommunicator):
 
     def _split(self, members: list[int] | None) -> Steps:
         """The lowest rank of each group makes the memory of the group."""
-        leader = min(members) if members else None
+        leader = min(members) if members else self.rank
         wanted = nbytes(len(members)) if members and leader == self.rank else None
-        blocks = yield from self._share_blocks(wanted, [] if leader is None else [leader])
+        memory = yield from self._share_block(wanted, None if members is None else leader)
         if members is None:
             return None
         in_world = [self._members[member] for member in members]
         return ProcessCommunicator(
-            blocks[0], members.index(self.rank), len(members), self.timeout, parent=self, members=in_world
+            memory, members.index(self.rank), len(members), self.timeout, parent=self, members=in_world
         )
 
     def _empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Steps:
-        count = int(np.prod(shape, dtype=np.int64))
-        wanted = max(1, -(-count * dtype.itemsize // _PAGE)) * _PAGE
-        blocks = yield from self._share_blocks(wanted, list(range(self.size)))
-        return self._registered.add(blocks, self.rank)[: count * dtype.itemsize].view(dtype).reshape(shape)
+        wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        each = max(1, -(-wanted // _PAGE)) * _PAGE
+        memory = yield from self._share_block(self.size * each if self.rank == 0 else None, 0)
+        return self._registered.add(memory, self.rank, each)[:wanted].view(dtype).reshape(shape)
 
-    def _share_blocks(self, wanted: int | None, sources: list[int]) -> Steps:
-        """Make a block of `wanted` bytes (None: no block) and map those of the ranks `sources`, in that order."""
+    def _share_block(self, wanted: int | None, source: int | None) -> Steps:
+        """Make a block of `wanted` bytes (None: no block) and map that of rank `source` (None: nothing)."""
         descriptor = -1
         try:
             if wanted is not None:
-                descriptor = create_block(wanted, at_once=len(sources))
+                descriptor = create_block(wanted)
             holders = yield from self._tell_all(packed((os.getpid(), descriptor)))
-            blocks = []
-            for source in sources:
+            memory = None
+            if source is not None:
                 opened = open_block(*holders[source])
                 try:
-                    blocks.append(map_block(opened))
+                    memory = map_block(opened)
                 finally:
                     os.close(opened)
             yield from self._arrive()
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
-        return blocks
+        return memory
 
     # -- between two ranks -----------------------------------------------------------------------------------------
 

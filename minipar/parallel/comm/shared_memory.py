@@ -21,17 +21,15 @@ _WITHOUT_DESCRIPTOR: dict[str, Any] = (
 )  # before, a mapping kept one
 
 
-def create_block(nbytes: int, at_once: int = 1) -> int:
+def create_block(nbytes: int) -> int:
     """The file descriptor of `nbytes` of zeroed shared memory, which the caller closes.
-
-    `at_once` processes make such a block at the same time, and there must be memory for all.
 
     The pages are reserved at once, and OSError says when there are too few. Otherwise the first touch of a page that a
     full file system lacks would be a bus error, and reserving more than there is would have the kernel kill processes.
     """
     wanted = f"{nbytes / 2**20:.1f} MiB of shared memory"
     available = available_memory()
-    if available is not None and nbytes * at_once > available:
+    if available is not None and nbytes > available:
         raise OSError(errno.ENOMEM, f"cannot reserve {wanted}: only {available / 2**20:.1f} MiB are available")
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("minipar")  # the name is for people who read /proc
