@@ -54,6 +54,33 @@ def test_same_bits_as_numpy(size):
     assert len(set(parallel.launch(same_as_numpy, workers=size, timeout=20))) == 1
 
 
+def registered_as_numpy(comm):
+    warm_up(comm)
+    block = comm.empty((3, 50_000))
+    for _ in range(MANY + 1):  # of this kind
+        comm.all_reduce(block[0])
+    rng = np.random.default_rng(1)
+    for turn in range(60):
+        op, row = ("sum", "mean")[turn % 2], turn % 3
+        apart = turn % 10 == 9 and comm.size > 1  # at another place on each rank
+        where = slice(comm.rank, comm.rank + 40_000) if apart else slice(turn, 40_000 + turn)
+        arrays = [rng.standard_normal(40_000).astype("float32") for _ in range(comm.size)]
+        block[row, where] = arrays[comm.rank]
+        if turn % 11 == comm.rank:
+            time.sleep(2e-3)  # late
+        comm.all_reduce(block[row, where] if turn % 7 else np.ascontiguousarray(block[row, where]), op)
+        if turn % 7:
+            np.testing.assert_array_equal(block[row, where], total(arrays, op).astype("float32"), strict=True)
+        assert comm.all_gather(np.array([turn])).tolist() == [[turn]] * comm.size
+    assert any(not kind.is_short for kind in comm._shortcut._kinds.values())
+    return comm._epoch
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_registered_memory_has_the_same_bits(size):
+    assert len(set(parallel.launch(registered_as_numpy, workers=size, timeout=20))) == 1
+
+
 def in_a_group(comm):
     warm_up(comm)
     group = comm.split(comm.rank % 2)

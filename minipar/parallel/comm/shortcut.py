@@ -1,14 +1,17 @@
-"""Barriers and all-reduces of a few numbers in one compiled call, once a communicator has made many of them.
+"""Barriers and all-reduces in one compiled call, once a communicator has made many of them.
 
-The call does what `meeting.py` and `process.py` do, in the same memory, so that ranks that take the shortcut and ranks
-that do not meet all the same. Where another rank is late, or anything is wrong, they go on from where it stopped.
+Such are sums and means of floats that are either few, or lie in registered memory. The call does what `meeting.py` and
+`process.py` do, in the same memory, so that ranks that take the shortcut and ranks that do not meet all the same. Where
+another rank is late, or anything is wrong, they go on from where it stopped.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +20,7 @@ from ...backend.dispatch import kernels_in_use
 from . import spans
 from .announcement import Announcement
 from .board import Activity, Board
+from .registered import Block, offset_of
 from .work import Steps
 
 if TYPE_CHECKING:
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
 MANY = 100  # calls, after which compiled code is worth loading: that takes as long as a hundred thousand barriers
 SMALL = 32 << 10  # bytes up to which every rank reduces all by itself: a second meeting would take longer
 _SHAPES = 1000  # that are remembered
-_PATIENCE = 5000  # looks at the line of a rank that is late: some 10 microseconds
+_PATIENCE = 5000, 20  # looks at the line of a rank that is late (some 10 microseconds), then offers of the core to it
+_IN_NEED = 20, 200  # the same with more ranks than cores: the rank that is late may need this one
 
 
 class _Barrier:
@@ -36,13 +41,14 @@ BARRIER = _Barrier()
 
 
 class Kind(NamedTuple):
-    """What the compiled call needs to know of calls with one operation, dtype and shape (meeting.py of the kernels)."""
+    """What is the same in all calls with one operation, dtype and shape."""
 
     announcement: Announcement
     slots: np.ndarray
     halves: tuple[int, int]
-    places: np.ndarray
-    mean: bool
+    step: int
+    is_short: bool
+    is_mean: bool
 
 
 class Shortcut:
@@ -53,7 +59,11 @@ class Shortcut:
         self._lines = lines
         self._board = board
         self._before = MANY
-        self._meet_and_add: Callable[..., int] | None = None
+        self._places = np.array(
+            [comm.rank, comm.size, Board.word_of(comm._me), *(_PATIENCE if comm._has_cores else _IN_NEED)]
+        )
+        self._kernels: ModuleType | None = None
+        self._meet_and_add: Callable[..., int] = lambda *arguments: 0  # until they are loaded: no kind is known before
         self._kinds: dict[tuple[str | _Barrier, np.dtype, tuple[int, ...]], Kind] = {}
 
     def take(self, op: str | _Barrier, array: np.ndarray) -> bool:
@@ -72,28 +82,36 @@ class Shortcut:
             kind = self._kind_of(op, array)
             if kind is None:
                 return False
+        block = None if kind.is_short else comm._registered.block_of(array)
+        if block is None and not kind.is_short:
+            return False
         start = spans.clock() if spans.listener is not None else 0
         text, digest = kind.announcement
-        comm._board.write_collective(comm._me, text)
-        flat = array if array.ndim == 1 else array.reshape(-1)
+        if text is not comm._board.written[comm._me]:
+            comm._board.write_collective(comm._me, text)
         comm._number = number = comm._number + 1
         comm._epoch = epoch = comm._epoch + 1
         if number & 63 == 0:
             comm._look_around_everywhere()
-        half = kind.halves[comm._slots.passed & 1]
-        assert self._meet_and_add is not None
-        if self._meet_and_add(
-            self._lines, self._board, kind.slots, flat, kind.places, half, number, epoch, digest, kind.mean
-        ):
+        flat = array if array.ndim == 1 else array.reshape(-1)
+        steps = None
+        if block is not None:
+            steps = self._add_in_place(kind, flat, digest, block)
+        elif self._meet_and_add(
+            self._lines, self._board, kind.slots, flat, self._places, kind.step, kind.halves[comm._slots.passed & 1],
+            number, epoch, digest, kind.is_mean,
+        ):  # fmt: skip
+            steps = self._go_on(flat, "mean" if kind.is_mean else "sum")
+        elif flat.size:
+            comm._slots.passed += 1
+        if steps is not None:
             comm._said, comm._digest, comm._agreed = text, digest, False
             try:
-                comm._drive(self._go_on(op, flat))
+                comm._drive(steps)
             except BaseException:
                 comm.fail()
                 raise
             comm._end()
-        elif flat.size:
-            comm._slots.passed += 1
         if start and spans.listener is not None:
             name = "barrier" if op is BARRIER else "all_reduce"
             spans.listener(name, number, array.nbytes, start, spans.clock(), 0)
@@ -104,19 +122,45 @@ class Shortcut:
         self._kinds.clear()
         del self._lines, self._board, self._comm
 
-    def _go_on(self, op: str | _Barrier, flat: np.ndarray) -> Steps:
-        """The rest of the call for a rank that has arrived, and was not met by all."""
+    def _add_in_place(self, kind: Kind, flat: np.ndarray, digest: int, block: Block) -> Steps | None:
+        """In registered memory. Returns what is left to do, if anything is."""
+        comm, kernels = self._comm, self._kernels
+        assert kernels is not None
+        comm._places_told += 1
+        place = block.place_of(flat)
+        status = kernels.meet_and_add_in_place(
+            self._lines, self._board, block.bytes.view(flat.dtype), self._places, block.each // flat.itemsize,
+            offset_of(place) // flat.itemsize, flat.size, comm._number, comm._epoch, digest, place, comm._places_told,
+            kind.is_mean,
+        )  # fmt: skip
+        if status in (kernels.DONE, kernels.ADDED):
+            comm._epoch += 1
+            return None if status == kernels.DONE else self._come_to_an_end()
+        return self._go_on(flat, "mean" if kind.is_mean else "sum", place)
+
+    def _go_on(self, flat: np.ndarray, op: str, place: int | None = None) -> Steps:
+        """The rest of the call for a rank that has arrived, and was not met by all, or not at the same place."""
         comm = self._comm
         comm._check_peers()
         yield from comm._await_all()
         comm._compare()
-        if flat.size and isinstance(op, str):
+        if place is not None:
+            views = yield from comm._seen(flat[None], flat[None], place, None)
+            yield from comm._reduce_met(views, flat, op)
+        elif flat.size:
             yield from comm._reduce_slots(flat, op)
+
+    def _come_to_an_end(self) -> Steps:
+        self._comm._check_peers()
+        return self._comm._await_all()
 
     def _kind_of(self, op: str | _Barrier, array: np.ndarray) -> Kind | None:
         """None for a call that is not made in this way, at least not yet."""
         comm = self._comm
-        if op not in (BARRIER, "sum", "mean") or array.dtype not in (np.float32, np.float64) or array.nbytes > SMALL:
+        is_short = array.nbytes <= SMALL
+        if op not in (BARRIER, "sum", "mean") or array.dtype not in (np.float32, np.float64):
+            return None
+        if not is_short and comm._registered.block_of(array) is None:
             return None
         if self._before > 0:
             self._before -= 1
@@ -124,26 +168,23 @@ class Shortcut:
         if kernels_in_use() == "reference" or find_spec("numba") is None:
             self._before = MANY
             return None
-        if self._meet_and_add is None:
-            self._meet_and_add = self._load()
+        if self._kernels is None:
+            self._kernels = self._load()
+            self._meet_and_add = self._kernels.meet_and_add
         if isinstance(op, str):
             announcement = comm._announcement("all_reduce", array, op)
         else:
             announcement = comm._announcement("barrier", None, "")
-        slots, halves, step = comm._slots.whole(array.dtype)
-        places = np.array([comm.rank, comm.size, Board.word_of(comm._me), step, _PATIENCE if comm._has_cores else 0])
         if len(self._kinds) == _SHAPES:
             self._kinds.clear()
-        kind = Kind(announcement, slots, halves, places, op == "mean")
+        kind = Kind(announcement, *comm._slots.whole(array.dtype), is_short, op == "mean")
         return self._kinds.setdefault((op, array.dtype, array.shape), kind)
 
-    def _load(self) -> Callable[..., int]:
+    def _load(self) -> ModuleType:
         board, me = self._comm._board, self._comm._me
         before = board.activity[me]
         board.activity[me] = Activity.COMPILING  # or loading: other ranks do not count that time
         try:
-            from ...kernels.cpu.meeting import meet_and_add
-
-            return meet_and_add
+            return import_module("minipar.kernels.cpu.meeting")
         finally:
             board.activity[me] = before
