@@ -194,7 +194,7 @@ def one_element_on(right: Any) -> Any:
 def never_divides(right: Any) -> Any:
     def kind_of(self: Any, op: str, array: np.ndarray) -> Any:
         kind = right(self, op, array)
-        return None if kind is None else kind._replace(mean=False)
+        return None if kind is None else kind._replace(is_mean=False)
 
     return kind_of
 

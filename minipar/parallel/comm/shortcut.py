@@ -18,7 +18,6 @@ import numpy as np
 
 from ...backend.dispatch import kernels_in_use
 from . import spans
-from .announcement import Announcement
 from .board import Activity, Board
 from .registered import Block, offset_of
 from .work import Steps
@@ -43,12 +42,13 @@ BARRIER = _Barrier()
 class Kind(NamedTuple):
     """What is the same in all calls with one operation, dtype and shape."""
 
-    announcement: Announcement
+    text: bytes  # how it is announced
+    digest: int
+    is_short: bool
+    is_mean: bool
     slots: np.ndarray
     halves: tuple[int, int]
     step: int
-    is_short: bool
-    is_mean: bool
 
 
 class Shortcut:
@@ -82,11 +82,11 @@ class Shortcut:
             kind = self._kind_of(op, array)
             if kind is None:
                 return False
-        block = None if kind.is_short else comm._registered.block_of(array)
-        if block is None and not kind.is_short:
+        text, digest, is_short, is_mean, slots, halves, step = kind
+        block = None if is_short else comm._registered.block_of(array)
+        if block is None and not is_short:
             return False
         start = spans.clock() if spans.listener is not None else 0
-        text, digest = kind.announcement
         if text is not comm._board.written[comm._me]:
             comm._board.write_collective(comm._me, text)
         comm._number = number = comm._number + 1
@@ -96,12 +96,12 @@ class Shortcut:
         flat = array if array.ndim == 1 else array.reshape(-1)
         steps = None
         if block is not None:
-            steps = self._add_in_place(kind, flat, digest, block)
+            steps = self._add_in_place(kind, flat, block)
         elif self._meet_and_add(
-            self._lines, self._board, kind.slots, flat, self._places, kind.step, kind.halves[comm._slots.passed & 1],
-            number, epoch, digest, kind.is_mean,
+            self._lines, self._board, slots, flat, self._places, step, halves[comm._slots.passed & 1],
+            number, epoch, digest, is_mean,
         ):  # fmt: skip
-            steps = self._go_on(flat, "mean" if kind.is_mean else "sum")
+            steps = self._go_on(flat, "mean" if is_mean else "sum")
         elif flat.size:
             comm._slots.passed += 1
         if steps is not None:
@@ -122,16 +122,16 @@ class Shortcut:
         self._kinds.clear()
         del self._lines, self._board, self._comm
 
-    def _add_in_place(self, kind: Kind, flat: np.ndarray, digest: int, block: Block) -> Steps | None:
+    def _add_in_place(self, kind: Kind, flat: np.ndarray, block: Block) -> Steps | None:
         """In registered memory. Returns what is left to do, if anything is."""
         comm, kernels = self._comm, self._kernels
         assert kernels is not None
         comm._places_told += 1
         place = block.place_of(flat)
+        each, start = block.each // flat.itemsize, offset_of(place) // flat.itemsize
         status = kernels.meet_and_add_in_place(
-            self._lines, self._board, block.bytes.view(flat.dtype), self._places, block.each // flat.itemsize,
-            offset_of(place) // flat.itemsize, flat.size, comm._number, comm._epoch, digest, place, comm._places_told,
-            kind.is_mean,
+            self._lines, self._board, block.bytes.view(flat.dtype), self._places, each, start, flat.size,
+            comm._number, comm._epoch, kind.digest, place, comm._places_told, kind.is_mean,
         )  # fmt: skip
         if status in (kernels.DONE, kernels.ADDED):
             comm._epoch += 1
@@ -177,7 +177,8 @@ class Shortcut:
             announcement = comm._announcement("barrier", None, "")
         if len(self._kinds) == _SHAPES:
             self._kinds.clear()
-        kind = Kind(announcement, *comm._slots.whole(array.dtype), is_short, op == "mean")
+        slots, halves, step = comm._slots.whole(array.dtype)
+        kind = Kind(announcement.text, announcement.digest, is_short, op == "mean", slots, halves, step)
         return self._kinds.setdefault((op, array.dtype, array.shape), kind)
 
     def _load(self) -> ModuleType:
