@@ -21,7 +21,7 @@ import pytest
 from minipar import parallel
 from minipar.kernels.cpu import waiting
 from minipar.parallel import WorkerError
-from minipar.parallel.launch import GRACE
+from minipar.parallel.ranks.launch import GRACE
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 SOON = 1.0  # second from a death or an exception to the caller's error
