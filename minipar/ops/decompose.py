@@ -6,35 +6,36 @@ values, or two eigenvalues, are equal, their vectors are not unique and have no 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..backend import dtypes, namespace
 from .join import cat
 from .linalg import matmul
+from .named import Named
 from .op import Op, array_of, check_dtypes
 from .shape import narrow, transpose, unsqueeze
 from .solve import LinAlgError, Solve, check_square, identity_like
 from .triangle import diag_embed, diagonal, tril
 
 
-class QR(NamedTuple):
+class QR(Named):
     Q: Any
     R: Any
 
 
-class SVD(NamedTuple):
+class SVD(Named):
     U: Any
     S: Any
     Vh: Any
 
 
-class LegacySVD(NamedTuple):
+class LegacySVD(Named):
     U: Any
     S: Any
     V: Any
 
 
-class Eigh(NamedTuple):
+class Eigh(Named):
     eigenvalues: Any
     eigenvectors: Any
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import tape
 from ..backend import namespace
 from .extremes import maximum, minimum
 from .index import take_along
+from .named import Named
 from .op import Op, cast
 from .reduce import Dims, Reduction, empty_error, reduced_dims, sum
 from .select import where
@@ -82,14 +83,14 @@ class Arg(Op):
         return namespace(x).expand_dims(found, dim) if self.keepdim and x.ndim else found
 
 
-class Located(NamedTuple):
+class Located(Named):
     """What max(dim), min(dim), sort, topk, median(dim), cummax, … return."""
 
     values: Any
     indices: Any
 
 
-class AMinMax(NamedTuple):
+class AMinMax(Named):
     """What aminmax returns."""
 
     min: Any

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import tape
 from ..backend import namespace
 from ..tape import Value
 from .accepts import accepts
+from .named import Named
 from .op import Elementwise, array_of
 from .power import ldexp
 from .select import nothing, where
@@ -40,7 +41,7 @@ class NextAfter(Elementwise):
         return where(a != b, g, 0.0), nothing(g)
 
 
-class Frexp(NamedTuple):
+class Frexp(Named):
     """mantissa · 2^exponent."""
 
     mantissa: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import tape
 from ..backend import dtypes, namespace
@@ -12,6 +12,7 @@ from .decompose import check_matrices, svdvals
 from .extremum import amax, amin
 from .join import stack
 from .linalg import matmul
+from .named import Named
 from .norm import matrix_norm
 from .op import Op, array_of, cast, check_dtypes
 from .power import pow
@@ -51,7 +52,7 @@ class PseudoInverse(Op):
         return left - matmul(a, matmul(p, left)) + right - matmul(matmul(right, p), a) - matmul(pt, matmul(g, pt))
 
 
-class LeastSquares(NamedTuple):
+class LeastSquares(Named):
     solution: Any
     residuals: Any
     rank: Any

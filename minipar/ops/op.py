@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +30,13 @@ from .. import tape
 from ..backend import dtypes, namespace
 from ..tape import Value, Version
 from .accepts import needs_float
+from .named import Named
 
 RELEASED: Any = ("released",)
 _NUMBERS = (float, int)
 
 
-class Deferred(NamedTuple):
+class Deferred(Named):
     """Stands for what a node saved while it is let go (`autograd/recompute.py`)."""
 
     remember: Callable[[], None]
