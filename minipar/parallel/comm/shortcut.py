@@ -89,29 +89,29 @@ class Shortcut:
         start = spans.clock() if spans.listener is not None else 0
         if text is not comm._board.written[comm._me]:
             comm._board.write_collective(comm._me, text)
-        comm._number = number = comm._number + 1
-        comm._epoch = epoch = comm._epoch + 1
-        if number & 63 == 0:
-            comm._look_around_everywhere()
         flat = array if array.ndim == 1 else array.reshape(-1)
-        steps = None
-        if block is not None:
-            steps = self._add_in_place(kind, flat, block)
-        elif self._meet_and_add(
-            self._lines, self._board, slots, flat, self._places, step, halves[comm._slots.passed & 1],
-            number, epoch, digest, is_mean,
-        ):  # fmt: skip
-            steps = self._go_on(flat, "mean" if is_mean else "sum")
-        elif flat.size:
-            comm._slots.passed += 1
-        if steps is not None:
-            comm._said, comm._digest, comm._agreed = text, digest, False
-            try:
+        try:
+            comm._number = number = comm._number + 1
+            comm._epoch = epoch = comm._epoch + 1
+            if number & 63 == 0:
+                comm._look_around_everywhere()
+            steps = None
+            if block is not None:
+                steps = self._add_in_place(kind, flat, block)
+            elif self._meet_and_add(
+                self._lines, self._board, slots, flat, self._places, step, halves[comm._slots.passed & 1],
+                number, epoch, digest, is_mean,
+            ):  # fmt: skip
+                steps = self._go_on(flat, "mean" if is_mean else "sum")
+            elif flat.size:
+                comm._slots.passed += 1
+            if steps is not None:
+                comm._said, comm._digest, comm._agreed = text, digest, False
                 comm._drive(steps)
-            except BaseException:
-                comm.fail()
-                raise
-            comm._end()
+                comm._end()
+        except BaseException:  # in the middle of a call: an interrupt too leaves this rank out of step
+            comm.fail()
+            raise
         if start and spans.listener is not None:
             name = "barrier" if op is BARRIER else "all_reduce"
             spans.listener(name, number, array.nbytes, start, spans.clock(), 0)
