@@ -226,3 +226,8 @@ def test_an_inbox_keeps_order_and_forgets_what_is_over():
     inbox.put(1, 0, np.array(2))
     assert inbox.take(third) == 2
     assert not any((inbox._asked, inbox._arrived, inbox._taken, inbox._arrays))
+
+
+def test_a_communicator_stays_with_its_rank():
+    with pytest.raises(parallel.WorkerError, match="belongs to its rank and cannot be sent"):
+        parallel.launch(lambda comm: comm, workers=2, timeout=20)

@@ -176,6 +176,9 @@ class Calls(ABC):
                 comm._queue.popleft()
         return found
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a communicator belongs to its rank and cannot be sent, saved or copied: send what it has told")
+
     def _look_around_everywhere(self) -> None:
         for comm in self._family:
             comm._look_around()

@@ -26,7 +26,8 @@ def launch(
     `comm` is the rank's `Communicator`. With backend "process", the default, ranks are new processes with
     ``cores // workers`` threads each for BLAS, OpenMP and Numba. `fn` may be a lambda, a closure, a function of a
     notebook or of a script without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once
-    for all ranks. With backend "thread" ranks are threads of this process, and share `fn` and the arguments.
+    for all ranks. With backend "thread" ranks are threads of this process, and share `fn` and the arguments. With
+    backend "mpi" they are the processes of an MPI job on this machine (docs/cluster.md).
 
     `devices` names one for each rank ("cpu", "cuda:1"): it is the rank's ``comm.device``, and what "cuda" means there.
 

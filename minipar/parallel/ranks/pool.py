@@ -25,6 +25,11 @@ class Pool:
     What a function leaves in its process (modules that it has imported, globals of those) is there for the next one;
     what it still prints after it has returned is shown with the next.
 
+    As with `launch`, every task begins with the caller's settings and the state of its generator, which does not move: two
+    tasks draw the same numbers unless the caller draws in between, or a seed is among the arguments. Globals of the
+    caller's notebook or script travel with the function, and what a task assigns to them is lost with it; what is
+    to stay in the workers must be kept by a module that they import.
+
     After a failure the pool is usable again: what died or was stuck is started anew, by the same rank's number but
     with nothing left of what earlier functions left behind. Ctrl-C stops the task (KeyboardInterrupt in the ranks, and
     half a second later the end of those that go on), and keeps the pool.
