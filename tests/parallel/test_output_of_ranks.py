@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -59,11 +60,58 @@ def shown(rank, *parts):
         (["\r 1%", "\r 20", "%\r 30%\nx\n"], "\r 1%\r 20%\r 30%\n[rank 0] x\n", "[rank 1] x\n"),
         (["loading\r", "done\n"], "loading\rdone\n", ""),
         (["\r 1%"], "\r 1%\n", ""),
+        (["1%\r", "2%\r", "\n"], "1%\r2%\n", ""),
+        (["a\r", "\n", "b\r"], "[rank 0] a\n[rank 0] b\n", "[rank 1] a\n[rank 1] b\n"),
     ],
 )
 def test_lines_and_bars(parts, first, second):
     assert shown(0, *parts) == first
     assert shown(1, *parts) == second
+
+
+def test_a_long_line_takes_time_in_proportion_and_is_cut():
+    """40 MB in 640 pieces: joined at each of them, 13 GB would be moved."""
+    reader, writer = os.pipe()
+    screen = Recorded()
+    stream = RankStream(0, "stdout", io.FileIO(reader, "rb"), screen)
+    started = time.process_time()
+    for _ in range(640):
+        os.write(writer, b"x" * (64 << 10))
+        stream.pass_on()
+    os.close(writer)
+    stream.finish()
+    stream.close()
+    assert time.process_time() - started < 1
+    assert sum(text.count("x") for text in screen.shown) == 640 * (64 << 10)
+    assert {len(text) for text in screen.shown} == {len("[rank 0] \n") + (1 << 20)}
+
+
+def test_who_writes_without_end_leaves_time_for_others(capfd):
+    """Rank 0, or a program that it leaves behind, writes faster than the caller reads."""
+    with parallel.Pool(workers=2) as pool:
+
+        def flood(comm):
+            if comm.rank == 1:
+                raise ValueError("boom")
+            while True:
+                os.write(1, b"y\n" * 30_000)
+
+        pool.run(lambda comm: None)
+        started = time.monotonic()
+        with pytest.raises(parallel.WorkerError, match="rank 1 raised ValueError: boom"):
+            pool.run(flood)
+        assert time.monotonic() - started < 4
+
+        def leave_a_flood(comm):
+            if comm.rank == 0:
+                subprocess.Popen(["timeout", "8", "yes"])
+
+        started = time.monotonic()
+        assert pool.run(leave_a_flood) == [None, None]
+        with pytest.raises(parallel.WorkerError, match="rank 0 died with exit code 3"):
+            pool.run(lambda comm: comm.rank or os._exit(3))
+    assert time.monotonic() - started < 6
+    capfd.readouterr()
 
 
 def test_a_bar_is_left_before_a_line_is_shown(monkeypatch):

@@ -12,12 +12,16 @@ reads them while it waits for results; nothing else of the caller's process is n
 
 import codecs
 import os
+import struct
 import sys
 from collections.abc import Iterable, Iterator
+from fcntl import ioctl
 from select import POLLIN, poll
+from termios import FIONREAD
 from typing import IO
 
 _READ = 64 << 10  # bytes: what a pipe holds
+_LONGEST = 1 << 20  # characters: a line that is longer is shown as several
 _CLEAR = "\r\x1b[K"  # tells a terminal to clear the line
 
 
@@ -90,47 +94,76 @@ class RankStream:
         self._pipe = pipe
         self._screen = screen
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._begun = ""  # a line, as far as it has come and is not shown
+        self._begun: list[str] = []  # a line, as far as it has come and is not shown
+        self._length = 0  # of what has begun
+        self._return = ""  # or a carriage return at the end of what has come: it may be half of an end of line
         self._is_bar = False  # the line that has begun
         self.is_open = True  # until the worker has closed its end
 
     def fileno(self) -> int:
         return self._pipe.fileno()
 
-    def pass_on(self) -> None:
-        """Show what is there to read."""
-        shown = False
-        while data := self._pipe.read(_READ):
-            for text, is_bar in self._lines(self._decoder.decode(data)):
-                self._screen.show(self._name, text, is_bar)
-                shown = True
-        if shown:
-            self._screen.flush(self._name)
-        self.is_open = data is None
+    def pass_on(self) -> int:
+        """Show what is there to read, but no more than one piece: who writes without end leaves time for others.
+
+        Returns how many bytes were read.
+        """
+        data = self._pipe.read(_READ)  # None if nothing is there, b"" at the end
+        self.is_open = data != b""
+        self._show(self._decoder.decode(data or b""))
+        return len(data or b"")
 
     def finish(self) -> None:
-        """Show what is there, a line that has no end too."""
-        self.pass_on()
-        if self._begun or self._is_bar:
-            for text, is_bar in self._lines("\n"):
-                self._screen.show(self._name, text, is_bar)
-            self._screen.flush(self._name)
+        """Show what is there now, a line that has no end too; what others than the rank go on to write can wait."""
+        (left,) = struct.unpack("i", ioctl(self._pipe, FIONREAD, bytes(4)))
+        while (count := self.pass_on()) and count < left:
+            left -= count
+        if self._begun or self._is_bar or self._return:
+            self._show("\n")
 
     def close(self) -> None:
         self._pipe.close()
 
-    def _lines(self, text: str) -> Iterator[tuple[str, bool]]:
+    def _show(self, text: str) -> None:
+        shown = False
+        for part, is_bar in self._parts(text):
+            self._screen.show(self._name, part, is_bar)
+            shown = True
+        if shown:
+            self._screen.flush(self._name)
+
+    def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
         """What to show of the text that has come: whole lines, and of a bar whatever there is."""
-        *lines, self._begun = (self._begun + text).replace("\r\n", "\n").split("\n")
-        for line in lines:
-            if self._is_bar or "\r" in line:
-                self._is_bar = False
-                if self._rank == 0:
-                    yield line + "\n", True
-            else:
-                yield f"{self._screen.prefix(self._rank)}{line}\n", False
-        if self._is_bar or "\r" in self._begun[:-1]:  # at its end it may be half of an end of line
+        text = (self._return + text).replace("\r\n", "\n")
+        self._return = "\r" if text.endswith("\r") else ""
+        *ends, rest = text.removesuffix("\r").split("\n")
+        for end in ends:
+            yield from self._line(end)
+        if not rest:
+            return
+        if self._is_bar or "\r" in rest:
             self._is_bar = True
+            begun = self._take(rest)
             if self._rank == 0:
-                yield self._begun, True
-            self._begun = ""
+                yield begun, True
+        elif self._length + len(rest) >= _LONGEST:
+            yield from self._line(rest)
+        else:
+            self._begun.append(rest)
+            self._length += len(rest)
+
+    def _line(self, end: str) -> Iterator[tuple[str, bool]]:
+        """What has begun, which ends so."""
+        line = self._take(end)
+        if not self._is_bar and "\r" not in line:
+            yield f"{self._screen.prefix(self._rank)}{line}\n", False
+        elif self._rank == 0:
+            yield line + "\n", True
+        self._is_bar = False
+
+    def _take(self, end: str) -> str:
+        """All that has begun, joined only now: a long line comes in many pieces."""
+        begun = "".join([*self._begun, end])
+        self._begun.clear()
+        self._length = 0
+        return begun
