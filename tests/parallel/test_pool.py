@@ -336,6 +336,24 @@ def test_a_rank_that_waits_for_a_kernel_says_so(backend):
     assert found[0] == ("compiling a kernel", "running user code after barrier #1")
 
 
+@pytest.mark.parametrize(("end", "status"), [("returns", 0), ("raises", 1), ("leaves", 3)])
+def test_a_process_that_a_rank_has_forked_does_not_answer_for_it(own_pool, end, status, capfd):
+    def fork(comm):
+        child = os.fork()
+        if child == 0:
+            if end == "raises":
+                raise ValueError("of the child")
+            return sys.exit(3) if end == "leaves" else "child"
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        comm.barrier()
+        return status
+
+    before = pids(own_pool)
+    assert own_pool.run(fork) == [status] * 2
+    assert pids(own_pool) == before
+    assert ("ValueError: of the child" in capfd.readouterr().err) == (end == "raises")
+
+
 # -- whose pool it is --------------------------------------------------------------------------------------------------
 
 

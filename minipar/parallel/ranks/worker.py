@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -82,6 +83,7 @@ class Worker:
         self._size = size
         self._device = place
         self._channel = channel
+        self._process = os.getpid()
         self._interrupts = Interrupts()
         self._share = get_num_threads()  # of the cores
 
@@ -133,6 +135,7 @@ class Worker:
         doing = None
         try:
             result = fn(comm, *args, **kwargs)
+            self._end_a_copy()
             doing = f"returning its result, of type {type(result).__name__}"
             outcome = pack(result)
             try:
@@ -141,11 +144,25 @@ class Worker:
                 outcome.close()
                 raise
         except BaseException as error:
+            self._end_a_copy(error)
             try:
                 return Failure.of_exception(self._rank, doing or comm.doing(), error)
             finally:
                 comm.fail()  # only now do others fail because of it
         return outcome
+
+    def _end_a_copy(self, error: BaseException | None = None) -> None:
+        """The function has forked, and this is the other process: it ends as the function does, and answers nobody."""
+        if os.getpid() == self._process:
+            return
+        status = 0
+        if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+            status = error.code or 0
+        elif error is not None:
+            traceback.print_exception(error)
+            status = 1
+        _flush()
+        os._exit(status & 0xFF)
 
     def _communicator(self, timeout: float) -> Communicator:
         return ProcessCommunicator(self._world, self._rank, self._size, timeout)
