@@ -513,6 +513,30 @@ def test_a_large_function_is_warned_of_where_it_was_given(call, pool):
         pool.run(lambda comm, huge: huge.nbytes, handle)
 
 
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_signal_handler_closes_the_pool(raises):
+    def close(number, frame):
+        pool.close()
+        if raises:
+            raise SystemExit(3)
+
+    with parallel.Pool(workers=2, timeout=35) as pool:
+        found = pids(pool)
+        before = signal.signal(signal.SIGUSR1, close)
+        try:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            started = time.monotonic()
+            with pytest.raises(SystemExit if raises else RuntimeError) as caught:
+                pool.run(lambda comm: time.sleep(10))
+            assert raises or str(caught.value) == "the workers were ended while they ran a task of Pool.run"
+            assert time.monotonic() - started < 4
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        with pytest.raises(RuntimeError, match="run: this pool is closed"):
+            pool.run(total)
+    assert not [pid for pid in found if alive(pid)]
+
+
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 

@@ -109,6 +109,8 @@ class Crew:
                 task.parcel.close()
         finally:
             self._running = ""
+            if self.has_ended:  # by a signal handler, at any moment
+                self.kill()
             self._screen.finish()
 
     def check_idle(self, call: str) -> None:
@@ -125,11 +127,14 @@ class Crew:
                 self._send(worker, task, world)
             results = answers.results()
         except Exception:  # a rank has failed, and the others had their time
+            if self.has_ended:
+                raise RuntimeError(f"the workers were ended while they ran a task of {self._running}") from None
             self._give_up()
             raise
         except BaseException:  # KeyboardInterrupt
             try:
-                answers.interrupt()
+                if not self.has_ended:
+                    answers.interrupt()
             finally:
                 self._give_up()
             raise
@@ -227,7 +232,7 @@ class Crew:
             for worker in self._present():
                 with suppress(OSError):
                     worker.channel.send(Kind.END)
-                if worker.world is None:  # it has never had a task, and may not be ready yet
+                if worker.world is None or worker.is_busy:  # it may not be ready yet, or does not come to leave
                     worker.process.kill()
             deadline = time.monotonic() + processes.EXIT_LIMIT
             while not all(worker.has_ended() for worker in self._present()) and time.monotonic() < deadline:

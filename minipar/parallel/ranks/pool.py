@@ -25,10 +25,10 @@ class Pool:
     What a function leaves in its process (modules that it has imported, globals of those) is there for the next one;
     what it still prints after it has returned is shown with the next.
 
-    As with `launch`, every task begins with the caller's settings and the state of its generator, which does not move: two
-    tasks draw the same numbers unless the caller draws in between, or a seed is among the arguments. Globals of the
-    caller's notebook or script travel with the function, and what a task assigns to them is lost with it; what is
-    to stay in the workers must be kept by a module that they import.
+    As with `launch`, every task begins with the caller's settings and the state of its generator, which does not move:
+    two tasks draw the same numbers unless the caller draws in between, or a seed is among the arguments. Globals of the
+    caller's notebook or script travel with the function, and what a task assigns to them is lost with it; what is to
+    stay in the workers must be kept by a module that they import.
 
     After a failure the pool is usable again: what died or was stuck is started anew, by the same rank's number but
     with nothing left of what earlier functions left behind. Ctrl-C stops the task (KeyboardInterrupt in the ranks, and
@@ -77,16 +77,18 @@ class Pool:
         self._check_usable("run")
         if not callable(fn):
             raise TypeError(f"Pool.run needs a function to run on every rank, not {type(fn).__name__}")
-        if self._crew is None:
+        crew = self._crew
+        if crew is None:
             from .threads import run
 
             return run(fn, args, kwargs, self.workers, self.timeout, self._devices)
-        self._crew.check_idle("Pool.run")
+        crew.check_idle("Pool.run")
         try:
-            return self._crew.run("Pool.run", fn, args, kwargs, self.timeout)
+            return crew.run("Pool.run", fn, args, kwargs, self.timeout)
         except BaseException:
-            with suppress(OSError):  # then the next call tells
-                self._crew.start()  # they get ready while the caller reads what went wrong
+            if not crew.has_ended:  # a signal handler may have closed the pool
+                with suppress(OSError):  # then the next call tells
+                    crew.start()  # they get ready while the caller reads what went wrong
             raise
 
     def put(self, value: Any) -> Any:
@@ -107,7 +109,11 @@ class Pool:
         return value if self._crew is None else self._crew.put(value)
 
     def close(self) -> None:
-        """End the workers, unless another pool shares them. Closing twice does no harm."""
+        """End the workers, unless another pool shares them. Closing twice does no harm.
+
+        In a signal handler that comes while `run` runs a task, it ends the task too: `run` raises the exception of the
+        handler, else RuntimeError.
+        """
         self._is_closed = True
         self._end()
         self._crew = None
