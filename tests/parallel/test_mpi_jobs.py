@@ -73,6 +73,14 @@ def test_a_rank_that_fails_ends_the_job(tmp_path, way, hosts):
     assert ended.seconds < START + seconds
 
 
+@pytest.mark.parametrize("call", ["gather", "reduce", "broadcast"])
+@pytest.mark.parametrize("hosts", ["", "a,b,c,d"])
+def test_ranks_that_are_through_a_call_early_may_finish(tmp_path, call, hosts):
+    script = BEGIN + f"if comm.rank == 2:\n    time.sleep(1.5)\ncomm.{call}(x)\nprint('ok', flush=True)\n"
+    ended = run_job(tmp_path, 4, script, MINIPAR_HOST=hosts)
+    assert (ended.code, ended.stderr, ended.stdout.count("ok")) == (0, "", 4)
+
+
 def test_an_exit_code_that_nobody_waits_for_is_that_of_the_job(tmp_path):
     assert run_job(tmp_path, 2, BEGIN + "sys.exit(3)").code == 3
 

@@ -6,6 +6,7 @@ and two texts, and only that rank writes them:
     activity, number    what it is doing; the number of its last collective call, in the communicator that made it
     collectives         how many collective calls it has begun, in all communicators
     messages            how many calls of send and recv it has begun
+    group               (of MPI) the communicator of its last collective call
     texts               its last collective call, its last send or recv
 
 The first line of the board says which rank has failed first.
@@ -48,6 +49,7 @@ class Board:
         self.number = self._words[first + 1 :: stride]
         self.collectives = self._words[first + 2 :: stride]
         self.messages = self._words[first + 3 :: stride]
+        self.group = self._words[first + 4 :: stride]
 
     @staticmethod
     def nbytes(size: int) -> int:
@@ -64,7 +66,8 @@ class Board:
 
     def release(self) -> None:
         """Let go of the memory, so that it can be unmapped."""
-        for view in (self.activity, self.number, self.collectives, self.messages, self._words, self._bytes):
+        numbers = (self.activity, self.number, self.collectives, self.messages, self.group)
+        for view in (*numbers, self._words, self._bytes):
             view.release()
 
     # -- failure ---------------------------------------------------------------------------------------------------

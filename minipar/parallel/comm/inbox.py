@@ -29,6 +29,10 @@ class Inbox:
     def has(self, ticket: Ticket) -> bool:
         return ticket in self._arrays
 
+    def look_at(self, ticket: Ticket) -> np.ndarray:
+        """The message, which has arrived and stays."""
+        return self._arrays[ticket]
+
     def take(self, ticket: Ticket) -> np.ndarray:
         source, tag, _ = ticket
         kind = source, tag

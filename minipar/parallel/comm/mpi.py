@@ -65,7 +65,17 @@ class MPICommunicator(MeetingCommunicator):
         self._job = job
         self._comm = comm
         self._port = Port(comm, self._complete)
+        # the same number on all its ranks, and (but for a chance of 1 in 2^60) that of no other communicator
+        self.identity = 0 if parent is None else hash((parent.identity, parent._number, *self._members))
         self._end()
+
+    def _begin(self, kind: str, array: np.ndarray | None, detail: str) -> None:
+        super()._begin(kind, array, detail)
+        self._board.group[self._me] = self.identity
+
+    def _resume(self) -> None:
+        super()._resume()
+        self._board.group[self._me] = self.identity
 
     # -- collective calls ------------------------------------------------------------------------------------------
 
@@ -275,8 +285,18 @@ class MPICommunicator(MeetingCommunicator):
 
     def _gone(self, peer: int) -> int | None:
         """A rank that is waited for, and has finished."""
-        awaited = self._members if peer == ANYBODY else [self._members[peer]]
-        return next((rank for rank in awaited if rank in self._job.finished()), None)
+        finished = self._job.finished()
+        if peer != ANYBODY:
+            return self._members[peer] if self._members[peer] in finished else None
+        return next((rank for rank in self._members if rank in finished and self._never_began(rank)), None)
+
+    def _never_began(self, finished: int) -> bool:
+        """Whether this rank is known to have left out the current call: in many calls some ranks are through early.
+
+        (Of one whose last call was in another communicator that is not known.)
+        """
+        identity, number = self._job.last_call(finished)
+        return identity == self.identity and number < self._number
 
     def _waits_in_vain(self, peer: int) -> str:
         return f"rank {self._me} is {self.doing()}, waiting for rank {peer}, which has finished"

@@ -144,6 +144,7 @@ class Job:
 
         self._leaving = comm.Dup()
         self._world = ElasticCommunicator(self, comm, before.timeout, before, members)
+        self._world.identity = hash(tuple(members))  # the survivors may have been in different calls of `before`
         return self._world
 
     # -- finishing -------------------------------------------------------------------------------------------------
@@ -154,11 +155,20 @@ class Job:
         told = {member for rank, member in enumerate(world._members) if world._port.inbox.has((rank, _FAREWELL, 0))}
         return told | {rank for rank in self.seen if self.board.activity[rank] == Activity.FINISHED}
 
+    def last_call(self, finished: int) -> tuple[int, int]:
+        """The last collective call of a rank that has finished: in which communicator, and its number there."""
+        if finished in self.seen:
+            return self.board.group[finished], self.board.number[finished]
+        rank = self._world._members.index(finished)
+        identity, number = self._world._port.inbox.look_at((rank, _FAREWELL, 0))
+        return int(identity), int(number)
+
     def say_farewell(self) -> None:
-        """Tell the ranks of other hosts that this one makes no more calls; those of its own see it on the board."""
+        """Tell the ranks of other hosts that this one makes no more calls, and its last one; its own see the board."""
+        last = np.array([self.board.group[self.rank], self.board.number[self.rank]], np.int64)
         for rank, member in enumerate(self._world._members):
             if member not in self.seen:
-                self.abandoned.append(self._world._port.send(np.empty(0, np.uint8), rank, _FAREWELL))
+                self.abandoned.append(self._world._port.send(last, rank, _FAREWELL))
                 next(self.abandoned[-1], None)
 
     def end_with_the_program(self) -> None:
