@@ -293,3 +293,26 @@ def test_a_caller_that_cannot_be_written_to_ends_the_task():
         with contextlib.redirect_stdout(Closed()), pytest.raises(BrokenPipeError, match="nobody reads"):
             pool.run(work)
         assert pool.run(lambda comm: comm.rank) == [0, 1]
+
+
+def test_all_ranks_of_a_caller_that_cannot_be_written_to_are_ended():
+    """Also when what each of them still has to say is not accepted either."""
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            time.sleep(0.05)  # time for the others to write
+            raise BrokenPipeError("nobody reads")
+
+    def work(comm):
+        comm.barrier()
+        print("hello")
+        comm.barrier()
+        time.sleep(20)
+
+    started = time.monotonic()
+    with contextlib.redirect_stdout(Closed()), pytest.raises(BrokenPipeError, match="nobody reads") as caught:
+        parallel.launch(work, workers=4)
+    assert time.monotonic() - started < 10
+    assert caught.traceback  # what it holds is held on to here: the crew. All the same, nothing may be left
+    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "ranks.worker"], capture_output=True, text=True)
+    assert found.stdout == ""

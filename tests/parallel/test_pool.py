@@ -1,5 +1,6 @@
 """Workers that stay: what they keep, what they are sent, how they recover, and when they go."""
 
+import errno
 import gc
 import math
 import os
@@ -18,6 +19,7 @@ import pytest
 import minipar
 from minipar import parallel
 from minipar.parallel.ranks import processes
+from minipar.parallel.ranks.channel import Channel
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]
@@ -291,6 +293,18 @@ def test_a_worker_that_dies_between_tasks_is_replaced(own_pool):
 
     own_pool.run(die_soon)
     time.sleep(0.5)
+    assert own_pool.run(total) == [3.0, 3.0]
+
+
+def test_only_a_worker_that_has_gone_may_miss_its_task(own_pool, monkeypatch):
+    def refused(self, *message):
+        raise OSError(errno.ETOOMANYREFS, "too many descriptors are on their way")
+
+    own_pool.run(total)
+    with monkeypatch.context() as change:
+        change.setattr(Channel, "send", refused)
+        with pytest.raises(OSError, match="too many descriptors are on their way"):
+            own_pool.run(total)
     assert own_pool.run(total) == [3.0, 3.0]
 
 

@@ -10,7 +10,7 @@ import pickle
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -150,9 +150,12 @@ class Crew:
             self._mentioned = None
 
     def _send(self, worker: WorkerProcess, task: Task, world: World) -> None:
-        """Give a worker its task, and before that what it lacks for it. One that has gone is noticed later."""
+        """Give a worker its task, and before that what it lacks for it. One that has gone is noticed later.
+
+        Other errors are the caller's own: one has no memory, say.
+        """
         worker.is_busy = True
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             if worker.world is not world:
                 worker.channel.send(Kind.WORLD, descriptor=world.descriptor)
                 worker.world = world
@@ -167,8 +170,6 @@ class Crew:
                 worker.channel.send(Kind.OBJECT, pickle.dumps((number, packed.stream)), packed.descriptor)
                 worker.objects.add(number)
             worker.channel.send(Kind.TASK, task.parcel.stream, task.parcel.descriptor)
-        except OSError:
-            return
 
     def _ready_world(self) -> World:
         """The memory of the last task, if that went well, else new."""
@@ -179,19 +180,24 @@ class Crew:
         return self._world
 
     def _give_up(self) -> None:
-        """End who has not answered. Kill all before waiting for any: half a crew would only get in its own way."""
-        if self._world is not None:
-            self._world.close()
-            self._world = None
-        for worker in self._present():
+        """End who has not answered. Kill all before waiting for any: half a crew would only get in its own way.
+
+        Should what they have written not be accepted (by a closed terminal, say), all are ended before that is raised.
+        """
+        present = self._present()
+        for worker in present:
             if worker.is_busy:
                 worker.process.kill()
-        for worker in self._present():
-            if worker.is_busy:
-                self._workers[worker.rank] = None
-                worker.end()
-            else:
-                worker.show_all()
+        with ExitStack() as rest:  # all of it is done, whatever raises
+            for worker in reversed(present):  # it begins with what came last
+                if worker.is_busy:
+                    self._workers[worker.rank] = None
+                    rest.callback(worker.end)
+                else:
+                    rest.callback(worker.show_all)
+            world, self._world = self._world, None
+            if world is not None:
+                rest.callback(world.close)
 
     def _present(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker is not None]
@@ -245,7 +251,9 @@ class Crew:
         self.has_ended = True
         for worker in self._present():
             worker.is_busy = True
-        self._give_up()
-        for number in list(self._objects):
-            self._let_go(number)
-        self._screen.finish()
+        try:
+            self._give_up()
+        finally:
+            for number in list(self._objects):
+                self._let_go(number)
+            self._screen.finish()
