@@ -4,6 +4,7 @@ import errno
 import gc
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -306,6 +307,23 @@ def test_only_a_worker_that_has_gone_may_miss_its_task(own_pool, monkeypatch):
         with pytest.raises(OSError, match="too many descriptors are on their way"):
             own_pool.run(total)
     assert own_pool.run(total) == [3.0, 3.0]
+
+
+def test_a_result_that_comes_when_too_many_files_are_open(own_pool):
+    before = pids(own_pool)
+    free = os.dup(0)  # the lowest number: with this limit no file can be opened
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    own_pool.run(lambda comm: None)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        with pytest.raises(parallel.WorkerError, match=r"Too many open files in process \d+ \(see") as caught:
+            own_pool.run(lambda comm: np.zeros(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert isinstance(caught.value.cause, OSError)
+    assert caught.value.doing == "returning a result that cannot be loaded here"
+    assert pids(own_pool) == before
 
 
 def test_what_cannot_travel_leaves_the_pool_as_it_was(pool):

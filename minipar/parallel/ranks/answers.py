@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..comm.board import Activity, Board
 from . import processes
-from .channel import Channel, Kind
+from .channel import Channel, Kind, NotTaken
 from .errors import Failure
 from .final_wait import FinalWait
 from .inquest import Inquest
@@ -18,6 +18,7 @@ from .parcel import OWNED, unpack
 from .stacks import ProcessStack
 
 _POLL = 0.1  # seconds between two looks at processes: a child that a worker has forked keeps the dead worker's socket
+_RETURNING = "returning a result that cannot be loaded here"
 
 
 class Contact(Protocol):
@@ -87,6 +88,10 @@ class Answers:
         del self._missing[worker.channel.fileno()]
         try:
             kind, body, descriptor = worker.channel.receive()
+        except NotTaken as error:
+            worker.is_busy = False
+            self._inquest.add(Failure.of_exception(worker.rank, _RETURNING, error))
+            return
         except (EOFError, OSError):
             self._inquest.add(self._death_of(worker))
             return
@@ -97,7 +102,7 @@ class Answers:
         try:
             self._results[worker.rank] = unpack(body, descriptor, OWNED)
         except Exception as error:
-            self._inquest.add(Failure.of_exception(worker.rank, "returning a result that cannot be loaded here", error))
+            self._inquest.add(Failure.of_exception(worker.rank, _RETURNING, error))
         else:
             self._final_wait.returned(worker.rank)
 

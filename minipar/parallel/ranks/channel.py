@@ -12,6 +12,8 @@
 The end of the stream tells either side of the other's death.
 """
 
+import errno
+import os
 import socket
 import struct
 from enum import IntEnum, auto
@@ -30,6 +32,10 @@ class Kind(IntEnum):
     RESULT = auto()
     FAILURE = auto()
     END = auto()
+
+
+class NotTaken(OSError):
+    """A message has come, but this process has too many open files to take the descriptor that came with it."""
 
 
 class Channel:
@@ -53,12 +59,15 @@ class Channel:
     def receive(self) -> tuple[Kind, bytes, int | None]:
         """The next message; the descriptor is the receiver's to close. EOFError or OSError if the other side has gone.
 
-        Descriptors received are not inherited by programs that this process starts.
+        NotTaken if this process can open no further files; the message has been read. Descriptors received are not
+        inherited by programs that this process starts.
         """
         start, descriptors, _, _ = socket.recv_fds(self._socket, _HEADER.size, 1)
         kind, with_descriptor, length = _HEADER.unpack(start + self._exactly(_HEADER.size - len(start)))
-        descriptor = descriptors[0] if with_descriptor else None
-        return Kind(kind), self._exactly(length), descriptor
+        body = self._exactly(length)
+        if with_descriptor and not descriptors:  # the kernel has dropped it
+            raise NotTaken(errno.EMFILE, f"{os.strerror(errno.EMFILE)} in process {os.getpid()} (see ulimit -n)")
+        return Kind(kind), body, descriptors[0] if with_descriptor else None
 
     def close(self) -> None:
         self._socket.close()

@@ -23,7 +23,7 @@ from ..comm.communicator import Communicator
 from ..comm.process import ProcessCommunicator
 from ..comm.shared_memory import map_block
 from . import handles
-from .channel import Channel, Kind
+from .channel import Channel, Kind, NotTaken
 from .environment import become_worker
 from .errors import Failure
 from .parcel import PRIVATE, READ_ONLY, Parcel, opened, pack, unpack
@@ -92,6 +92,8 @@ class Worker:
         while True:
             try:
                 kind, body, descriptor = self._channel.receive()
+            except NotTaken:  # the end of this rank, which says why
+                raise
             except (EOFError, OSError):
                 os._exit(1)
             if kind == Kind.END:
