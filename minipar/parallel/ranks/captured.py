@@ -16,7 +16,7 @@ def warn_of_captured(function: Callable[..., Any], call: str) -> None:
     total = len(cloudpickle.dumps(function))
     if total <= LIMIT:
         return
-    sizes = {name: len(cloudpickle.dumps(value)) for name, value in captured(function).items()}
+    sizes = {name: _nbytes(value) for name, value in captured(function).items()}
     large = sorted((name for name, size in sizes.items() if size > LIMIT // 10), key=sizes.__getitem__, reverse=True)
     names = ", ".join(f"{name} ({sizes[name] / 2**20:.1f} MB)" for name in large)
     warnings.warn(
@@ -24,6 +24,14 @@ def warn_of_captured(function: Callable[..., Any], call: str) -> None:
         f"pass such data as an argument instead",
         stacklevel=_frames_of_this_package() + 1,
     )
+
+
+def _nbytes(value: Any) -> int:
+    """When pickled; 0 of what cannot be: it does not travel, but has the name of an attribute that is mentioned."""
+    try:
+        return len(cloudpickle.dumps(value))
+    except Exception:
+        return 0
 
 
 def _frames_of_this_package() -> int:
