@@ -47,6 +47,11 @@ class Unloadable(Exception):
         return int, ("no number",)
 
 
+class Another(Exception):
+    def __reduce__(self):
+        return str, ("no exception",)
+
+
 class Speechless(Exception):
     def __str__(self):
         raise RuntimeError("no")
@@ -68,6 +73,7 @@ EXCEPTIONS = {
     "unpicklable": (throw(Unpicklable), r"raised .*Unpicklable: <unlocked"),
     "refuses to be pickled": (throw(Refuses), "raised .*Refuses"),
     "cannot be loaded": (throw(Unloadable), "raised .*Unloadable"),
+    "becomes something else": (throw(Another), "raised .*Another"),
     "cannot be printed": (throw(Speechless), r"raised .*Speechless: <exception str\(\) failed>"),
     "sys.exit": (exit_of(), "raised SystemExit"),
     "sys.exit of a text": (exit_of("no data"), "raised SystemExit: no data"),

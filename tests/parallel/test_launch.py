@@ -17,6 +17,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import minipar
 from minipar import parallel
 from minipar.backend.dispatch import kernels_in_use
+from minipar.parallel.comm.thread import ThreadCommunicator
+from minipar.parallel.ranks import threads as rank_threads
 from minipar.parallel.ranks.processes import THREAD_COUNTS, worker_environment
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -151,6 +153,17 @@ def test_kernels_of_thread_ranks_have_one_thread():
         assert threads() == {2}
 
 
+def test_a_thread_that_cannot_start_is_a_rank_that_fails(monkeypatch):
+    def refuse(world, rank, timeout):
+        if rank == 1:
+            raise MemoryError("no more")
+        return ThreadCommunicator(world, rank, timeout)
+
+    monkeypatch.setattr(rank_threads, "ThreadCommunicator", refuse)
+    with pytest.raises(parallel.WorkerError, match="rank 1 raised MemoryError: no more, while it was starting"):
+        parallel.launch(lambda comm: comm.barrier(), workers=3, backend="thread")
+
+
 def test_a_large_global_is_named():
     huge, small = np.zeros(3 << 20, np.uint8), 1
 
@@ -163,6 +176,14 @@ def test_a_large_global_is_named():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert parallel.launch(lambda comm, huge: huge.nbytes, huge, workers=1) == [huge.nbytes]
+
+
+def test_a_global_that_merely_has_the_name_of_an_attribute(monkeypatch):
+    """`size` is no variable of the function, and need not be fit to travel when the function is large."""
+    monkeypatch.setitem(globals(), "size", threading.Lock())
+    huge = np.zeros(3 << 20, np.uint8)
+    with pytest.warns(UserWarning, match=r"carries 3.0 MB: huge \(3.0 MB\); pass such data as an argument"):
+        assert parallel.launch(lambda comm: comm.size + huge.nbytes, workers=1) == [huge.nbytes + 1]
 
 
 def test_large_results_of_many_ranks():

@@ -171,6 +171,9 @@ def test_options_must_be_those_of_the_job(of_thread):
             with pytest.raises(ValueError) as caught:
                 parallel.launch(lambda comm: None, **options)
             told.append(str(caught.value))
+        with pytest.raises(ValueError, match="names 1, but workers=3"):
+            parallel.launch(lambda comm: None, timeout=4, devices=["cpu"])
+        assert environment.job().timeout == 10
         seen = parallel.launch(lambda comm: comm.timeout, timeout=3)
         return told, seen, parallel.launch(lambda comm: comm.timeout, backend="thread")
 

@@ -21,6 +21,7 @@ import minipar
 from minipar import parallel
 from minipar.parallel.ranks import processes
 from minipar.parallel.ranks.channel import Channel
+from minipar.parallel.ranks.output import Screen
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 ROOT = Path(__file__).parents[2]
@@ -324,6 +325,20 @@ def test_a_result_that_comes_when_too_many_files_are_open(own_pool):
     assert isinstance(caught.value.cause, OSError)
     assert caught.value.doing == "returning a result that cannot be loaded here"
     assert pids(own_pool) == before
+
+
+@pytest.mark.parametrize("more", range(5))
+def test_too_many_open_files_at_the_start(more):
+    """Wherever it stops, nothing is left behind (conftest)."""
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            processes.WorkerProcess(0, 1, minipar.device("cpu"), Screen())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_what_cannot_travel_leaves_the_pool_as_it_was(pool):

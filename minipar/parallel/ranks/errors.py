@@ -169,6 +169,8 @@ class Failure:
                 cause = pickle.loads(cause)
             except Exception:
                 cause = None
+            if not isinstance(cause, BaseException):  # its class says how it is rebuilt, and may be wrong
+                cause = None
         return WorkerError(replace(self, remote_traceback=stacks.with_source(self.remote_traceback)), cause, others)
 
 

@@ -34,12 +34,12 @@ def run_in_place(
     if backend not in (None, comm.backend):
         raise ValueError(f"backend={backend!r}, {together}, with backend {comm.backend!r}: leave backend out")
     before = ThreadSettings.of_this_thread(), comm.timeout, comm.device
-    if timeout is not None:
-        comm.timeout = check_timeout(timeout)
-    if devices is not None:
-        use_device(comm, check_devices(devices, comm.size)[comm.rank])
-    mark_as_rank(comm)
     try:
+        if timeout is not None:
+            comm.timeout = check_timeout(timeout)
+        if devices is not None:
+            use_device(comm, check_devices(devices, comm.size)[comm.rank])
+        mark_as_rank(comm)
         comm.broadcast_object(before[0])._replace(threads=before[0].threads).adopt()
         return comm.all_gather_object(fn(comm, *args, **kwargs))
     finally:

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
@@ -68,35 +68,36 @@ class WorkerProcess:
         self.world: World | None = None  # the one that it has been given last
         self.path = importable_path()  # the same, of sys.path
         self.objects: set[int] = set()  # the numbers of those that it has been given
-        self.stack = ProcessStack()
-        end, theirs = socket.socketpair()
-        self.channel = Channel(end)
-        with theirs:
-            command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
-            command += ["-c", _BOOT.format(path=self.path), str(rank), str(size), str(place)]
-            inherited = [theirs.fileno(), self.stack.descriptor]
-            command += map(str, inherited)
-            try:
-                self.process = subprocess.Popen(
-                    command,
-                    bufsize=0,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=worker_environment(size) | bars(rank),
-                    pass_fds=inherited,
-                    process_group=0,
-                )
-            except BaseException:
-                self.channel.close()
-                self.stack.close()
-                raise
+        with ExitStack() as made:  # closed again if the process cannot be started
+            self.stack = ProcessStack()
+            made.callback(self.stack.close)
+            end, theirs = socket.socketpair()
+            self.channel = Channel(end)
+            made.callback(self.channel.close)
+            with theirs:
+                self.process = self._started(size, place, [theirs.fileno(), self.stack.descriptor])
+            made.pop_all()
         self.stack.pid = self.process.pid
         self.streams = [
             RankStream(rank, name, pipe, screen)
             for name, pipe in (("stdout", self.process.stdout), ("stderr", self.process.stderr))
             if pipe is not None
         ]
+
+    def _started(self, size: int, place: device, inherited: list[int]) -> subprocess.Popen:
+        command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
+        command += ["-c", _BOOT.format(path=self.path), str(self.rank), str(size), str(place)]
+        command += map(str, inherited)
+        return subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=worker_environment(size) | bars(self.rank),
+            pass_fds=inherited,
+            process_group=0,
+        )
 
     def has_ended(self) -> bool:
         return self.process.poll() is not None

@@ -34,17 +34,22 @@ def run(
     settings = ThreadSettings.of_this_thread()._replace(threads=1)  # the ranks are the parallelism
 
     def run_rank(rank: int) -> None:
-        settings.adopt()
-        comm = ThreadCommunicator(world, rank, timeout)
+        comm = None
         try:
+            settings.adopt()
+            comm = ThreadCommunicator(world, rank, timeout)
             become_rank(comm, world.board, devices[rank])
             results[rank] = fn(comm, *args, **kwargs)
             comm.close()
         except BaseException as error:
             try:
-                inquest.add(Failure.of_exception(rank, comm.doing(), error))  # before others fail because of it
+                # before others fail because of it
+                inquest.add(Failure.of_exception(rank, world.board.doing(rank), error))
             finally:
-                comm.fail()
+                if comm is None:
+                    world.board.fail(rank)
+                else:
+                    comm.fail()
 
     ranks = [
         threading.Thread(target=run_rank, args=(rank,), name=f"rank {rank}", daemon=True) for rank in range(workers)
