@@ -102,6 +102,37 @@ def test_but_not_for_longer_than_the_timeout(tmp_path):
     assert ended.seconds < START + 3
 
 
+PROMPT_ENDS = {
+    "a caught error": "try:\n    comm.recv(1) if comm.rank == 0 else (time.sleep(3), comm.barrier())\n"
+    "except Exception:\n    print('caught')",
+    "another excepthook": "sys.excepthook = lambda *error: None\nif comm.rank == 1:\n    1 / 0\ncomm.barrier()",
+}
+
+
+@pytest.mark.parametrize("way", PROMPT_ENDS)
+@pytest.mark.parametrize("hosts", ["", "a,b"])
+def test_a_job_whose_ranks_are_out_of_step_ends(tmp_path, way, hosts):
+    ended = run_job(tmp_path, 2, BEGIN + PROMPT_ENDS[way], MINIPAR_HOST=hosts)
+    assert ended.code != 0
+    assert "ends the job: rank 0 has failed" in ended.stderr
+    assert ended.seconds < START + 5
+
+
+def test_a_rank_waits_for_ranks_of_other_hosts_that_are_at_work(tmp_path):
+    script = BEGIN + "pair = comm.split(min(comm.rank, 1))\nif comm.rank:\n    for _ in range(8):\n"
+    script += "        pair.all_reduce(x)\n        time.sleep(0.5)\n"
+    ended = run_job(tmp_path, 3, script, MINIPAR_HOST="a,b,b")
+    assert (ended.code, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "raise ValueError('of the child')"])
+def test_a_forked_process_is_nobodys_rank(tmp_path, end):
+    script = BEGIN + f"if comm.rank == 1 and os.fork() == 0:\n    {end}\ntime.sleep(1)\ncomm.barrier()\nprint('ok')\n"
+    ended = run_job(tmp_path, 2, script)
+    assert (ended.code, ended.stdout) == (0, "ok\nok\n")
+    assert ("of the child" in ended.stderr) == ("raise" in end)
+
+
 @pytest.mark.parametrize("way", ["the option", "the environment"])
 def test_debug_names_calls_that_differ(tmp_path, way):
     script = BEGIN + "if comm.rank == 1:\n    comm.barrier()\nelse:\n    comm.all_reduce(x, 'max')\nprint('went on')\n"

@@ -36,21 +36,22 @@ if TYPE_CHECKING:
 
 INSTALL = 'pip install "minipar[mpi]"'
 _FAREWELL = -9  # the tag of the last message of a rank
+_FAREWELL_LIMIT = 60.0  # seconds that it may be under way, once all have left
 _GRACE = 1.0  # seconds for which a rank that fails because of another lets that one speak first
 _PR_SET_PDEATHSIG = 1
 _SEGMENTS = re.compile(r"(/dev/shm/(?:mpich_shm_|mpich_vci_|sm_segment\.)\S+)$", re.MULTILINE)
 
 
-def load(elastic: bool = False) -> ModuleType:
+def load() -> ModuleType:
     """mpi4py's MPI, initialised. ImportError that says what to install.
 
-    If `elastic`, it is not finalised by itself: that may hang (Open MPI 5.0) once a rank has died.
+    It is not finalised by itself (unless the program has imported it before): that would be done in every forked
+    process too, which breaks the job; and it may hang (Open MPI 5.0) once a rank has died.
     """
     try:
         import mpi4py
 
-        if elastic:
-            mpi4py.rc.finalize = False
+        mpi4py.rc.finalize = False
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there, an MPI library is not
         raise ImportError(f"the MPI backend needs mpi4py and an MPI library: {INSTALL} ({error})") from error
@@ -78,8 +79,9 @@ class Job:
             from .elastic import check_elastic
 
             check_elastic()
-        self.library = load(elastic)
+        self.library = load()
         self.elastic = elastic
+        self._process = os.getpid()
         self.debug = os.environ.get("MINIPAR_DEBUG", "") not in ("", "0") if debug is None else debug
         self.hierarchical = hierarchical
         self.abandoned: list[Any] = []  # requests that were given up, and their arrays
@@ -178,6 +180,8 @@ class Job:
 
         def hook(kind: type[BaseException], error: BaseException, place: TracebackType | None) -> None:
             previous(kind, error, place)
+            if self._is_forked():
+                return
             if isinstance(error, PeerFailedError):
                 time.sleep(_GRACE)
             if self.elastic:
@@ -187,6 +191,10 @@ class Job:
 
         sys.excepthook = hook
         atexit.register(self._leave)
+
+    def _is_forked(self) -> bool:
+        """A forked process is nobody's rank: its end is not the job's."""
+        return os.getpid() != self._process
 
     def abort(self) -> None:
         """End all ranks of the job."""
@@ -202,10 +210,19 @@ class Job:
 
     def _leave(self) -> None:
         """Finalise together with all others, or not at all."""
+        if self._is_forked():
+            return
         try:
             self._world.close()
+            if (
+                self.board.failed_rank is not None and not self.elastic
+            ):  # an error was caught; the ranks are out of step
+                print(
+                    f"minipar: rank {self.rank} ends the job: rank {self.board.failed_rank} has failed", file=sys.stderr
+                )
+                self.abort()
             self._wait_for_all()
-            if self.elastic and self._world.size == self.size:
+            if self._world.size == self.size:
                 self.library.Finalize()
         except (PeerFailedError, self.library.Exception):
             if not self.elastic:
@@ -223,13 +240,18 @@ class Job:
             time.sleep(1e-3)
             busy = [r for r in self.seen if self.board.activity[r] not in (Activity.USER_CODE, Activity.FINISHED)]
             before, calls = calls, [self.board.calls(rank) for rank in self.seen]
-            if busy or calls != before:  # a call has a timeout of its own
+            idle = [rank for rank in self.seen if self.board.activity[rank] == Activity.USER_CODE]
+            if busy or calls != before or not idle:  # a call has a timeout of its own; ranks elsewhere may be at work
                 since = time.monotonic()
             if time.monotonic() - since > world.timeout:
                 self._say_who_is_missing(world.timeout)
                 self.abort()
+        since = time.monotonic()
         while not self.finished() >= set(world._members):  # no message may be under way when MPI ends
             world._look_around()
+            if time.monotonic() - since > min(world.timeout, _FAREWELL_LIMIT):
+                self._say_who_is_missing(time.monotonic() - since)
+                self.abort()
 
     def _say_who_is_missing(self, timeout: float) -> None:
         missing = set(self._world._members) - self.finished()
