@@ -1,6 +1,7 @@
 """What is particular about ranks that MPI connects; what all backends promise is tested in contract/."""
 
 import functools
+import mmap
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel.ranks import mpiexec
+from minipar.parallel.ranks import mpi_launch, mpiexec
 from tests.parallel.mpi_programs import ROOT, needs_mpi
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # ranks need not import pytest
@@ -183,8 +184,8 @@ def test_failures_are_told_as_of_other_ranks(way):
 
 
 @needs_mpi
-def test_a_mismatch_is_told_in_debug_mode(monkeypatch):
-    monkeypatch.setenv("MINIPAR_DEBUG", "1")
+def test_a_mismatch_is_told(monkeypatch):
+    monkeypatch.delenv("MINIPAR_DEBUG", raising=False)
 
     def work(comm):
         comm.all_reduce(np.zeros(2 if comm.rank < 2 else 3))
@@ -198,6 +199,45 @@ def test_a_mismatch_is_told_in_debug_mode(monkeypatch):
 def test_what_a_rank_prints_is_shown_with_its_number(capsys):
     launch(lambda comm: print("hello"), workers=2)
     assert sorted(capsys.readouterr().out.splitlines()) == ["[rank 0] hello", "[rank 1] hello"]
+
+
+@needs_mpi
+def test_calls_are_not_compared_if_the_environment_says_so(monkeypatch):
+    monkeypatch.setenv("MINIPAR_DEBUG", "0")
+    assert launch(lambda comm: comm._job.debug, workers=2) == [False, False]
+
+
+@needs_mpi
+def test_what_is_written_at_exit_is_shown(capsys):
+    def work(comm):
+        import atexit
+
+        atexit.register(lambda: print(("y" * 79 + "\n") * 5000 + "END"))
+
+    launch(work, workers=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert (len(lines), lines[-1]) == (5001, "[rank 0] END")
+
+
+@needs_mpi
+def test_a_rank_that_dies_before_its_task(monkeypatch):
+    send = mpi_launch.Channel.send
+
+    def send_to_a_dead_rank(channel, kind, body=b"", descriptor=None):
+        if kind == mpi_launch.Kind.WORLD:
+            raise BrokenPipeError
+        send(channel, kind, body, descriptor)
+
+    start = mpi_launch._Job.start
+
+    def start_and_kill(job, devices):
+        start(job, devices)
+        job.ranks[1].send_signal(signal.SIGKILL)
+
+    monkeypatch.setattr(mpi_launch._Job, "start", start_and_kill)
+    monkeypatch.setattr(mpi_launch.Channel, "send", send_to_a_dead_rank)
+    with pytest.raises(parallel.WorkerError, match=r"rank [01] "):
+        launch(lambda comm: None, workers=2)
 
 
 @needs_mpi
@@ -276,6 +316,15 @@ def test_only_segments_of_the_job_that_nobody_uses_are_swept(monkeypatch, tmp_pa
         mpiexec.sweep(before)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"mpich_shm_old", "somebody_else", "mpich_shm_used"}
+
+
+def test_files_whose_names_are_no_text_are_looked_at(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff")
+    with path.open("wb+") as file:
+        file.write(b"x" * 4096)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0):
+            mpiexec.in_use()
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,14 @@ from . import mpiexec, processes
 from .answers import Answers, Contact
 from .channel import Channel, Kind
 from .errors import Failure, WorkerError
-from .output import RankStream, Screen
+from .output import RankStream, Screen, wait_and_show
 from .stacks import ProcessStack
 from .task import pack_task
 
 _POLL = 0.1  # seconds between two looks at mpiexec while ranks start
+_LEAVING_POLL = 0.02  # the same, while they leave
 _PATIENCE = 1.5  # seconds that mpiexec has to say how a rank died; it takes 0.1
+_COMPARE_CALLS = {"MINIPAR_DEBUG": "1"}  # on one machine that costs little; the caller's environment may say otherwise
 _CREDENTIALS = struct.Struct("3i")  # process, user and group at the other end of a socket
 _BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.ranks.mpi_worker import main; main()"
 
@@ -63,8 +65,9 @@ def run(
         stack.callback(job.end)
         job.start(devices)
         for rank in job.ranks:
-            rank.channel.send(Kind.WORLD, descriptor=world)
-            rank.channel.send(Kind.TASK, parcel.stream, parcel.descriptor)
+            with contextlib.suppress(OSError):  # one that has gone is noticed later
+                rank.channel.send(Kind.WORLD, descriptor=world)
+                rank.channel.send(Kind.TASK, parcel.stream, parcel.descriptor)
         answers = _Answers(job, board, timeout)
         try:
             results = answers.results()
@@ -156,7 +159,9 @@ class _Job:
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,
                 stderr=self._said,
-                env=processes.worker_environment(size) | mpiexec.environment(self._launcher, self._scratch),
+                env=_COMPARE_CALLS
+                | processes.worker_environment(size)
+                | mpiexec.environment(self._launcher, self._scratch),
                 start_new_session=True,  # Ctrl-C is for this process, which then ends the job
             )
             deadline = time.monotonic() + processes.START_LIMIT
@@ -181,8 +186,9 @@ class _Job:
         for rank in self.ranks:
             with contextlib.suppress(OSError):
                 rank.channel.send(Kind.END)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._mpiexec.wait(processes.EXIT_LIMIT)
+        deadline = time.monotonic() + processes.EXIT_LIMIT
+        while self._mpiexec.poll() is None and time.monotonic() < deadline:
+            wait_and_show([stream for rank in self.ranks for stream in rank.streams], [], _LEAVING_POLL)
 
     def end(self) -> None:
         """Leave no process behind: not the ranks, nor those that mpiexec has started beside them."""

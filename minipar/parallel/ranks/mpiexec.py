@@ -118,7 +118,7 @@ def in_use() -> set[Path]:
     used: set[Path] = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended, or is another user's
-            mapped = re.findall(r"/dev/shm/\S+$", (process / "maps").read_text(), re.MULTILINE)
+            mapped = re.findall(r"/dev/shm/\S+$", (process / "maps").read_text(errors="surrogateescape"), re.MULTILINE)
             used |= {Path(name) for name in mapped}
             for link in (process / "fd").iterdir():
                 with suppress(OSError):  # closed by now
