@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
 
+from minipar.parallel.comm import host_memory
 from tests.parallel.mpi_programs import ROOT, mpiexec_of, needs_mpi, run_job, variables_for
 
 pytestmark = needs_mpi
@@ -131,6 +133,30 @@ def test_a_forked_process_is_nobodys_rank(tmp_path, end):
     ended = run_job(tmp_path, 2, script)
     assert (ended.code, ended.stdout) == (0, "ok\nok\n")
     assert ("of the child" in ended.stderr) == ("raise" in end)
+
+
+def test_without_shared_memory_a_job_goes_by_messages(tmp_path):
+    """And files whose names are no text, which a rank may have mapped, are in nobody's way."""
+    script = """
+        import mmap, os, sys
+        from minipar.parallel.comm import host_memory
+
+        def create_block(nbytes):
+            raise OSError("too little")
+
+        host_memory.create_block = create_block
+        with open(os.fsencode(sys.argv[0]) + b"\\xff", "wb+") as file:
+            file.truncate(4096)
+            mapped = mmap.mmap(file.fileno(), 0)
+        """
+    script = textwrap.dedent(script) + BEGIN + "print(x.sum(), comm._job.seen == {comm.rank})"
+    ended = run_job(tmp_path, 2, script)
+    assert (ended.code, ended.stderr, ended.lines()) == (0, "", ["6.0 True"] * 2)
+
+
+def test_an_empty_file_is_not_the_memory_of_a_host(tmp_path):
+    with (tmp_path / "empty").open("wb+") as file:
+        assert host_memory._find(os.getpid(), file.fileno(), b"proof") is None
 
 
 @pytest.mark.parametrize("way", ["the option", "the environment"])

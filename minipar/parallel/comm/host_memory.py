@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from mmap import mmap
 from typing import TYPE_CHECKING
 
@@ -22,20 +23,23 @@ _PROOF = 16  # bytes by which a rank knows that what it opened is the block, and
 def shared_block(host: MPI.Comm, nbytes: int) -> mmap | None:
     """`nbytes` of zeroed memory that all ranks of `host` have mapped; None if one of them cannot see another's.
 
-    (As in containers that share a machine, but not its process numbers.) Collective.
+    (As in containers that share a machine, but not its process numbers; or if there is too little.) Collective.
     """
-    found: mmap | None
+    descriptor, found, proof = -1, None, secrets.token_bytes(_PROOF)
     if host.rank == 0:
-        descriptor, proof = create_block(max(nbytes, _PROOF)), secrets.token_bytes(_PROOF)
-        found = memory = map_block(descriptor)
-        memory[:_PROOF] = proof
-        host.bcast((os.getpid(), descriptor, proof))
-        all_see_it = all(host.allgather(True))
-        memory[:_PROOF] = bytes(_PROOF)
-        os.close(descriptor)
+        with suppress(OSError):  # the others wait to be told, whatever happens here
+            descriptor = create_block(max(nbytes, _PROOF))
+            found = map_block(descriptor)
+            found[:_PROOF] = proof
+        host.bcast(None if found is None else (os.getpid(), descriptor, proof))
     else:
-        found = _find(*host.bcast(None))
-        all_see_it = all(host.allgather(found is not None))
+        told = host.bcast(None)
+        found = None if told is None else _find(*told)
+    all_see_it = all(host.allgather(found is not None))
+    if host.rank == 0 and found is not None:
+        found[:_PROOF] = bytes(_PROOF)
+    if descriptor >= 0:
+        os.close(descriptor)
     host.Barrier()
     return found if all_see_it else None
 
@@ -47,7 +51,7 @@ def _find(process: int, descriptor: int, proof: bytes) -> mmap | None:
         return None
     try:
         memory = map_block(opened)
-    except OSError:
+    except (OSError, ValueError):  # another file, perhaps an empty one
         return None
     finally:
         os.close(opened)

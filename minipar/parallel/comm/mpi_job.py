@@ -268,7 +268,7 @@ def _drop_names() -> None:
     Whoever is killed from now on leaves nothing in /dev/shm.
     """
     with suppress(OSError):
-        for name in set(_SEGMENTS.findall(Path("/proc/self/maps").read_text())):
+        for name in set(_SEGMENTS.findall(Path("/proc/self/maps").read_text(errors="surrogateescape"))):
             Path(name).unlink(missing_ok=True)
 
 
