@@ -233,7 +233,7 @@ def test_more_memory_than_there_is(monkeypatch):
         comm.empty(1 << 20, np.float64)
 
     with pytest.raises(
-        parallel.WorkerError, match=r"raised OSError: .*cannot reserve .*8\.\d MiB of shared memory: on"
+        parallel.WorkerError, match=r"raised OSError: .*cannot reserve .*16\.0 MiB of shared memory: on"
     ):
         parallel.launch(work, timeout=10)
     monkeypatch.setattr(shared_memory, "available_memory", lambda: 1 << 10)

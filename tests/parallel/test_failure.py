@@ -606,7 +606,7 @@ def test_shared_memory_without_memfd(monkeypatch):
 def test_processors_that_need_a_fence():
     def work(comm):
         fence.keeps_store_order = lambda: False
-        fenced = type(comm)(comm._memory, comm.rank, comm.size, comm.timeout)
+        fenced = type(comm)(comm._slots._memory, comm.rank, comm.size, comm.timeout)
         fenced.send(np.arange(3), 1 - comm.rank)
         total = fenced.all_reduce(np.array([comm.rank + 1]))
         return int(total[0]), fenced.recv(1 - comm.rank).tolist(), fenced._fence.__name__
