@@ -127,6 +127,17 @@ def test_data():
 
 
 @needs_mpi
+def test_groups_that_are_closed_are_freed():
+    def split(comm):
+        for _ in range(2500):  # MPICH has about 2000 communicators
+            comm.split(0).close()
+        kept = comm.split(0)
+        return kept.all_reduce(np.ones(1)).item()
+
+    assert launch(split, workers=2, timeout=60.0) == [2.0, 2.0]
+
+
+@needs_mpi
 @pytest.mark.slow
 def test_more_bytes_than_a_c_int_counts():
     def broadcast(comm):

@@ -1,12 +1,14 @@
 """Ranks of one machine that pose as several hosts, and once two hosts that have a network between them."""
 
 import functools
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -44,6 +46,19 @@ def check_bits_of_every_path(comm):
                 array[:] = values[comm.rank]
                 comm.all_reduce(array, op)
                 np.testing.assert_array_equal(array, wanted, err_msg=f"{dtype} {op} {nbytes} {registered}")
+
+
+def maps():
+    return Path("/proc/self/maps").read_text().count("memfd:minipar")
+
+
+def check_groups_are_freed(comm):
+    gc.collect()
+    before = len(comm._family), maps()
+    for _ in range(5):
+        comm.split(0).close()
+    gc.collect()
+    assert (len(comm._family), maps()) == before
 
 
 def check_several_parts(comm):
@@ -103,6 +118,7 @@ def test_all_reduce_over_hosts(hosts, monkeypatch):
         check_the_rest_goes_by_mpi(comm)
         if kind == "HybridCommunicator":
             check_several_parts(comm)
+            check_groups_are_freed(comm)
             check_sums_of_the_hosts_sums(comm)
         return kind
 
@@ -156,6 +172,31 @@ def test_a_failure_inside_a_host_reaches_the_other(way, monkeypatch):
 
     with pytest.raises(parallel.WorkerError, match=said[way]):
         parallel.launch(work, workers=4, backend="mpi", timeout=2.0)
+
+
+GIVEN_UP = """
+import gc, time
+import numpy as np
+from minipar import parallel
+comm = parallel.init(timeout=1)
+if comm.rank == 3:
+    time.sleep(3)
+try:
+    comm.all_reduce(np.ones(1_000_000))
+except parallel.CommunicatorError:
+    pass
+gc.collect()
+if comm.rank < 2:
+    coming, results, leaving, *arrays = next(kept for kept in comm._job.abandoned if isinstance(kept, tuple))
+    print(len(leaving) > 0, len(arrays), flush=True)
+time.sleep(2)  # the first to leave ends the job
+"""
+
+
+@needs_mpi
+def test_requests_of_a_chain_that_is_given_up_live_on(tmp_path):
+    ended = run_job(tmp_path, 4, GIVEN_UP, MINIPAR_HOST="a,a,b,b")
+    assert ended.stdout.count("True 3") == 2, ended
 
 
 def test_hosts_in_the_order_of_their_ranks():

@@ -72,6 +72,17 @@ class HybridCommunicator(MPICommunicator):
         self._next = chain[here + 1] if chain and here + 1 < len(hosts) else None
         self._scratch: np.ndarray | None = None
 
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            for part in (self._host, self._across):
+                part.close()
+
+    def _release(self) -> None:
+        super()._release()
+        self._free(self._between)
+
     def _empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Steps:
         """In the memory of the host."""
         yield from self._agree()
@@ -127,23 +138,28 @@ class HybridCommunicator(MPICommunicator):
         blocks = [slice(start, min(start + each, own.size)) for start in range(0, own.size, each)]
         sums, before = np.empty_like(own), np.empty_like(own)
         coming = [self._receive(before[block], self._previous) for block in blocks]
-        results, leaving = [], []
-        for block, arrival in zip(blocks, coming):
-            yield from self._complete(lambda: arrival)  # noqa: B023 (called at once)
-            came = [] if self._previous is None else [before[block]]
-            reduce_in_order([*came, *(piece[block] for piece in pieces)], _without_mean(op), sums[block])
-            if self._next is None:
-                divide_mean(sums[block], op, self.size)
-                own[block] = sums[block]
-            leaving += self._send_on(sums[block], self._next)
-            results.append(self._receive(own[block], self._next))
-        for block, arrival in zip(blocks, results):
-            yield from self._complete(lambda: arrival)  # noqa: B023 (called at once)
-            leaving += self._send_on(own[block], self._previous)
-            for piece in pieces:
-                if piece is not own:
-                    piece[block] = own[block]
-        yield from self._complete(lambda: leaving)
+        results: list[list[MPI.Request]] = []
+        leaving: list[MPI.Request] = []
+        try:
+            for block, arrival in zip(blocks, coming):
+                yield from self._complete(lambda: arrival)  # noqa: B023 (called at once)
+                came = [] if self._previous is None else [before[block]]
+                reduce_in_order([*came, *(piece[block] for piece in pieces)], _without_mean(op), sums[block])
+                if self._next is None:
+                    divide_mean(sums[block], op, self.size)
+                    own[block] = sums[block]
+                leaving += self._send_on(sums[block], self._next)
+                results.append(self._receive(own[block], self._next))
+            for block, arrival in zip(blocks, results):
+                yield from self._complete(lambda: arrival)  # noqa: B023 (called at once)
+                leaving += self._send_on(own[block], self._previous)
+                for piece in pieces:
+                    if piece is not own:
+                        piece[block] = own[block]
+            yield from self._complete(lambda: leaving)
+        except BaseException:  # given up: MPI may still write into these arrays
+            self._abandon((coming, results, leaving, before, sums, own))
+            raise
 
     def _receive(self, block: np.ndarray, source: int | None) -> list[MPI.Request]:
         return [] if source is None else [self._between.Irecv(as_bytes(block), source)]

@@ -15,7 +15,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,8 +65,9 @@ class MPICommunicator(MeetingCommunicator):
         self._job = job
         self._comm = comm
         self._port = Port(comm, self._complete)
+        self._gave_up_requests = False
         # the same number on all its ranks, and (but for a chance of 1 in 2^60) that of no other communicator
-        self.identity = 0 if parent is None else hash((parent.identity, parent._number, *self._members))
+        self.identity: int = 0 if parent is None else hash((parent.identity, parent._number, *self._members))
         self._end()
 
     def _begin(self, kind: str, array: np.ndarray | None, detail: str) -> None:
@@ -202,6 +203,19 @@ class MPICommunicator(MeetingCommunicator):
         yield from self._agree()
         return np.empty(shape, dtype)
 
+    def _release(self) -> None:
+        """A group's resources in MPI, of which there are about 2000, go; but not while MPI may write into arrays.
+
+        In MPI's standard freeing is collective: all ranks of a group close it, or none.
+        """
+        super()._release()
+        if self._comm is not self._job.comm:
+            self._free(self._comm)
+
+    def _free(self, comm: MPI.Intracomm) -> None:
+        if not (self._job.elastic or self._gave_up_requests or self._port.is_receiving or self._has_failed()):
+            comm.Free()
+
     def close(self) -> None:
         leaving = not self._closed and self._family[0] is self
         super().close()
@@ -253,8 +267,12 @@ class MPICommunicator(MeetingCommunicator):
         except self._job.library.Exception as error:
             raise self._failure(error) from None
         except GeneratorExit:
-            self._job.abandoned.append(request)
+            self._abandon(request)
             raise
+
+    def _abandon(self, requests: Any) -> None:
+        self._gave_up_requests = True
+        self._job.abandoned.append(requests)
 
     def _pause(self, waiting: Waiting) -> None:
         """Let MPI get on, and offer the core to other processes; after a second, sleep 0.1 ms from time to time."""

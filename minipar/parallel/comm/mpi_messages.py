@@ -59,6 +59,11 @@ class Port:
 
         yield from self._complete(start, dest)
 
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a message has come in part."""
+        return bool(self._arriving)
+
     def take_in(self) -> None:
         """Carry on with everything that arrives; never waits."""
         status = self._status
