@@ -27,7 +27,8 @@ def launch(
     ``cores // workers`` threads each for BLAS, OpenMP and Numba. `fn` may be a lambda, a closure, a function of a
     notebook or of a script without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once
     for all ranks. With backend "thread" ranks are threads of this process, and share `fn` and the arguments. With
-    backend "mpi" they are the processes of an MPI job on this machine (docs/cluster.md).
+    backend "mpi" they are the processes of an MPI job on this machine, which compare their calls unless the environment
+    says MINIPAR_DEBUG=0 (docs/cluster.md).
 
     `devices` names one for each rank ("cpu", "cuda:1"): it is the rank's ``comm.device``, and what "cuda" means there.
 
