@@ -1,4 +1,7 @@
-"""Communicators whose ranks share memory: they meet and agree on the call, or give up with an error that says why."""
+"""Communicators whose ranks see a board: they agree on the call, or give up with an error that says why.
+
+Ranks that share memory also meet over lines, and read one another's arrays there; MPI's send all that as messages.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Views = list[np.ndarray]  # what each rank shows: rows of the elements from `sta
 
 
 class MeetingCommunicator(Communicator):
-    """What the thread and the process backend have in common; they differ in how data moves and how a rank waits.
+    """What the backends have in common; they differ in how data moves and how a rank waits.
 
     `members` are the ranks of this communicator as the board knows them; for that of a whole launch, None: all.
     """
@@ -93,12 +96,10 @@ class MeetingCommunicator(Communicator):
         return self._board.failed_rank is not None
 
     def fail(self) -> None:
-        """Have the other ranks raise at their next communicator call, or at once if they are waiting in one."""
         self._board.fail(self._me)
         self._wake()
 
     def doing(self) -> str:
-        """What this rank is doing, as the end of a sentence: "in all_reduce #17 float32 (512, 128) sum"."""
         return self._board.doing(self._me)
 
     def _world_rank(self, rank: int) -> int:
@@ -209,9 +210,8 @@ class MeetingCommunicator(Communicator):
     def _check_patience(self, waiting: Waiting) -> None:
         peer = self._members[waiting.peer]
         now = time.monotonic()
-        if not waiting.deadline or any(
-            map(self._board.is_slow_by_right, range(self._board.size))
-        ):  # peer may wait for it
+        # Who compiles may hold up the peer itself, so all ranks are asked, not the peer alone.
+        if not waiting.deadline or any(map(self._board.is_slow_by_right, range(self._board.size))):
             waiting.deadline = now + self.timeout
         if self._board.activity[peer] == Activity.FINISHED and not waiting.ready():
             self._give_up(MismatchError(self._waits_in_vain(peer)))

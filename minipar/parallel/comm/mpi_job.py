@@ -214,12 +214,9 @@ class Job:
             return
         try:
             self._world.close()
-            if (
-                self.board.failed_rank is not None and not self.elastic
-            ):  # an error was caught; the ranks are out of step
-                print(
-                    f"minipar: rank {self.rank} ends the job: rank {self.board.failed_rank} has failed", file=sys.stderr
-                )
+            failed = self.board.failed_rank
+            if failed is not None and not self.elastic:  # an error was caught; the ranks are out of step
+                print(f"minipar: rank {self.rank} ends the job: rank {failed} has failed", file=sys.stderr)
                 self.abort()
             self._wait_for_all()
             if self._world.size == self.size:

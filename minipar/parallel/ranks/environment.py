@@ -19,7 +19,7 @@ from ..comm.communicator import Communicator
 
 DEFAULT_TIMEOUT = 60.0  # seconds
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # set by the launchers of Open MPI; of MPICH, Intel MPI and Slurm
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+RANK_NAMES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 
 _this_thread = threading.local()
 _lock = threading.Lock()
@@ -94,7 +94,7 @@ def _may_be_under_mpiexec() -> bool:
     sizes = [os.environ[name] for name in _SIZES if name in os.environ]
     if sizes:
         return any(size != "1" for size in sizes)
-    return any(name in os.environ for name in _RANKS)
+    return any(name in os.environ for name in RANK_NAMES)
 
 
 def job() -> Communicator | None:

@@ -13,17 +13,16 @@ import sys
 from ...backend.device import device
 from ..comm.communicator import Communicator
 from .channel import Channel
-from .environment import become_worker
+from .environment import RANK_NAMES, become_worker
 from .stacks import answer as answer_with_stacks
 from .worker import Worker, end_with_the_caller, write_whole_lines
 
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")  # told before MPI has started
 DESCRIPTORS = 3  # for its stack, its stdout, its stderr
 
 
 def main() -> None:
     """The argument: the name of the caller's socket."""
-    rank = int(next(os.environ[name] for name in _RANKS if name in os.environ))
+    rank = int(next(os.environ[name] for name in RANK_NAMES if name in os.environ))
     end = socket.socket(socket.AF_UNIX)
     end.connect("\0" + sys.argv[1])
     end.sendall(rank.to_bytes(4, "little"))
