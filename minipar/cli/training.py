@@ -17,7 +17,7 @@ from ..backend.random import manual_seed
 from ..creation import as_tensor
 from ..data import DataLoader, TensorDataset
 from ..parallel import Communicator, DataParallel
-from ..parallel.data import share
+from ..parallel.shares import share
 from .tasks import TASKS, Examples, Task
 
 COMPARED_STEPS = 20  # the promise is about the gradients of step 1 and the parameters after 20 steps

@@ -3,11 +3,12 @@
 Importing this starts nothing and loads no multiprocessing: the process backend does when it is first used.
 """
 
-from . import timeline
+from . import functional, timeline
 from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 from .comm.algorithms import all_reduce_cost, simulate_all_reduce
 from .data import DataParallel
 from .equality import Difference, compare_gradients, compare_parameters, first_difference
+from .mesh import Mesh
 from .ranks.environment import init
 from .ranks.errors import RankState, WorkerError
 from .ranks.launch import launch
@@ -19,6 +20,7 @@ __all__ = [
     "CommunicatorTimeout",
     "DataParallel",
     "Difference",
+    "Mesh",
     "MismatchError",
     "PeerFailedError",
     "Pool",
@@ -28,6 +30,7 @@ __all__ = [
     "compare_gradients",
     "compare_parameters",
     "first_difference",
+    "functional",
     "init",
     "launch",
     "simulate_all_reduce",

@@ -26,6 +26,7 @@ from ..ops.loss import Denominated
 from ..tensor import Tensor, wrap
 from . import timeline
 from .comm import Communicator
+from .shares import share
 
 
 class DataParallel(Module):
@@ -231,13 +232,6 @@ def _denominator(loss: Tensor, weight: float | None) -> tuple[int, float]:
             "weight= (or as a pair (sum, denominator)), where the loss is then a sum over this rank's rows"
         )
     return (_MEAN, float(node.denominator)) if node.divide else (_SUM, 1.0)
-
-
-def share(total: int, rank: int, size: int) -> slice:
-    """Rank's part of `total` rows: the first `total % size` ranks have one more than the others."""
-    each, more = divmod(total, size)
-    start = rank * each + min(rank, more)
-    return slice(start, start + each + (rank < more))
 
 
 def side_by_side(parameters: list[Parameter]) -> Any | None:
