@@ -52,6 +52,37 @@ def test_what_loads_later_is_there_all_the_same():
     assert done.stdout.strip() == "tensor([1.])", done.stderr
 
 
+def test_what_is_imported_is_what_is_public():
+    """A name stands twice in minipar/__init__.py: where it comes from, and in `__all__`, which type checkers read."""
+    code = (
+        "import minipar, types; later = set(minipar._later.places); "
+        "assert not [name for name in later if name in vars(minipar)]; "
+        "now = {n for n, x in vars(minipar).items() if not n.startswith('_') and not isinstance(x, types.ModuleType)}; "
+        "print(*sorted(set(minipar.__all__) ^ (now | later))); print(len(minipar.__all__) - len(set(minipar.__all__)))"
+    )
+    done = run_python(code)  # einops may not be installed, so that `import *` had better leave it out
+    assert done.stdout.splitlines() == ["__version__ autograd backend einops random", "0"], done.stderr
+
+
+def test_other_modules_import_while_ours_are_put_off():
+    code = (
+        "import sys; from minipar.later import Later\n"
+        "later = Later(globals())\n"
+        "with later:\n"
+        "    from .colours import mauve as lilac\n"
+        "    exec('from string import digits as seen', elsewhere := {})\n"
+        "print(later.places['lilac'], elsewhere['seen'], 'lilac' in globals())\n"
+        "try:\n"
+        "    with later:\n"
+        "        raise KeyError\n"
+        "except KeyError:\n"
+        "    import colorsys; print(colorsys.__name__)"
+    )
+    done = run_python(code)
+    expected = "Place(module='colours', own_name='mauve') 0123456789 False\ncolorsys\n"
+    assert done.stdout == expected, done.stderr
+
+
 def test_unknown_attribute_is_an_attribute_error():
     done = run_python("import minipar; minipar.nonsense")
     assert "AttributeError: module 'minipar' has no attribute 'nonsense'" in done.stderr
