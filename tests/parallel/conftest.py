@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from minipar import parallel
 from minipar.parallel.ranks.mpiexec import in_use
+from tests.parallel.rank_programs import Clock, is_running
 
 
 def children() -> set[int]:
@@ -64,13 +66,6 @@ def nothing_is_left(tmp_path_factory, monkeypatch):
     assert after == before
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.fixture
 def wait_until_gone():
     """A function that waits up to two seconds for processes to end and returns those that have not."""
@@ -82,3 +77,23 @@ def wait_until_gone():
         return [pid for pid in pids if is_running(pid)]
 
     return wait
+
+
+@pytest.fixture
+def clock(tmp_path):
+    return Clock(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """For tests that leave it as it was."""
+    with parallel.Pool(workers=2, timeout=20) as pool:
+        pool.run(lambda comm: None)  # from here on nothing is to be opened any more
+        yield pool
+
+
+@pytest.fixture
+def own_pool():
+    """For tests that do not. (Another timeout: pools of equal settings share their workers.)"""
+    with parallel.Pool(workers=2, timeout=1) as pool:
+        yield pool
