@@ -36,8 +36,9 @@ class Span(NamedTuple):
     """Something that a rank did from `start_ns` to `end_ns`, nanoseconds of one clock for all processes of a machine.
 
     `rank` is 0 until `merge` has put the ranks together. Spans of kind "communication" are communicator calls: `nbytes`
-    is the size of the rank's array, `number` counts the collective calls, which all ranks make in the same order, and
-    `waited_ns` is how long of the time nothing was done for the call, because another rank was late.
+    is the size of the array that the rank passes (or gets, if it passes none), `number` counts the collective calls,
+    which all ranks make in the same order (of messages, which are not counted, it is 0), and `waited_ns` is how long of
+    the time nothing was done for the call, because another rank was late.
 
     >>> from minipar.parallel import timeline
     >>> timeline.Span(0, "compute", "forward", start_ns=1000, end_ns=3500).duration_ns
@@ -182,10 +183,12 @@ def _free_row(row_ends: list[int], span: Span) -> int:
 
 
 def _event(span: Span, row: int, origin: int) -> dict[str, Any]:
-    event = {"ph": "X", "name": span.name, "cat": span.kind, "pid": span.rank, "tid": row}
+    event: dict[str, Any] = {"ph": "X", "name": span.name, "cat": span.kind, "pid": span.rank, "tid": row}
     event |= {"ts": (span.start_ns - origin) / 1e3, "dur": span.duration_ns / 1e3}
     if span.kind == COMMUNICATION:
-        event["args"] = {"bytes": span.nbytes, "call": span.number, "waited µs": span.waited_ns / 1e3}
+        event["args"] = {"bytes": span.nbytes, "waited µs": span.waited_ns / 1e3}
+        if span.number:
+            event["args"]["call"] = span.number
     return event
 
 

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import time
 import types
 
 import hypothesis.strategies as st
@@ -341,6 +342,72 @@ def yields_for_ever(peers, flat, op):
 def test_a_standstill_is_an_error_that_says_who_waits_for_whom(algorithm, words):
     with pytest.raises(CommunicatorError, match=f"nobody can go on: .*{words}"):
         simulate_all_reduce(algorithm, [np.ones(2)] * 2)
+
+
+def forgets_a_send(peers, flat, op):
+    peers.send(flat, (peers.rank + 1) % peers.size)  # here
+    flat += yield from peers.recv((peers.rank - 1) % peers.size)
+
+
+def forgets_the_last_message(peers, flat, op):
+    if peers.rank == 0:
+        flat += yield from peers.recv(1)
+        peers.send(flat, 1)  # here
+    else:
+        yield from peers.send(flat, 0)
+        flat[...] = yield from peers.recv(0)
+
+
+def forgets_in_a_function_of_its_own(peers, flat, op):
+    def pass_on():
+        peers.exchange(flat, 1 - peers.rank, 1 - peers.rank)  # here
+        yield from peers.send(flat, 1 - peers.rank)
+
+    yield from pass_on()
+
+
+def forgets_from(peers, flat, op):
+    if peers.rank:
+        yield from peers.send(flat, 0)
+    else:
+        flat += yield peers.recv(1)  # here
+
+
+FORGETFUL = [forgets_a_send, forgets_the_last_message, forgets_in_a_function_of_its_own, forgets_from]
+
+
+def the_line_that_forgets(algorithm):
+    lines, first = inspect.getsourcelines(algorithm)
+    return f"test_algorithms.py:{first + next(n for n, line in enumerate(lines) if '# here' in line)} in "
+
+
+@pytest.mark.parametrize("algorithm", FORGETFUL)
+def test_a_forgotten_yield_from_is_told_with_its_line(algorithm):
+    with pytest.raises(CommunicatorError, match=r"^`yield from` is m") as caught:
+        simulate_all_reduce(algorithm, [np.ones(2)] * 2)
+    assert the_line_that_forgets(algorithm) in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+@pytest.mark.parametrize("algorithm", FORGETFUL)
+def test_on_real_ranks_nobody_waits_for_a_forgotten_yield_from(algorithm, backend):
+    started = time.monotonic()
+    with pytest.raises(parallel.WorkerError, match="raised CommunicatorError: `yield from` is m") as caught:
+        parallel.launch(
+            lambda comm: comm.all_reduce(np.ones(2), algorithm=algorithm), workers=2, backend=backend, timeout=60
+        )
+    assert time.monotonic() - started < 30
+    assert the_line_that_forgets(algorithm) in str(caught.value)
+
+
+def test_messages_may_be_made_ahead_and_carried_out_in_order():
+    def ahead(peers, flat, op):
+        messages = [peers.send(flat.copy(), 1 - peers.rank), peers.recv(1 - peers.rank)]
+        for message in messages:
+            received = yield from message
+        flat += received
+
+    assert simulate_all_reduce(ahead, [np.ones(2)] * 2).faults == []
 
 
 def test_what_is_wrong_is_said():

@@ -256,9 +256,6 @@ def check_objects_of_every_kind(comm):
     functions = comm.all_gather_object(lambda x, rank=comm.rank: x + rank)
     assert [function(1) for function in functions] == [1 + rank for rank in range(comm.size)]
     assert comm.broadcast_object(Local if comm.rank == 0 else None).value == 3
-    if comm.rank == 0:
-        comm.send(np.zeros((2, 2)), 0, tag=9)
-        with_error(TypeError, "is an array (float64 (2, 2)), not an object: use recv", comm.recv_object, 0, 9)
 
 
 def check_every_byte_order_after_many_calls(comm):
@@ -297,6 +294,15 @@ def check_a_matrix_keeps_its_shape(comm):
     equal(np.asarray(array), np.full((2, 2), float(comm.size)), "matrix")
 
 
+def check_objects_and_arrays_with_one_tag(comm):
+    """Each message is what it was sent as, also the bytes of an array that could be those of an object."""
+    comm.send_object({"rank": comm.rank}, (comm.rank + 1) % comm.size, tag=4)
+    comm.send(np.frombuffer(b"N.", np.uint8), (comm.rank + 1) % comm.size, tag=4)  # b"N." is None, pickled
+    before = (comm.rank - 1) % comm.size
+    assert comm.recv_object(before, tag=4) == {"rank": before}
+    equal(comm.recv(before, tag=4), np.frombuffer(b"N.", np.uint8), "bytes")
+
+
 CHECKS = [check for name, check in sorted(globals().items()) if name.startswith("check_")]
 
 
@@ -314,3 +320,50 @@ def test_contract(backend, size):
     results = parallel.launch(every_check, workers=size, backend=backend, timeout=20)
     assert [result[:2] for result in results] == [(rank, size) for rank in range(size)]
     assert f"rank 0 of {size}" in results[0][2]
+
+
+KINDS = {
+    "recv of an object": (
+        lambda comm: comm.send_object([1, 2], 1, 3),
+        lambda comm: comm.recv(0, 3),
+        "rank 0 sent an object, with tag 3, but rank 1 receives an array: "
+        "send goes with recv, send_object with recv_object",
+    ),
+    "recv of an object into an array": (
+        lambda comm: comm.send_object([1, 2], 1, 3),
+        lambda comm: comm.recv(0, 3, np.empty(19, np.uint8)),
+        "rank 0 sent an object, with tag 3, but rank 1 receives an array: ",
+    ),
+    "irecv of an object": (
+        lambda comm: comm.send_object([1, 2], 1),
+        lambda comm: comm.irecv(0).wait(),
+        "rank 0 sent an object, with tag 0, but rank 1 receives an array: ",
+    ),
+    "recv_object of an array": (
+        lambda comm: comm.send(np.zeros((2, 2)), 1, 3),
+        lambda comm: comm.recv_object(0, 3),
+        "rank 0 sent an array, float64 (2, 2), with tag 3, but rank 1 receives an object: ",
+    ),
+    "recv_object of an array that can be unpickled": (
+        lambda comm: comm.isend(np.frombuffer(b"N.", np.uint8), 1).wait(),
+        lambda comm: comm.recv_object(0),
+        "rank 0 sent an array, uint8 (2,), with tag 0, but rank 1 receives an object: ",
+    ),
+}
+
+
+def receive_the_other_kind(comm, kind):
+    send, receive, words = KINDS[kind]
+    comm.barrier()
+    if comm.rank == 0:
+        send(comm)
+    if comm.rank == 1:
+        with_error(parallel.MismatchError, words, receive, comm)
+
+
+@pytest.mark.parametrize("backend", ["thread", "process", "mpi"])
+def test_receiving_an_object_as_an_array_or_the_other_way_round_names_both_sides(backend):
+    if backend == "mpi":
+        pytest.importorskip("mpi4py", reason='the mpi backend needs mpi4py and an MPI: pip install ".[mpi]"')
+    for kind in KINDS if backend != "mpi" else list(KINDS)[::3]:
+        parallel.launch(receive_the_other_kind, kind, workers=2, backend=backend, timeout=20)

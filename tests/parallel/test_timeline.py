@@ -61,6 +61,34 @@ def test_every_rank_records_its_own_calls_and_spans(backend):
     assert max(one.start_ns, other.start_ns) <= min(one.end_ns, other.end_ns), "one clock, and nobody ends alone"
 
 
+def exchanges(comm):
+    other = 1 - comm.rank
+    comm.barrier()
+    with timeline.record() as recording:
+        work = comm.irecv(other)
+        comm.send(np.zeros(10), other)
+        work.wait()
+        comm.all_reduce(np.zeros(3))
+        comm.send_object("text", other)
+        comm.recv_object(other)
+    return recording
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+def test_a_message_has_bytes_on_both_sides_and_no_number(backend):
+    for recording in launch(exchanges, workers=2, backend=backend):
+        told = {span.name: (span.number, span.nbytes) for span in recording}
+        packed = told["send_object"][1]
+        assert packed > len("text")
+        assert told == {
+            "irecv": (0, 80),
+            "send": (0, 80),
+            "all_reduce": (2, 24),
+            "send_object": (0, packed),
+            "recv_object": (0, packed),
+        }
+
+
 def test_who_comes_first_waits(monkeypatch):
     def meet(comm):
         with timeline.record() as recording:
@@ -160,16 +188,17 @@ def test_a_recording_can_be_pickled():
 def test_a_trace_for_perfetto():
     recordings = [
         [Span(0, "compute", "forward", 5000, 9000), Span(0, "communication", "all_reduce", 7000, 12000, 400, 3, 1500)],
-        [Span(1, "compute", "forward", 4000, 9000)],
+        [Span(1, "compute", "forward", 4000, 9000), Span(1, "communication", "send", 9000, 9500, 40)],
     ]
     trace = json.loads(json.dumps(timeline.chrome_trace(recordings)))
     names = [event["args"]["name"] for event in trace["traceEvents"] if event["ph"] == "M"]
     assert names == ["rank 0", "rank 1"]
-    forward, reduced, other = (event for event in trace["traceEvents"] if event["ph"] == "X")
+    forward, reduced, other, sent = (event for event in trace["traceEvents"] if event["ph"] == "X")
     assert (forward["ts"], forward["dur"], forward["pid"], forward["tid"]) == (1.0, 4.0, 0, 0)
     assert (reduced["ts"], reduced["dur"], reduced["pid"], reduced["tid"]) == (3.0, 5.0, 0, 1)
     assert reduced["args"] == {"bytes": 400, "call": 3, "waited µs": 1.5}
     assert (other["ts"], other["pid"]) == (0.0, 1)
+    assert sent["args"] == {"bytes": 40, "waited µs": 0.0}, "a message has no number"
 
 
 def test_calls_under_way_at_the_same_time_have_rows_of_their_own():

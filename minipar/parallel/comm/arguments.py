@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from ...tensor import Tensor
+
 LARGEST_TAG = 2**31 - 1
 
 
 def check_array(verb: str, array: np.ndarray, *, written: bool, name: str = "array") -> np.ndarray:
     """The array. TypeError if it is not an ndarray of a numeric dtype, ValueError if it cannot be written."""
+    if isinstance(array, Tensor):
+        raise TypeError(
+            f"{verb} takes a NumPy array{_as(name)}, not Tensor: pass tensor.array, through which backward does not go"
+        )
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise TypeError(
-            f"{verb} takes a NumPy array{_as(name)}, not {type(array).__name__}: "
-            f"pass a tensor's .array, and a number as np.array(number)"
+            f"{verb} takes a NumPy array{_as(name)}, not {type(array).__name__}: make one, for example by np.array"
         )
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{verb} takes arrays of a numeric dtype{_as(name)}, not {array.dtype}")

@@ -136,9 +136,9 @@ class Calls(ABC):
                 return end.value
             self._pause(waiting)
 
-    def _recorded(self, kind: str, array: np.ndarray | None, steps: Steps) -> Steps:
-        """The call, of which a listener (a timeline) is told in the end."""
-        number = self._number
+    def _recorded(self, kind: str, array: np.ndarray | None, steps: Steps, is_message: bool = False) -> Steps:
+        """The call, of which a listener (a timeline) is told in the end. Messages are not numbered."""
+        number = 0 if is_message else self._number
         start, waited = spans.clock(), 0
         while True:
             try:
@@ -150,7 +150,9 @@ class Calls(ABC):
             yield waiting
             waited += spans.clock() - since
         if spans.listener is not None:
-            spans.listener(kind, number, 0 if array is None else array.nbytes, start, spans.clock(), waited)
+            moved = result if array is None else array
+            nbytes = moved.nbytes if isinstance(moved, np.ndarray) else 0
+            spans.listener(kind, number, nbytes, start, spans.clock(), waited)
         return result
 
     def _progress(self, blocking: Work | None = None) -> Waiting | None:

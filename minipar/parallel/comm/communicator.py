@@ -110,7 +110,7 @@ class Communicator(Objects):
                 yield from self._all_reduce(flat, op, own)
             else:
                 yield from self._agree()
-                yield from named(algorithms.Peers(self), flat, op)
+                yield from algorithms.run(named, self, flat, op)
             write_back(flat, target)
             return target
 

@@ -7,14 +7,17 @@ import numpy as np
 from . import spans
 from .arguments import check_array, check_rank, check_tag
 from .calls import Calls
+from .errors import MismatchError
 from .work import Steps, Work
+
+OBJECT = np.dtype("V1")  # of a message that is an object's bytes: no array has it, for `send` takes numbers only
 
 
 class Messages(Calls):
     """send and recv: the part of a `Communicator` that speaks to one rank at a time.
 
     Messages from one rank to another with one tag (0 … 2**31 - 1) arrive in the order in which they were sent. Shape
-    and dtype travel with them. A rank may send to itself.
+    and dtype travel with them, and whether they are arrays or objects. A rank may send to itself.
     """
 
     def send(self, array: np.ndarray, dest: int, tag: int = 0) -> None:
@@ -31,7 +34,7 @@ class Messages(Calls):
     def recv(self, source: int, tag: int = 0, out: np.ndarray | None = None) -> np.ndarray:
         """Wait for the next message with `tag` from rank `source`; returns a new array, or `out` filled.
 
-        An `out` of another shape or dtype is a ValueError; the message is then lost.
+        An `out` of another shape or dtype is a ValueError; the message is then lost. MismatchError if it is an object.
         """
         return self._one_message("recv", *self._receiving("recv", source, tag, out))
 
@@ -45,7 +48,7 @@ class Messages(Calls):
         check_array("send", array, written=False)
         dest, tag = check_rank("dest", dest, self.size), check_tag(tag)
         steps = self._send(np.ascontiguousarray(array).reshape(array.shape), dest, tag)
-        return array, f"to rank {self._world_rank(dest)}, tag {tag}", steps
+        return array, self._to(dest, tag), steps
 
     def _receiving(
         self, kind: str, source: int, tag: int, out: np.ndarray | None
@@ -55,7 +58,7 @@ class Messages(Calls):
             check_array(kind, out, written=True, name="out")
 
         def steps() -> Steps:
-            received = yield from self._recv(source, tag)
+            received = yield from self._next_message(source, tag, wants_object=False)
             if out is None:
                 return received
             if (out.shape, out.dtype) != (received.shape, received.dtype):
@@ -66,12 +69,30 @@ class Messages(Calls):
             out[...] = received
             return out
 
-        return out, f"from rank {self._world_rank(source)}, tag {tag}", steps()
+        return out, self._from(source, tag), steps()
+
+    def _next_message(self, source: int, tag: int, wants_object: bool) -> Steps:
+        received = yield from self._recv(source, tag)
+        is_object = received.dtype == OBJECT
+        if is_object is not wants_object:
+            sent = "an object" if is_object else f"an array, {received.dtype} {received.shape}"
+            raise MismatchError(
+                f"rank {self._world_rank(source)} sent {sent}, with tag {tag}, but rank "
+                f"{self._world_rank(self.rank)} receives {'an object' if wants_object else 'an array'}: "
+                f"send goes with recv, send_object with recv_object"
+            )
+        return received
+
+    def _to(self, dest: int, tag: int) -> str:
+        return f"to rank {self._world_rank(dest)}, tag {tag}"
+
+    def _from(self, source: int, tag: int) -> str:
+        return f"from rank {self._world_rank(source)}, tag {tag}"
 
     def _one_message(self, kind: str, array: np.ndarray | None, detail: str, steps: Steps) -> Any:
         self._check_usable(kind)
         if spans.listener is not None:
-            steps = self._recorded(kind, array, steps)
+            steps = self._recorded(kind, array, steps, is_message=True)
         self._begin_message(kind, array, detail)
         try:
             result = self._drive(steps)
@@ -87,7 +108,7 @@ class Messages(Calls):
     def _message_under_way(self, kind: str, array: np.ndarray | None, detail: str, steps: Steps) -> Work:
         self._check_usable(kind)
         if spans.listener is not None:
-            steps = self._recorded(kind, array, steps)
+            steps = self._recorded(kind, array, steps, is_message=True)
         self._begin_message(kind, array, detail)
         work = Work(self, steps, lambda: self._resume_message(kind, array, detail), may_be_left=kind == "irecv")
         self._messages.append(work)

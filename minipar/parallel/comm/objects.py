@@ -6,8 +6,8 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from .arguments import check_objects, check_rank
-from .messages import Messages
+from .arguments import check_objects, check_rank, check_tag
+from .messages import OBJECT, Messages
 from .work import Steps
 
 _OBJECT = -2  # the tag of objects inside a collective call
@@ -16,23 +16,25 @@ _OBJECT = -2  # the tag of objects inside a collective call
 class Objects(Messages):
     """The part of a `Communicator` that takes any object, lambdas and local classes too. Each rank gets copies.
 
-    A message with an object is a message with its bytes: it keeps its place among those with the same tag.
+    A message with an object keeps its place among those with the same tag.
     """
 
     def send_object(self, obj: Any, dest: int, tag: int = 0) -> None:
         """Send `obj` to rank `dest`."""
-        self.send(packed(obj), dest, tag)
+        dest, tag = check_rank("dest", dest, self.size), check_tag(tag)
+        data = packed(obj).view(OBJECT)
+
+        def steps() -> Steps:
+            yield from self._send(data, dest, tag)
+            return data  # whose bytes a timeline tells
+
+        self._one_message("send_object", None, self._to(dest, tag), steps())
 
     def recv_object(self, source: int, tag: int = 0) -> Any:
-        """Wait for the next message with `tag` from rank `source`, which must be an object (TypeError)."""
-        received = self.recv(source, tag)
-        try:
-            return _unpacked(received)
-        except (pickle.UnpicklingError, EOFError):
-            raise TypeError(
-                f"recv_object: the message of rank {source}, tag {tag}, is an array ({received.dtype} "
-                f"{received.shape}), not an object: use recv"
-            ) from None
+        """Wait for the next message with `tag` from rank `source`; MismatchError if it is an array."""
+        source, tag = check_rank("source", source, self.size), check_tag(tag)
+        steps = self._next_message(source, tag, wants_object=True)
+        return _unpacked(self._one_message("recv_object", None, self._from(source, tag), steps))
 
     def broadcast_object(self, obj: Any = None, root: int = 0) -> Any:
         """A copy of `obj` of rank `root`, on every rank; what the others pass is not looked at."""

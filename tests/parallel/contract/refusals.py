@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import minipar
 from minipar.parallel import Communicator
 
 
@@ -97,6 +98,7 @@ def refusals(size: int) -> Iterator[tuple[str, Refusal]]:
             ("a list", [1.0], TypeError, "NumPy array.*not list"),
             ("a number", np.float64(1), TypeError, "NumPy array.*not float64"),
             ("None", None, TypeError, "NumPy array.*not None"),
+            ("a tensor", minipar.tensor([1.0]), TypeError, r"NumPy array.*not Tensor: pass tensor\.array, .*backward"),
             ("a masked array", np.ma.zeros(3), TypeError, "NumPy array.*not MaskedArray"),
             ("objects", np.array([None]), TypeError, "numeric dtype.*not object"),
             ("text", np.array(["a"]), TypeError, "numeric dtype.*not <U1"),
@@ -116,6 +118,8 @@ def refusals(size: int) -> Iterator[tuple[str, Refusal]]:
                     Refusal(_given(call, np.zeros(shape)), ValueError, (verb, rf"\({size}, ", says)),
                 )
     for verb, call in {**OUTS, **ANY_OUTS}.items():
+        row = Refusal(_given(call, minipar.zeros(3)), TypeError, (verb, "NumPy array as out, not Tensor"))
+        yield f"{verb} into a tensor", row
         yield f"{verb} into a list", Refusal(_given(call, [0.0]), TypeError, (verb, "out", "list"))
         yield f"{verb} into objects", Refusal(_given(call, np.array([None])), TypeError, (verb, "out", "object"))
         wrong = read_only((size, 3) if verb in ("all_gather", "gather", "all_to_all") else (3,))

@@ -11,7 +11,7 @@ verdict.py              whether what came out is right
 """
 
 from .cost import Cost, lower_bound
-from .peers import TAG, Algorithm, Carrier, Peers
+from .peers import TAG, Algorithm, Carrier, Peers, run
 from .simulation import Simulation, simulate_all_reduce
 from .table import ALGORITHMS, all_reduce_cost, find, name_of
 
@@ -27,5 +27,6 @@ __all__ = [
     "find",
     "lower_bound",
     "name_of",
+    "run",
     "simulate_all_reduce",
 ]

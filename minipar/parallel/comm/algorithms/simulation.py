@@ -17,7 +17,7 @@ from ..arguments import check_array
 from ..errors import CommunicatorError
 from ..reduction import check_reduction
 from ..traffic import Traffic
-from .peers import Algorithm, Peers, Steps
+from .peers import Algorithm, Steps, run
 from .table import all_reduce_cost, find
 from .verdict import faults
 
@@ -143,7 +143,7 @@ def simulate_all_reduce(algorithm: str | Algorithm, arrays: Sequence[np.ndarray]
     results = [np.array(array, order="C") for array in arrays]
     network = Network(len(arrays))
     ranks = [Rank(network, rank, result.reshape(-1)) for rank, result in enumerate(results)]
-    _take_turns({rank.rank: generator_function(Peers(rank), rank.flat, op) for rank in ranks}, network)
+    _take_turns({rank.rank: run(generator_function, rank, rank.flat, op) for rank in ranks}, network)
     return Simulation(arrays, results, op, network)
 
 
