@@ -7,6 +7,7 @@ Expected values are computed from all ranks' inputs, which every rank can draw f
 import functools
 import sys
 import time
+import weakref
 
 import cloudpickle
 import numpy as np
@@ -301,6 +302,24 @@ def check_objects_and_arrays_with_one_tag(comm):
     before = (comm.rank - 1) % comm.size
     assert comm.recv_object(before, tag=4) == {"rank": before}
     equal(comm.recv(before, tag=4), np.frombuffer(b"N.", np.uint8), "bytes")
+
+
+def check_no_array_outlives_its_call(comm):
+    calls = {
+        "all_reduce": lambda array: comm.all_reduce(array),
+        "broadcast": lambda array: comm.broadcast(array),
+        "all_gather": lambda array: comm.all_gather(array),
+        "all_to_all": lambda array: comm.all_to_all(array),
+        "send": lambda array: (comm.send(array, comm.rank), comm.recv(comm.rank)),
+        "asynchronous": lambda array: comm.all_reduce(array, async_op=True).wait(),
+    }
+    for verb, call in calls.items():
+        array = np.zeros((comm.size, 1000))
+        seen = weakref.ref(array)
+        call(array)
+        del array
+        comm.barrier()  # a thread that is late still looks at it
+        assert seen() is None, verb
 
 
 CHECKS = [check for name, check in sorted(globals().items()) if name.startswith("check_")]

@@ -36,7 +36,7 @@ class ThreadGroup:
 
     def __init__(self, size: int) -> None:
         self.lines = Lines(bytearray(Lines.nbytes(size)), size)
-        self.shown: list[Any] = [None] * size  # by the current call
+        self.shown: list[Any] = [None] * size  # by each rank in the current call, and taken back at its end
         self.inboxes = [Inbox() for _ in range(size)]
 
 
@@ -65,6 +65,7 @@ class ThreadCommunicator(MeetingCommunicator):
         self._shared.shown[self.rank] = flat[None]
         yield from self._agree()
         yield from self._reduce_pieces(list(self._shared.shown), op)
+        self._shared.shown[self.rank] = None
 
     def _exchange(
         self,
@@ -77,6 +78,7 @@ class ThreadCommunicator(MeetingCommunicator):
         yield from self._agree()
         pick(0, self._shared.shown)
         yield from self._arrive()  # from here on ranks may change their arrays
+        self._shared.shown[self.rank] = None
 
     def _split(self, members: list[int] | None) -> Steps:
         """The lowest rank of each group makes what the group shares, and shows it."""
@@ -84,6 +86,7 @@ class ThreadCommunicator(MeetingCommunicator):
         yield from self._arrive()
         group = self._shared.shown[min(members)] if members else None
         yield from self._arrive()
+        self._shared.shown[self.rank] = None
         if members is None:
             return None
         in_world = [self._members[member] for member in members]
