@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -243,6 +243,59 @@ def sharded_samples(start: int, count: int, total: int) -> Iterator[None]:
 def holds_part_of_a_batch() -> bool:
     """Whether this thread is inside `sharded_samples` with fewer samples than the batch has."""
     return _shard.active and _shard.count < _shard.total
+
+
+def held_samples() -> tuple[int, int, int] | None:
+    """(start, count, total) inside `sharded_samples`, else None."""
+    return (_shard.start, _shard.count, _shard.total) if _shard.active else None
+
+
+class PartOfElements(NamedTuple):
+    """Elements start … of `total` along axis `dim` (counted from the end) of what one process would hold."""
+
+    dim: int
+    start: int
+    total: int
+
+    def whole(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the whole, from that of the part."""
+        sizes = list(shape)
+        if len(sizes) < -self.dim or self.start + sizes[self.dim] > self.total:
+            raise RuntimeError(
+                f"shape {tuple(shape)} cannot be the part from {self.start} on of {self.total} along axis {self.dim}"
+            )
+        sizes[self.dim] = self.total
+        return tuple(sizes)
+
+
+class _Held(threading.local):
+    part: PartOfElements | None = None
+
+
+_held = _Held()
+
+
+@contextmanager
+def part_of_elements(dim: int, start: int, total: int) -> Iterator[None]:
+    """Inside, dropout gets elements start … of `total` along axis `dim`, and draws as if it had them all.
+
+    For layers of which each rank holds some features, channels, heads or rows. `dim` is negative, counted from the end.
+    """
+    if dim >= 0:
+        raise ValueError(f"dim must be negative (counted from the last axis), not {dim}")
+    if not 0 <= start <= total:
+        raise ValueError(f"a part must begin within its whole: start={start}, total={total}")
+    before = _held.part
+    _held.part = PartOfElements(dim, start, total)
+    try:
+        yield
+    finally:
+        _held.part = before
+
+
+def held_part() -> PartOfElements | None:
+    """What the innermost `part_of_elements` around this call says; None outside."""
+    return _held.part
 
 
 def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.ndarray:

@@ -141,7 +141,7 @@ class MultiheadAttention(Module):
             weights = mean(weights, 1) if average_attn_weights else weights
         else:
             y = scaled_dot_product_attention(q, k, v, mask, rate, is_causal=causal)
-        y = reshape(permute(y, (2, 0, 1, 3)), (y.shape[2], y.shape[0], self.embed_dim))
+        y = reshape(permute(y, (2, 0, 1, 3)), (y.shape[2], y.shape[0], self.num_heads * self.head_dim))
         y = self.out_proj(y)
         if single:
             return squeeze(y, 1), None if weights is None else squeeze(weights, 0)
@@ -170,7 +170,7 @@ class MultiheadAttention(Module):
 
     def _projected(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
         """The three after their projections: in one product where they are the same tensor."""
-        width, bias, weight = self.embed_dim, self.in_proj_bias, self.in_proj_weight
+        width, bias, weight = self.num_heads * self.head_dim, self.in_proj_bias, self.in_proj_weight
         parts = [slice(i * width, (i + 1) * width) for i in range(3)]
         if weight is not None and query is key and key is value:
             together = linear(query, weight, bias)
@@ -183,7 +183,7 @@ class MultiheadAttention(Module):
         return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases))
 
     def _heads(self, x: Any) -> Any:
-        """(L, N, embed_dim) as (N, num_heads, L, head_dim)."""
+        """(L, N, num_heads · head_dim) as (N, num_heads, L, head_dim)."""
         return permute(reshape(x, (*x.shape[:2], self.num_heads, self.head_dim)), (1, 2, 0, 3))
 
     def _merged(self, attn_mask: Any, key_padding_mask: Any, batch: int, dtype: Any) -> Any:

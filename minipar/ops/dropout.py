@@ -10,13 +10,18 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import random
+import numpy as np
+
+from .. import tape
+from ..backend import namespace, random
 from ..backend.dispatch import kernel
 from ..tape import Value
-from .op import Op, check_dtypes
+from .op import Op, array_of, check_dtypes
 from .shape import normal_dim
 
 SELU_FLOOR = -1.7580993408473766  # −α·λ of SELU: what it tends to at −∞ (Klambauer et al. 2017)
+NOTHING = np.empty(0, np.float32)  # to draw for without having anything that is dropped
+AT_ONCE = 1 << 20  # bytes that are drawn at a time for the whole of which a part is kept
 
 
 class Dropout(Op):
@@ -68,7 +73,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, batch_dim: int
     >>> sorted(set(y.tolist())), 700 < int((y > 0).sum()) < 900
     ([0.0, 1.25], True)
     """
-    return _dropped(input, p, training, "dropout", lambda x: x.shape, batch_dim)
+    return _dropped(input, p, training, "dropout", tuple, batch_dim)
 
 
 def feature_dropout(input: Any, p: float, training: bool, *, batch_dim: int | None = 0) -> Any:
@@ -85,7 +90,7 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, *, batch_d
     >>> F.alpha_dropout(minipar.ones(2), 0.5).tolist()
     [1.0, 1.0]
     """
-    return _dropped(input, p, training, "alpha_dropout", lambda x: x.shape, batch_dim, _self_normalizing)
+    return _dropped(input, p, training, "alpha_dropout", tuple, batch_dim, _self_normalizing)
 
 
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, *, batch_dim: int | None = 0) -> Any:
@@ -99,23 +104,71 @@ def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, *,
 
 
 def _dropped(
-    x: Any, p: float, training: bool, name: str, noise_shape: Callable[[Any], tuple[int, ...]], batch_dim: int | None,
+    x: Any, p: float, training: bool, name: str, noise_shape: Callable[[tuple[int, ...]], tuple[int, ...]],
+    batch_dim: int | None,
     rule: Callable[[float, Any], tuple[float, tuple[float, float]]] | None = None,
 ) -> Any:  # fmt: skip
     check_probability(p)
-    if not training or p == 0 or not math.prod(x.shape):
+    part = random.held_part()
+    whole = x.shape if part is None else part.whole(x.shape)
+    if not training or p == 0 or not math.prod(whole):
         return x
     check_dtypes(name, x)
-    shape = noise_shape(x)
+    shape = noise_shape(whole)
     axis = 0
     if batch_dim is not None:
         batch_dim = axis = normal_dim(batch_dim, len(shape), "batch_dim")
     ticket = random.ticket_for_samples(shape, batch_dim)
-    before, behind = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    sizes = before, shape[axis] if shape else 1, behind, math.prod(x.shape) // math.prod(shape)
-    if rule is not None:
-        return Dropout(ticket, sizes, p, *rule(p, x.dtype.type))(x)
-    return Dropout(ticket, sizes, p, 1.0 if p == 1 else 1 / (1 - p))(x)
+    scale, shifts = (1.0 if p == 1 else 1 / (1 - p), (0.0, 0.0)) if rule is None else rule(p, x.dtype.type)
+    if part is not None:
+        return _thinned(x, _kept(ticket, shape, axis, p, part, noise_shape(x.shape)), scale, shifts)
+    sizes = (*_around(shape, axis), math.prod(x.shape) // math.prod(shape))
+    return Dropout(ticket, sizes, p, scale, shifts)(x)
+
+
+def _around(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
+    """(elements before, along and behind an axis)."""
+    return math.prod(shape[:axis]), shape[axis] if shape else 1, math.prod(shape[axis + 1 :])
+
+
+def _kept(
+    ticket: np.ndarray, shape: tuple[int, ...], axis: int, p: float, part: random.PartOfElements, own: tuple[int, ...]
+) -> np.ndarray:
+    """What is kept, uint8 (1-D), of this rank's part, of shape `own`, of what is drawn for `shape`.
+
+    The whole is drawn a few samples at a time, as bytes, of which all but the part is forgotten at once.
+    """
+    drawn = kernel("dropout_forward", NOTHING)
+    kept = np.empty(own, np.uint8)
+    where: list[Any] = [slice(None)] * len(shape)
+    if own != shape:
+        where[part.dim] = slice(part.start, part.start + own[part.dim])
+    first, end, _ = where[axis].indices(shape[axis])
+    where[axis] = slice(None)
+    step = max(1, AT_ONCE // math.prod((*shape[:axis], *shape[axis + 1 :])))
+    for start in range(first, end, step):
+        piece = (*shape[:axis], min(step, end - start), *shape[axis + 1 :])
+        at_start = ticket + np.array([0, 0, 0, 0, start])
+        bytes_of_piece = drawn(NOTHING, at_start, (*_around(piece, axis), 0), p, 1.0)[1]
+        to: list[Any] = [slice(None)] * len(shape)
+        to[axis] = slice(start - first, start - first + piece[axis])
+        kept[tuple(to)] = bytes_of_piece.reshape(piece)[tuple(where)]
+    return kept.reshape(-1)
+
+
+def _thinned(x: Any, kept: np.ndarray, scale: float, shifts: tuple[float, float]) -> Any:
+    """x · noise + shift, by what is kept."""
+    array = array_of(x)
+    if not kept.size:
+        return x
+    xp = namespace(array)
+    bits = xp.asarray(kept)
+    y = Thin(bits, scale)(x)
+    if not any(shifts):
+        return y
+    number = array.dtype.type
+    shift = xp.where(bits.astype(bool), number(shifts[0]), number(shifts[1]))
+    return y + tape.new_value(xp.repeat(shift, math.prod(array.shape) // kept.size).reshape(array.shape))
 
 
 def check_probability(p: float) -> None:
@@ -132,7 +185,7 @@ def _self_normalizing(p: float, number: Any) -> tuple[float, tuple[float, float]
     return a, (float(-mean), float(number(a * SELU_FLOOR) - mean))
 
 
-def _channels(x: Any) -> tuple[int, ...]:
-    if len(x.shape) < 2:
-        raise RuntimeError(f"feature dropout needs input (N, C, …) of 2 or more axes, got shape {tuple(x.shape)}")
-    return (*x.shape[:2], *[1] * (len(x.shape) - 2))
+def _channels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) < 2:
+        raise RuntimeError(f"feature dropout needs input (N, C, …) of 2 or more axes, got shape {tuple(shape)}")
+    return (*shape[:2], *[1] * (len(shape) - 2))
