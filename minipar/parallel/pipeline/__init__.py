@@ -2,8 +2,13 @@
 
 schedule.py     what a rank does: the instructions, and a Schedule of them
 orders.py       the schedules of the literature
+check.py        whether a schedule is right
+simulate.py     how long it takes, how much it waits, what it keeps
+draw.py         a picture of it, as text
 """
 
+from .check import check
+from .draw import draw
 from .orders import SCHEDULES, make_schedule
 from .schedule import (
     ACTIVATION,
@@ -11,15 +16,12 @@ from .schedule import (
     Backward,
     BackwardInput,
     BackwardWeight,
-    Compute,
     Forward,
-    Instruction,
-    Message,
     Receive,
     Schedule,
     Send,
-    with_communication,
 )
+from .simulate import Simulation, Timed, simulate
 
 __all__ = [
     "ACTIVATION",
@@ -28,13 +30,14 @@ __all__ = [
     "Backward",
     "BackwardInput",
     "BackwardWeight",
-    "Compute",
     "Forward",
-    "Instruction",
-    "Message",
     "Receive",
     "Schedule",
     "Send",
+    "Simulation",
+    "Timed",
+    "check",
+    "draw",
     "make_schedule",
-    "with_communication",
+    "simulate",
 ]

@@ -66,10 +66,11 @@ def interleaved(p: int, m: int, v: int) -> Orders:
 
 
 def _in_groups(p: int, m: int, v: int, rank: int, step: type[Compute]) -> list[Compute]:
-    """Rank `rank`'s steps forwards or backwards, the micro-batches in groups of p."""
+    """Rank `rank`'s steps forwards or backwards, the micro-batches in groups of p (the last of up to 2p - 1)."""
     chunks = range(v) if step is Forward else reversed(range(v))
     stages = [chunk * p + rank for chunk in chunks]
-    groups = [range(start, min(start + p, m)) for start in range(0, m, p)]
+    starts = range(0, max(p, m - m % p), p)  # what is left over goes with the last group
+    groups = [range(start, start + p if start + p in starts else m) for start in starts]
     return [step(stage, i) for group in groups for stage in stages for i in group]
 
 
@@ -123,7 +124,7 @@ def make_schedule(name: str, ranks: int, microbatches: int, chunks: int = 1) -> 
     (for m ≥ p; `simulate` says it for any). ValueError for an unknown name, for fewer than 1 of anything, and for
     several chunks a rank where the schedule has no use for them.
 
-    >>> print(pipeline.make_schedule("1f1b", ranks=2, microbatches=3))
+    >>> print(minipar.parallel.pipeline.make_schedule("1f1b", ranks=2, microbatches=3))
     rank 0  F0 F1 .  .  B0 B0 F2 B1 B1 .  B2 B2
     rank 1  .  F0 B0 B0 F1 B1 B1 F2 B2 B2 .  .
     """

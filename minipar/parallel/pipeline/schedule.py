@@ -22,17 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 ACTIVATION, GRADIENT = "activation", "gradient"
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """Something that a rank does with one micro-batch (0 … m-1) at one stage (0 … ).
-
-    >>> pipeline.Forward(stage=0, microbatch=3)
-    Forward(stage=0, microbatch=3)
-    """
+    """Something that a rank does with one micro-batch (0 … m-1) at one stage (0, 1, …)."""
 
     stage: int
     microbatch: int
@@ -43,19 +40,35 @@ class Compute(Instruction):
 
 
 class Forward(Compute):
-    """Run the stage on one micro-batch."""
+    """Run the stage on one micro-batch.
+
+    >>> minipar.parallel.pipeline.Forward(stage=0, microbatch=3)
+    Forward(stage=0, microbatch=3)
+    """
 
 
 class Backward(Compute):
-    """The whole backward pass of the stage: the gradient of its input and those of its weights."""
+    """The whole backward pass of the stage: the gradient of its input and those of its weights.
+
+    >>> minipar.parallel.pipeline.Backward(stage=0, microbatch=3)
+    Backward(stage=0, microbatch=3)
+    """
 
 
 class BackwardInput(Compute):
-    """The first part of `Backward`: the gradient of the stage's input."""
+    """The first part of `Backward`: the gradient of the stage's input.
+
+    >>> minipar.parallel.pipeline.BackwardInput(stage=0, microbatch=3)
+    BackwardInput(stage=0, microbatch=3)
+    """
 
 
 class BackwardWeight(Compute):
-    """The rest of `Backward`, any time after `BackwardInput`: the gradients of the stage's weights."""
+    """The rest of `Backward`, any time after `BackwardInput`: the gradients of the stage's weights.
+
+    >>> minipar.parallel.pipeline.BackwardWeight(stage=0, microbatch=3)
+    BackwardWeight(stage=0, microbatch=3)
+    """
 
 
 @dataclass(frozen=True)
@@ -74,11 +87,19 @@ class Message(Instruction):
 
 
 class Send(Message):
-    """Send the stage's output, or the gradient of its input, and go on at once."""
+    """Send the stage's output, or the gradient of its input, and go on at once.
+
+    >>> minipar.parallel.pipeline.Send(1, 3, "gradient", peer=0)
+    Send(stage=1, microbatch=3, what='gradient', peer=0)
+    """
 
 
 class Receive(Message):
-    """Wait for the stage's input, or for the gradient of its output."""
+    """Wait for the stage's input, or for the gradient of its output.
+
+    >>> minipar.parallel.pipeline.Receive(1, 3, "activation", peer=0)
+    Receive(stage=1, microbatch=3, what='activation', peer=0)
+    """
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,6 +109,7 @@ class Schedule:
     `make_schedule` makes those of the literature, `Schedule.of` one of your own; `check` says whether it is right.
     Printed, it is a picture: a row a rank, from left to right in time (see `draw`).
 
+    >>> pipeline = minipar.parallel.pipeline
     >>> F, B = pipeline.Forward, pipeline.Backward
     >>> first = [F(0, 0), F(0, 1), B(0, 0), B(0, 1)]
     >>> last = [F(1, 0), B(1, 0), F(1, 1), B(1, 1)]
@@ -113,7 +135,7 @@ Backward(stage=1, microbatch=0))
         """
         computes = [tuple(order) for order in orders]
         placement = _placement(computes)
-        microbatches = 1 + max(compute.microbatch for order in computes for compute in order)
+        microbatches = 1 + max(compute.microbatch for compute in chain(*computes))
         return cls(name, with_communication(computes, placement), placement, microbatches)
 
     @property
@@ -123,7 +145,7 @@ Backward(stage=1, microbatch=0))
     @property
     def trains(self) -> bool:
         """Is there a backward pass?"""
-        return any(not isinstance(x, Forward | Message) for order in self.ranks for x in order)
+        return any(not isinstance(x, Forward | Message) for x in chain(*self.ranks))
 
     def stages_of(self, rank: int) -> list[int]:
         """The stages (chunks of the model) that this rank has, in the model's order."""
@@ -132,6 +154,11 @@ Backward(stage=1, microbatch=0))
     def tag(self, message: Message) -> int:
         """A tag for the communicator: the same at both ends of a message, another for each message of a batch."""
         return 2 * (message.sender * self.microbatches + message.microbatch) + (message.what == GRADIENT)
+
+    def __str__(self) -> str:
+        from .draw import draw  # which stands above
+
+        return draw(self)
 
     def __repr__(self) -> str:
         return (
@@ -148,8 +175,11 @@ def _placement(orders: Sequence[Sequence[Compute]]) -> tuple[int, ...]:
                 raise ValueError(
                     f"stage {compute.stage} runs forward on ranks {owner[compute.stage]} and {rank}: choose one"
                 )
-    if sorted(owner) != list(range(len(owner))) or not owner:
-        raise ValueError(f"the stages that have a Forward must be 0, 1, 2 and so on, not {sorted(owner)}")
+    if not owner or sorted(owner) != list(range(len(owner))):
+        raise ValueError(f"the stages that run forward must be 0, 1, 2 and so on, not {sorted(owner)}")
+    for compute in chain(*orders):
+        if compute.stage not in owner:
+            raise ValueError(f"{compute}: no rank runs this stage forward")
     return tuple(owner[stage] for stage in range(len(owner)))
 
 
@@ -158,8 +188,7 @@ def with_communication(
 ) -> tuple[tuple[Instruction, ...], ...]:
     """Each rank's order of computing, with every message received just before it is needed, and sent once it is there.
 
-    >>> F = pipeline.Forward
-    >>> pipeline.with_communication([[F(0, 0)], [F(1, 0)]], placement=[0, 1])[0]
+    >>> with_communication([[Forward(0, 0)], [Forward(1, 0)]], placement=[0, 1])[0]
     (Forward(stage=0, microbatch=0), Send(stage=0, microbatch=0, what='activation', peer=1))
     """
     ranks = []
