@@ -1,7 +1,4 @@
-"""Communicators whose ranks see a board: they agree on the call, or give up with an error that says why.
-
-Ranks that share memory also meet over lines, and read one another's arrays there; MPI's send all that as messages.
-"""
+"""Communicators whose ranks share memory: they meet over lines, agree there on the call, and read arrays of all."""
 
 from __future__ import annotations
 
@@ -10,11 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .announcement import Announcement, announcement
-from .board import CALLER, Activity, Board
-from .communicator import Communicator
-from .errors import CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
+from .board import Activity, Board
+from .errors import CommunicatorTimeout, MismatchError
 from .lines import Lines
+from .on_board import BoardCommunicator
 from .reduction import reduce_in_order, reduce_own_piece
 from .telling import told_once
 from .work import Steps, Waiting
@@ -22,11 +18,8 @@ from .work import Steps, Waiting
 Views = list[np.ndarray]  # what each rank shows: rows of the elements from `start` on, all of one length
 
 
-class MeetingCommunicator(Communicator):
-    """What the backends have in common; they differ in how data moves and how a rank waits.
-
-    `members` are the ranks of this communicator as the board knows them; for that of a whole launch, None: all.
-    """
+class MeetingCommunicator(BoardCommunicator):
+    """What threads and processes have in common; they differ in how data moves and how a rank waits."""
 
     own_algorithms: tuple[str, ...] = ("shared",)
 
@@ -40,70 +33,18 @@ class MeetingCommunicator(Communicator):
         parent: MeetingCommunicator | None = None,
         members: list[int] | None = None,
     ) -> None:
-        super().__init__(rank, size, timeout, parent)
-        self._board = board
+        super().__init__(rank, size, timeout, board, parent, members)
         self._lines = lines
         self._epochs = lines.epoch
-        self._members = list(range(size)) if members is None else members
-        self._me = self._members[rank]
-        self._group = "" if members is None else f"among ranks {', '.join(map(str, members))}"
         self._peers = [(rank + k) % size for k in range(1, size)]
         self._epoch = 0
-        self._agreed = True  # the ranks have met in the current call
-        self._said = announcement("nothing", None, "").text  # on the board, by the last collective call here
-        self._digest = 0
-
-    # -- announcing ------------------------------------------------------------------------------------------------
 
     def _begin(self, kind: str, array: np.ndarray | None, detail: str) -> None:
-        self._check_peers(kind)
-        self._number = number = self._number + 1
-        if number & 15 == 0:  # who only meets others would leave those waiting that send to it
-            self._look_around_everywhere()
-        self._said, self._digest = self._announcement(kind, array, detail)
-        self._lines.digest[number & 1][self.rank] = self._digest
-        self._agreed = False
-        self._board.begin_collective(self._me, number, self._said)
-
-    def _announcement(self, kind: str, array: np.ndarray | None, detail: str) -> Announcement:
-        return announcement(kind, array, f"{detail} {self._group}" if self._group else detail)
-
-    def _resume(self) -> None:
-        self._board.show_collective(self._me, self._number, self._said)
-
-    def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
-        self._check_peers(kind)
-        self._look_around_everywhere()
-        self._board.begin_message(self._me, announcement(f"{kind} {detail}", array, "").text)
-
-    def _resume_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
-        self._board.show_message(self._me, announcement(f"{kind} {detail}", array, "").text)
-
-    def _end(self) -> None:
-        self._board.activity[self._me] = Activity.USER_CODE
-
-    def close(self) -> None:
-        leaves = not self._closed and self._family[0] is self
-        super().close()
-        if leaves and not self._has_failed():
-            self._board.activity[self._me] = Activity.FINISHED
-            self._wake()
+        super()._begin(kind, array, detail)
+        self._lines.digest[self._number & 1][self.rank] = self._digest
 
     def _release(self) -> None:
         del self._lines, self._epochs
-
-    def _has_failed(self) -> bool:
-        return self._board.failed_rank is not None
-
-    def fail(self) -> None:
-        self._board.fail(self._me)
-        self._wake()
-
-    def doing(self) -> str:
-        return self._board.doing(self._me)
-
-    def _world_rank(self, rank: int) -> int:
-        return self._members[rank]
 
     # -- collective calls: each rank shows its array, and picks what it needs from what all show -----------------------
 
@@ -190,11 +131,6 @@ class MeetingCommunicator(Communicator):
                 yield from self._wait_for(peer, lambda: epochs[peer] >= epoch)  # noqa: B023 (called at once)
         self._fence()
 
-    def _wait_for(self, peer: int, ready: Callable[[], bool]) -> Steps:
-        waiting = Waiting(peer, ready)
-        while not ready():
-            yield waiting
-
     def _pause(self, waiting: Waiting) -> None:
         waiting.turn += 1
         if not self._rest(waiting.turn, waiting.ready):
@@ -217,22 +153,6 @@ class MeetingCommunicator(Communicator):
             self._give_up(MismatchError(self._waits_in_vain(peer)))
         if now > waiting.deadline and not waiting.ready():
             self._give_up(CommunicatorTimeout(self._waited_too_long(peer)))
-
-    def _check_peers(self, kind: str = "") -> None:
-        failed = self._board.failed_rank
-        if failed is None:
-            return
-        when = f"while rank {self._me} was {'about to ' + kind if kind else self.doing()}"
-        if failed == CALLER:
-            raise PeerFailedError(f"the task was interrupted, {when}")
-        if failed == self._me:
-            raise CommunicatorError(f"rank {failed} has failed before: its communicator can no longer be used")
-        raise PeerFailedError(f"rank {failed} has failed, {when}")
-
-    def _give_up(self, error: CommunicatorError) -> None:
-        """Raise `error` here, and have the other ranks stop at once: they can never be in step with this one again."""
-        self.fail()
-        raise error
 
     # -- saying what is wrong --------------------------------------------------------------------------------------
 
@@ -278,9 +198,6 @@ class MeetingCommunicator(Communicator):
 
     def _fence(self) -> None:
         """Let no processor move memory accesses across this line."""
-
-    def _wake(self) -> None:
-        """Make waiting ranks look at the board."""
 
     def _rest(self, turn: int, ready: Callable[[], bool]) -> bool:
         """Rest a little, the longer the more turns there were. True if the caller should look around."""

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import CommunicatorError, CommunicatorTimeout, MismatchError
-from .lines import Lines
-from .meeting import MeetingCommunicator
 from .mpi_messages import Port, as_bytes
+from .on_board import BoardCommunicator
 from .reduction import divide_mean, piece_of, reduce_in_order
 from .telling import told_once
 from .work import ANYBODY, Steps, Waiting
@@ -42,7 +41,7 @@ _MPI_OPERATIONS = {"sum": "SUM", "mean": "SUM", "max": "MAX", "min": "MIN", "pro
 _MPI_DTYPES = "bhilqBHILQfdFD"  # NumPy's codes of those that MPI can reduce as NumPy does
 
 
-class MPICommunicator(MeetingCommunicator):
+class MPICommunicator(BoardCommunicator):
     """One rank of an MPI job, or of a part of it. `members` are the ranks of this communicator in the whole job.
 
     Ranks of one host share a board, so they see at once that another has failed or finished; from the other hosts
@@ -60,8 +59,7 @@ class MPICommunicator(MeetingCommunicator):
         parent: MPICommunicator | None = None,
         members: list[int] | None = None,
     ) -> None:
-        own_line = Lines(bytearray(Lines.nbytes(comm.size)), comm.size)  # nobody meets over it
-        super().__init__(comm.rank, comm.size, timeout, job.board, own_line, parent, members)
+        super().__init__(comm.rank, comm.size, timeout, job.board, parent, members)
         self._job = job
         self._comm = comm
         self._port = Port(comm, self._complete)
@@ -208,7 +206,6 @@ class MPICommunicator(MeetingCommunicator):
 
         In MPI's standard freeing is collective: all ranks of a group close it, or none.
         """
-        super()._release()
         if self._comm is not self._job.comm:
             self._free(self._comm)
 
