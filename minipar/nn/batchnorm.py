@@ -67,7 +67,9 @@ class _ChannelNorm(Module):
         )
 
 
-class _BatchNorm(_ChannelNorm):
+class BatchNormNd(_ChannelNorm):
+    """What the batch norms share: everything but the number of axes."""
+
     def __init__(
         self,
         num_features: int,
@@ -96,10 +98,13 @@ class _BatchNorm(_ChannelNorm):
         of_batch = training or mean is None
         kept = self.track_running_stats or not training
         mean, var = (mean, self.running_var) if kept else (None, None)
-        return F.batch_norm(input, mean, var, self.weight, self.bias, of_batch, factor, self.eps)
+        return self._normalized(input, mean, var, of_batch, factor)
+
+    def _normalized(self, input: Tensor, mean: Any, var: Any, of_batch: bool, momentum: Any) -> Tensor:
+        return F.batch_norm(input, mean, var, self.weight, self.bias, of_batch, momentum, self.eps)
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNormNd):
     """(x − mean) / √(var + eps) · weight + bias for each of `num_features` channels: see `F.batch_norm`.
 
     input (N, C) or (N, C, L). In training the batch's statistics count, in eval mode the running ones (the batch's too
@@ -115,7 +120,7 @@ class BatchNorm1d(_BatchNorm):
     axes = ("(N, C)", "(N, C, L)")
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNormNd):
     """BatchNorm1d's rule for images (N, C, H, W).
 
     >>> nn.BatchNorm2d(3)(minipar.randn(2, 3, 4, 4)).shape
@@ -125,7 +130,7 @@ class BatchNorm2d(_BatchNorm):
     axes = ("(N, C, H, W)",)
 
 
-class BatchNorm3d(_BatchNorm):
+class BatchNorm3d(BatchNormNd):
     """BatchNorm1d's rule for volumes (N, C, D, H, W).
 
     >>> nn.BatchNorm3d(3)(minipar.randn(2, 3, 2, 4, 4)).shape

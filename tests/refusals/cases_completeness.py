@@ -160,7 +160,22 @@ WORKERS = [
     row("parallel.launch", lambda m: m.parallel.launch(3), "function", "int", error=TypeError),
     row("parallel.launch", lambda m: m.parallel.launch(len, workers=0), "workers=0", "at least 1", error=ValueError),
     row("parallel.launch", lambda m: m.parallel.launch(len, backend="x"), "backend='x'", "thread", error=ValueError),
+    row(
+        "parallel.PartDropout",
+        lambda m: m.parallel.PartDropout(m.nn.ReLU(), -1, 0, 3),
+        "dropout",
+        "not ReLU",
+        error=TypeError,
+    ),
     row("parallel.Pool", lambda m: m.parallel.Pool(devices=["cpu"]), "devices", "workers=2", error=ValueError),
+    row(
+        "parallel.SyncBatchNorm",
+        lambda m: m.parallel.SyncBatchNorm(3, process_group=2),
+        "process_group",
+        "Communicator",
+        "int",
+        error=TypeError,
+    ),
     row("parallel.init", lambda m: m.parallel.init(timeout=0), "timeout=0", "positive", error=ValueError),
     *[
         row(
