@@ -6,13 +6,17 @@ python tools/make_api.py --check    # exit 1 if a page is not what the docstring
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
 import sys
+import textwrap
+import types
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "api"
@@ -42,6 +46,7 @@ ROOMS = {
     "minipar.cuda": "GPUs",
 }
 MANY = 40
+METHODS = (types.FunctionType, classmethod, staticmethod, property, functools.cached_property)
 OPENING = "<!-- Made by tools/make_api.py from the docstrings: change those, and run it again. -->"
 ABOUT = [
     "",
@@ -88,54 +93,60 @@ def summary(text: str) -> str:
 
 
 def signature(name: str, thing: Any, method: bool = False) -> str:
-    """`name(a, b=1, *, c)`: PyTorch's documentation writes no types, nor does this."""
-    if isinstance(thing, property) or not callable(thing):
-        return name
+    """`name(a, b=1, *, c)`: PyTorch's documentation writes no types, nor does this. "" if nobody can say."""
+    if isinstance(thing, (property, functools.cached_property)):
+        return ""
+    bound = isinstance(thing, (classmethod, staticmethod))
     try:
-        parameters = list(inspect.signature(thing).parameters.values())
+        parameters = list(inspect.signature(thing.__func__ if bound else thing).parameters.values())
     except (TypeError, ValueError):
-        return f"{name}(…)"
-    if method and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
-        parameters = parameters[1:]
-    bare = inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters])
+        return ""
+    if method and parameters and parameters[0].kind is not parameters[0].VAR_POSITIONAL:
+        parameters = parameters[not isinstance(thing, staticmethod) :]
+    bare = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
     return name + re.sub(r"<[^<>]* at 0x[0-9a-f]+>|<[^<>]+>", "…", str(bare))
 
 
 def markdown(text: str) -> Iterator[str]:
-    """A docstring's blocks: examples and indented formulas as code, the rest as prose."""
-    for block in text.split("\n\n"):
-        lines = block.strip("\n").splitlines()
-        if not lines:
-            continue
-        if lines[0].lstrip().startswith(">>>"):
-            yield "```pycon\n" + inspect.cleandoc("\n" + "\n".join(lines)) + "\n```"
-        elif lines[0].startswith("    "):
-            yield "```text\n" + inspect.cleandoc("\n" + "\n".join(lines)) + "\n```"
+    """A docstring's blocks: examples and what is indented as code, the rest (lists and tables too) as prose."""
+    for kind, blocks in groupby((b.strip("\n") for b in text.split("\n\n") if b.strip()), _kind):
+        if kind == "":
+            yield from map(_prose, blocks)
+        elif kind == "pycon":
+            yield from (_code(kind, block) for block in blocks)
         else:
-            yield _prose("\n".join(lines))
+            code = textwrap.dedent("\n\n".join(blocks))
+            yield _code("python" if _is_python(code) else kind, code)
+
+
+def _kind(block: str) -> str:
+    return "pycon" if block.lstrip().startswith(">>>") else "text" if block.startswith("    ") else ""
+
+
+def _code(language: str, text: str) -> str:
+    return f"```{language}\n{textwrap.dedent(text)}\n```"
+
+
+def _is_python(text: str) -> bool:
+    try:
+        compile(text, "", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+CODE_OR_SIGN = re.compile(
+    r"``.+?``|`[^`]*`|\*[a-z]+\*|\*(?=\S)|(?<!\w)_(?=\S)|<(?=[A-Za-z/!?])|\[(?=[^]]*\]\()", flags=re.DOTALL
+)
 
 
 def _prose(text: str) -> str:
-    """Signs that GitHub would take for itself, escaped outside of code."""
-    pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(p if p.startswith("`") else _escaped(p) for p in pieces)
+    """The text, with what GitHub would take for the beginning of emphasis, a tag or a link escaped.
 
-
-def _escaped(text: str) -> str:
-    return re.sub(r"[*<|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
-
-
-def _own_methods(thing: type) -> dict[str, Any]:
-    """A class's methods, with those of bases that no page tells of (Module's State, what layers have in common)."""
-    told = [c for c in thing.__mro__[1:] if _is_public(c)]
-    bases = [
-        c for c in thing.__mro__ if c.__module__.startswith("minipar.") and not any(issubclass(b, c) for b in told)
-    ]
-    return {name: function for c in reversed(bases) for name, function in vars(c).items()}
-
-
-def _is_public(thing: type) -> bool:
-    return any(getattr(room(name), thing.__name__, None) is thing for name in ROOMS)
+    Not in code, nor of *one* word, which is meant, nor an asterisk that has none to pair with.
+    """
+    signs = "<[_*" if text.count("*") > 1 else "<[_"
+    return CODE_OR_SIGN.sub(lambda found: "\\" * (found[0] in signs) + found[0], text)
 
 
 class Anchors:
@@ -178,22 +189,34 @@ def _heading(file: str) -> str:
     return re.split(r"[:.;(](?:\s|$)", summary(inspect.cleandoc(module.__doc__ or file)))[0].rstrip(".")
 
 
-def page(name: str) -> str:
-    """The page of room `name`: one-line summaries by family, then every name."""
+class Plan(NamedTuple):
+    """What stands on a page: heading → names, and the anchor of each name."""
+
+    families: dict[str, list[str]]
+    anchor: dict[str, str]
+
+
+@functools.cache
+def plan(name: str) -> Plan:
     place = room(name)
     names = [n for n in public_names(place) if describe(place, n)]
-    groups = families(place, names)
-    anchors, firsts = Anchors(), dict[int, str]()
+    groups, anchors = families(place, names), Anchors()
     for heading in (name, *groups):
         anchors.of(heading)
-    anchor = {n: anchors.of(n) for n in names}
+    return Plan(groups, {n: anchors.of(n) for n in names})
+
+
+def page(name: str) -> str:
+    """The page of room `name`: one-line summaries by family, then every name."""
+    place, firsts = room(name), dict[int, str]()
+    groups, anchor = plan(name)
     parts = [OPENING, f"# {name}", *markdown(inspect.cleandoc(place.__doc__ or ""))]
     for heading, members in groups.items():
         parts += [f"## {heading}", "\n".join(f"- [`{n}`](#{anchor[n]}): {_first(place, n)}" for n in members)]
     parts.append("---")
-    for n in names:
+    for n in anchor:
         first = firsts.setdefault(id(found(place, n)), n)
-        parts += _entry(place, n) if first == n else [f"### {n}", f"Another name of [`{first}`](#{anchor[first]})."]
+        parts += _entry(name, n) if first == n else [f"### {n}", f"Another name of [`{first}`](#{anchor[first]})."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -201,20 +224,68 @@ def _first(place: Any, n: str) -> str:
     return _prose(summary(describe(place, n)))
 
 
-def _entry(place: Any, n: str) -> Iterator[str]:
-    thing = found(place, n)
+def _entry(page: str, n: str) -> Iterator[str]:
+    place = room(page)
+    thing, method = found(place, n), inspect.isclass(place)
     yield f"### {n}"
-    yield f"```python\n{signature(n, thing, method=inspect.isclass(place))}\n```"
-    if inspect.isclass(place) and getattr(importlib.import_module("minipar"), n, None) is thing:
-        yield f"{_first(place, n)} As [`minipar.{n}`](minipar.md#{n}), with this tensor as `input`."
+    if f"{page}.{n}" in ROOMS:
+        yield f"{_first(place, n)} It has [a page of its own]({page}.{n}.md)."
+        return
+    if code := signature(n, thing, method):
+        yield _code("python", textwrap.fill(code, 100, subsequent_indent=" " * len(f"{n}("), break_long_words=False))
+    if method and getattr(room("minipar"), n, None) is thing:
+        link = f"minipar.md#{plan('minipar').anchor[n]}"
+        yield f"{_first(place, n)} As [`minipar.{n}`]({link}), with this tensor as `input`."
         return
     yield from markdown(describe(place, n))
     if inspect.isclass(thing):
-        for method, function in _own_methods(thing).items():
-            if not method.startswith("_") and inspect.isfunction(function) and function.__doc__:
-                yield f"**`{signature(method, function, method=True)}`**: {_first(thing, method)}"
+        yield from _methods(page, n, thing)
     if file := source(thing):
         yield f"<sub>[{file}](../../{file})</sub>"
+
+
+def _methods(page: str, n: str, thing: type) -> Iterator[str]:
+    """What the class says of its methods, and where those stand that it has from another class of these pages."""
+    told = [(c, home) for c in thing.__mro__[1:] if (home := _home(c))]
+    silent = []
+    for name, method in _own_methods(thing, {c for c, _ in told}).items():
+        call = signature(name, method, method=True) or name
+        if text := inspect.cleandoc(method.__doc__ or ""):
+            yield f"#### `{n}.{call}`"
+            yield from markdown(text)
+        elif not any(hasattr(c, name) for c, _ in told):
+            silent.append(f"`{call}`")
+    if silent:
+        yield f"Also {', '.join(silent)}."
+    if told:
+        base, home = told[0]
+        file = "" if home == page else f"{home}.md"
+        yield f"And the methods of [`{base.__name__}`]({file}#{plan(home).anchor[base.__name__]})."
+
+
+def _own_methods(thing: type, told: set[type]) -> dict[str, Any]:
+    """A class's public methods, with those of bases that no page tells of (Module's State, what layers share)."""
+    bases = [
+        c for c in thing.__mro__ if c.__module__.startswith("minipar.") and not any(issubclass(b, c) for b in told)
+    ]
+    return {
+        name: member
+        for c in reversed(bases)
+        for name, member in vars(c).items()
+        if isinstance(member, METHODS) and not name.startswith("_") and _is_written_in(c, member)
+    }
+
+
+def _is_written_in(owner: type, member: Any) -> bool:
+    """Not so of a function that is kept in a class, as pooling layers keep theirs."""
+    function = getattr(member, "fget", None) or getattr(member, "__func__", None) or getattr(member, "func", member)
+    return function.__qualname__.startswith(f"{owner.__name__}.")
+
+
+def _home(thing: type) -> str:
+    """The page that tells of a class; "" if none does."""
+    n = thing.__name__
+    return next((name for name in ROOMS if n in plan(name).anchor and getattr(room(name), n) is thing), "")
 
 
 def contents(pages: dict[str, str]) -> str:

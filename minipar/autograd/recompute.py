@@ -30,7 +30,7 @@ def checkpoint(
     preserve_rng_state: bool = True,
     **kwargs: Any,
 ) -> Any:
-    """function(*args, **kwargs), of which nothing is kept for backward but the arguments.
+    """`function(*args, **kwargs)`, of which nothing is kept for backward but the arguments.
 
     What random numbers were drawn is drawn again (unless not `preserve_rng_state`), so dropout is the same. The
     function must do the same both times: CheckpointError if it runs other operations. Effects such as running

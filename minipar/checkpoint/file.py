@@ -25,7 +25,7 @@ def save(obj: Any, f: str | os.PathLike, metadata: Mapping[str, str] | None = No
     optimizer's and the epoch in one file. A flat dict of tensors is a plain safetensors file that any program reads.
 
     The file appears under its name only when it is complete and on disk: a crash, a full disk or Ctrl-C leaves the old
-    file as it was. TypeError for anything else in `obj`, ValueError for the name "__metadata__", OSError where the
+    file as it was. TypeError for anything else in `obj`, ValueError for the name `"__metadata__"`, OSError where the
     folder cannot be written to.
 
     >>> import os, tempfile

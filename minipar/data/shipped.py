@@ -122,31 +122,21 @@ def load(name: Literal["names", "sonnets"], *, full: bool = False) -> Text: ...
 @overload
 def load(name: str, *, full: bool = False) -> Table | Series | Text: ...
 def load(name: str, *, full: bool = False) -> Table | Series | Text:
-    """Load one of the data sets in ``minipar.data.NAMES``; every call reads it anew.
+    """Load one of the data sets in `minipar.data.NAMES`; every call reads it anew.
 
-    ================= ======================================================================================
-    ``fashion_mnist`` Table: 2,000 + 500 images float32 (1, 28, 28) in [0, 1], 10 classes
-    ``digits``        Table: 1,348 + 449 images float32 (1, 8, 8) in [0, 1], 10 classes
-    ``ames``          Table: 2,198 + 732 houses, 33 measurements in their own units, sale price in dollars
-    ``sunspots``      Series: yearly, 1700 to 2008
-    ``airpassengers`` Series: monthly, 1949 to 1960, in thousands
-    ``names``         Text: 5,163 first names, one a line, in lower case
-    ``sonnets``       Text: Shakespeare's 154 sonnets
-    ================= ======================================================================================
+    | name | is |
+    |---|---|
+    | "fashion_mnist" | Table: 2,000 + 500 images float32 (1, 28, 28) in [0, 1], 10 classes |
+    | "digits" | Table: 1,348 + 449 images float32 (1, 8, 8) in [0, 1], 10 classes |
+    | "ames" | Table: 2,198 + 732 houses, 33 measurements in their own units, sale price in dollars |
+    | "sunspots" | Series: yearly, 1700 to 2008 |
+    | "airpassengers" | Series: monthly, 1949 to 1960, in thousands |
+    | "names" | Text: 5,163 first names, one a line, in lower case |
+    | "sonnets" | Text: Shakespeare's 154 sonnets |
 
-    Parameters
-    ----------
-    name : str
-    full : bool
-        ``fashion_mnist`` only: all 60,000 + 10,000 images, from the four ``*-ubyte.gz`` files in the folder
-        ``$MINIPAR_DATA`` or, where that is not set, from Debian's package ``dataset-fashion-mnist``.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown, there is no full form of it, or one of the four files is damaged.
-    FileNotFoundError
-        ``full=True``, and the files are not there.
+    `full`, for "fashion_mnist" only: all 60,000 + 10,000 images, from the four files `*-ubyte.gz` in the folder
+    `$MINIPAR_DATA` or, where that is not set, from Debian's package `dataset-fashion-mnist`; FileNotFoundError if they
+    are not there. ValueError for an unknown name, for one of which there is no full form, and for a damaged file.
 
     >>> minipar.data.load("digits").x_test.shape
     (449, 1, 8, 8)

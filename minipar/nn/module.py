@@ -111,6 +111,7 @@ class Module(Hooked, State):
             raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """A parameter under this name, as an assignment makes one; None keeps the name. KeyError if it is taken."""
         self._check_name(name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter expects an nn.Parameter or None, not {type(param).__name__}")
@@ -125,6 +126,7 @@ class Module(Hooked, State):
         (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
+        """A module under this name, as an assignment makes one; None keeps the name. KeyError if it is taken."""
         self._check_name(name, self._modules)
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"add_module expects a Module or None, not {type(module).__name__}")
@@ -149,6 +151,7 @@ class Module(Hooked, State):
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
+        """This module and all inside it, each once."""
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -160,6 +163,7 @@ class Module(Hooked, State):
                 yield name, module
 
     def children(self) -> Iterator[Module]:
+        """The modules directly inside, each once."""
         return (module for _, module in self.named_children())
 
     def _named(self, registry: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
@@ -179,6 +183,7 @@ class Module(Hooked, State):
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter once, in order of registration; without `recurse` only those of this module itself."""
         return (p for _, p in self.named_parameters(recurse=recurse))
 
     def named_buffers(
@@ -187,9 +192,11 @@ class Module(Hooked, State):
         return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Every buffer once, in order of registration; without `recurse` only those of this module itself."""
         return (b for _, b in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
+        """The module of this path, as in "encoder.0"; "" is this one. AttributeError if there is none."""
         module = self
         for name in target.split(".") if target else []:
             if not isinstance(module, Module) or module._modules.get(name) is None:
@@ -198,6 +205,7 @@ class Module(Hooked, State):
         return module
 
     def get_parameter(self, target: str) -> Parameter:
+        """The parameter of this path. AttributeError if there is none."""
         path, _, name = target.rpartition(".")
         found = self.get_submodule(path)._parameters.get(name)
         if found is None:
@@ -240,6 +248,7 @@ class Module(Hooked, State):
         return self
 
     def train(self, mode: bool = True) -> Module:
+        """Set `training` here and in all modules inside: dropout drops, batch norm takes its numbers from the batch."""
         if not isinstance(mode, bool):
             raise ValueError(f"train expects a bool, not {mode!r}")
         object.__setattr__(self, "training", mode)
@@ -248,9 +257,11 @@ class Module(Hooked, State):
         return self
 
     def eval(self) -> Module:
+        """`train(False)`: dropout passes everything on, batch norm takes the numbers that it has kept."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Whether backward gives the parameters gradients: False freezes them."""
         for p in self.parameters():
             p.requires_grad_(requires_grad)
         return self

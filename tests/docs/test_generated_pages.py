@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -38,14 +39,44 @@ def test_a_page_is_the_same_when_made_again():
     assert not any(" at 0x" in text for text in PAGES.values())
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_links_within_a_page_lead_somewhere(name):
-    import re
+def anchors(page: str) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    made = API.Anchors()
+    return {made.of(heading) for heading in re.findall(r"^#{1,4} (.*)$", PAGES[page], re.M)}
 
-    anchors, counted = API.Anchors(), set()
-    for heading in re.findall(r"^#{1,3} (.*)$", PAGES[name], re.M):
-        counted.add(anchors.of(heading))
-    assert set(re.findall(r"\]\(#([^)]*)\)", PAGES[name])) <= counted
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    for page, anchor in re.findall(r"\]\(([\w.]*)#([^)]*)\)", PAGES[name]):
+        assert anchor in anchors(page or name), (page, anchor)
+    assert all((API.FOLDER / file).exists() for file in re.findall(r"\]\(([^#)]+)[#)]", PAGES[name]))
+
+
+def test_a_class_tells_of_its_methods_and_where_the_others_stand():
+    _, _, rest = PAGES["minipar.nn.md"].partition("### Embedding\n")
+    embedding, _, _ = rest.partition("\n### ")
+    assert "#### `Embedding.from_pretrained(embeddings, freeze=True, " in embedding
+    assert "And the methods of [`Module`](#module-1)." in embedding
+    assert "state_dict" not in embedding
+    assert "#### `Module.state_dict(" in PAGES["minipar.nn.md"]
+    assert "And the methods of [`Module`](minipar.nn.md#module-1)." in PAGES["minipar.parallel.md"]
+
+
+@pytest.mark.parametrize(
+    ("docstring", "expected"),
+    [
+        ("``f(*args, **kwargs)`` of `*x`", "``f(*args, **kwargs)`` of `*x`"),
+        ("|x| in (N, *)", "|x| in (N, *)"),
+        ("(N, *) → (M, *), as *one* says", r"(N, \*) → (M, \*), as *one* says"),
+        ("W_ih x_t < y, but <b> and _y_ and [0](1)", r"W_ih x_t < y, but \<b> and \_y_ and \[0](1)"),
+        ("| a | b |\n|---|---|\n| `x` | 1 |", "| a | b |\n|---|---|\n| `x` | 1 |"),
+        ("    def f(x):\n\n        return x", "```python\ndef f(x):\n\n    return x\n```"),
+        ("    y = Σ x", "```text\ny = Σ x\n```"),
+        (">>> f(\n...     1)\n2", "```pycon\n>>> f(\n...     1)\n2\n```"),
+    ],
+)
+def test_a_docstring_stays_what_it_is(docstring, expected):
+    assert list(API.markdown(docstring)) == [expected]
 
 
 def test_the_table_of_names_is_fresh():

@@ -42,12 +42,12 @@ def init(
 
     The first call may also say, under mpiexec and on all ranks alike:
 
-    `debug`: every collective call first compares what the ranks have called, and raises `MismatchError` if they differ,
-    as the other backends always do. None: if the environment says MINIPAR_DEBUG=1.
-    `hierarchical`: all-reduce through shared memory inside each host, and by MPI between hosts. None: if there are
-    several hosts, and several ranks on one of them.
-    `elastic`: the job survives the death of a rank: the others get `PeerFailedError`, and ``comm.shrink()``, which all
-    of them then call, returns their new communicator. (Open MPI, ``mpiexec --with-ft ulfm``.)
+    - `debug`: every collective call first compares what the ranks have called, and raises `MismatchError` if they
+      differ, as the other backends always do. None: if the environment says MINIPAR_DEBUG=1.
+    - `hierarchical`: all-reduce through shared memory inside each host, and by MPI between hosts. None: if there are
+      several hosts, and several ranks on one of them.
+    - `elastic`: the job survives the death of a rank: the others get `PeerFailedError`, and ``comm.shrink()``, which
+      all of them then call, returns their new communicator. (Open MPI, ``mpiexec --with-ft ulfm``.)
 
     TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py; RuntimeError
     in a thread that a function run by `launch` has started, and for options that the job cannot take, or can no longer.
