@@ -5,10 +5,14 @@ orders.py       the schedules of the literature
 check.py        whether a schedule is right
 simulate.py     how long it takes, how much it waits, what it keeps
 draw.py         a picture of it, as text
+layers.py       the layers of a model, and what each costs
+cut.py          the best cut of them into stages
 """
 
 from .check import check
+from .cut import cut
 from .draw import draw
+from .layers import LayerCost, layers, measure
 from .orders import SCHEDULES, make_schedule
 from .schedule import (
     ACTIVATION,
@@ -31,13 +35,17 @@ __all__ = [
     "BackwardInput",
     "BackwardWeight",
     "Forward",
+    "LayerCost",
     "Receive",
     "Schedule",
     "Send",
     "Simulation",
     "Timed",
     "check",
+    "cut",
     "draw",
+    "layers",
     "make_schedule",
+    "measure",
     "simulate",
 ]
