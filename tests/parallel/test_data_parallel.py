@@ -9,13 +9,13 @@ import minipar as torch
 from minipar import nn, optim, parallel
 from minipar.nn import functional as F
 from minipar.nn.parameter import flatten
-from minipar.parallel.data import side_by_side
 from minipar.parallel.equality import (
     TOLERANCE,
     compare_gradients,
     compare_parameters,
     first_difference,
 )
+from minipar.parallel.gradients import side_by_side
 from minipar.parallel.shares import share
 
 ROWS = 13  # does not divide by 2, 3 or 4
