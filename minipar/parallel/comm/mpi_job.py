@@ -10,7 +10,6 @@ A bare MPI program whose rank 1 raises hangs for ever: rank 1 waits in MPI_Final
 from __future__ import annotations
 
 import atexit
-import ctypes
 import os
 import re
 import signal
@@ -27,6 +26,7 @@ import numpy as np
 from .board import Activity, Board
 from .errors import CommunicatorError, PeerFailedError
 from .host_memory import shared_block
+from .parent_death import die_with_the_parent
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -38,7 +38,6 @@ INSTALL = 'pip install "minipar[mpi]"'
 _FAREWELL = -9  # the tag of the last message of a rank
 _FAREWELL_LIMIT = 60.0  # seconds that it may be under way, once all have left
 _GRACE = 1.0  # seconds for which a rank that fails because of another lets that one speak first
-_PR_SET_PDEATHSIG = 1
 _SEGMENTS = re.compile(r"(/dev/shm/(?:mpich_shm_|mpich_vci_|sm_segment\.)\S+)$", re.MULTILINE)
 
 
@@ -175,7 +174,7 @@ class Job:
 
     def end_with_the_program(self) -> None:
         """Have the end of this rank's program, good or bad, end the job in the right way."""
-        _die_with_the_launcher()
+        die_with_the_parent()  # mpiexec may be killed before it can end its ranks
         previous = sys.excepthook
 
         def hook(kind: type[BaseException], error: BaseException, place: TracebackType | None) -> None:
@@ -267,12 +266,6 @@ def _drop_names() -> None:
     with suppress(OSError):
         for name in set(_SEGMENTS.findall(Path("/proc/self/maps").read_text(errors="surrogateescape"))):
             Path(name).unlink(missing_ok=True)
-
-
-def _die_with_the_launcher() -> None:
-    """mpiexec may be killed before it can end its ranks."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def world_communicator(
