@@ -261,7 +261,7 @@ def _next(edge: Edge | None) -> tuple[Any, int]:
     return (AccumulateGrad(target) if isinstance(target, Value) else target), index
 
 
-def _reachable(starts: Iterable[Node | Value]) -> list[Node]:
+def reachable(starts: Iterable[Node | Value]) -> list[Node]:
     """Every node that the starts lead to, newest first."""
     seen: set[Node] = set()
     stack = list(starts)
@@ -273,7 +273,7 @@ def _reachable(starts: Iterable[Node | Value]) -> list[Node]:
     return sorted(seen, key=lambda node: -node.order)
 
 
-def _leading_to(nodes: list[Node], wanted: set[tuple[int, int]]) -> set[Node]:
+def leading_to(nodes: list[Node], wanted: set[tuple[int, int]]) -> set[Node]:
     """The nodes from which a wanted gradient can be reached: oldest first, each asks its edges."""
     leading: set[Node] = set()
     for node in reversed(nodes):
@@ -294,7 +294,7 @@ class _Errands:
     """What few walks back do besides: stop short of what leads to no wanted value, or finish each leaf in good time."""
 
     def __init__(self, roots: Sequence[Value], wanted: Sequence[Value] | None) -> None:
-        nodes = _reachable([edge[0] for root in roots if (edge := root.edge())])
+        nodes = reachable([edge[0] for root in roots if (edge := root.edge())])
         self.wanted = wanted
         self.found: dict[tuple[int, int], Any] = {}  # the gradients of the wanted values
         self.leading: set[Node] = set()
@@ -303,7 +303,7 @@ class _Errands:
             self.complete = _last_users(nodes)
         else:
             self.found = {(id(edge[0]), edge[1]): None for value in wanted if (edge := value.edge())}
-            self.leading = _leading_to(nodes, set(self.found))
+            self.leading = leading_to(nodes, set(self.found))
 
     def passes(self, node: Node, grad: Any) -> bool:
         """Take the gradient of a wanted output of this node. Must the node be run?"""
