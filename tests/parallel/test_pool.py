@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import threading
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -15,6 +16,15 @@ from minipar import parallel
 from tests.parallel.rank_programs import is_running, pids, total
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def mappings():
+    """How many blocks of shared memory are mapped here."""
+    return Path("/proc/self/maps").read_text().count("memfd:minipar")
 
 
 # -- tasks -------------------------------------------------------------------------------------------------------------
@@ -124,6 +134,18 @@ def test_large_results_may_be_written(pool):
         result["b"][2][0, 0] = 5
 
 
+def test_results_that_are_kept_hold_no_file_open(pool):
+    """500 of them would be too many files."""
+    files, blocks, kept = open_files(), mappings(), []
+    for _ in range(5):
+        kept += pool.run(lambda comm: np.full(100_000, comm.rank))
+    assert open_files() == files
+    assert mappings() == blocks + 10
+    assert [int(result.mean()) for result in kept] == 5 * [0, 1]
+    kept.clear()
+    assert mappings() == blocks
+
+
 # -- whose pool it is --------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +166,31 @@ def test_a_cell_run_again_finds_its_workers():
     assert not is_running(first[0])
     with parallel.Pool(workers=1, timeout=30) as pool:
         assert pids(pool) != first
+
+
+def test_workers_have_the_environment_and_folder_of_the_caller_when_the_pool_is_made(monkeypatch, tmp_path):
+    def surroundings(comm):
+        return os.environ.get("A_SETTING"), os.getcwd()  # noqa: PTH109 - as the system says it
+
+    def pool():
+        return parallel.Pool(workers=1, timeout=37)
+
+    folder = os.getcwd()  # noqa: PTH109
+    with pool() as first:
+        assert first.run(surroundings) == [(None, folder)]
+        monkeypatch.setenv("A_SETTING", "new")
+        with pool() as second:
+            assert second.run(surroundings) == [("new", folder)]
+            assert first.run(surroundings) == [(None, folder)]
+            with pytest.raises(parallel.WorkerError):
+                first.run(lambda comm: os._exit(1))
+            assert first.run(surroundings)[0][0] is None  # the new worker, too
+            monkeypatch.chdir(tmp_path)
+            with pool() as third:
+                assert third.run(surroundings) == [("new", str(tmp_path))]
+            monkeypatch.chdir(folder)
+            with pool() as again:
+                assert pids(again) == pids(second)
 
 
 def test_each_thread_has_its_own(pool):

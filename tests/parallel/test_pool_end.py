@@ -82,7 +82,7 @@ def test_exit_handlers_of_workers_run_and_are_heard():
 
 @pytest.mark.parametrize("state", ["idle", "busy", "starting"])
 def test_workers_end_with_a_program_that_is_killed(state, wait_until_gone):
-    tell = "print(*[w.process.pid for w in pool._crew._present()], flush=True)"
+    tell = "print(*[w.process.pid for w in pool._crew.present()], flush=True)"
     code = "from minipar import parallel; import os, time\npool = parallel.Pool()\n"
     code += {
         "idle": f"pool.run(len, []) if False else pool.run(lambda comm: None); {tell}; time.sleep(60)",

@@ -120,7 +120,7 @@ def test_too_many_open_files_at_the_start(more):
     resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, limits[1]))
     try:
         with pytest.raises(OSError, match="Too many open files"):
-            processes.WorkerProcess(0, 1, minipar.device("cpu"), Screen())
+            processes.WorkerProcess(0, 1, minipar.device("cpu"), {}, Screen())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import cloudpickle
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from tests.parallel.rank_programs import BACKENDS, ROOT, SOON, failure_of
+from tests.parallel.rank_programs import BACKENDS, ROOT, SOON, failure_of, is_running
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -96,6 +97,47 @@ def test_death_while_a_forked_child_holds_the_socket_open(clock):
 
     assert failure_of(work, workers=1).exitcode == 4
     assert clock.seconds_since() < SOON
+
+
+# -- what a rank has started -------------------------------------------------------------------------------------------
+
+
+def start_program(notes):
+    """A program of a rank's; its id is noted in the folder."""
+    program = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (notes / str(program.pid)).touch()
+
+
+@pytest.mark.parametrize("end", ["is killed by us", "dies", "dies between tasks"])
+def test_programs_end_with_their_rank(end, tmp_path, wait_until_gone):
+    def work(comm):
+        start_program(tmp_path)
+        comm.barrier()
+        if end == "dies between tasks":
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        elif comm.rank == 0:
+            os._exit(3) if end == "dies" else sys.exit(3)
+        else:
+            time.sleep(60)
+
+    if end == "dies between tasks":
+        with parallel.Pool(2, timeout=36) as pool:
+            pool.run(work)
+            time.sleep(0.5)
+            pool.run(lambda comm: None)
+    else:
+        failure_of(work)
+    programs = [int(note.name) for note in tmp_path.iterdir()]
+    assert len(programs) == 2
+    assert wait_until_gone(programs) == []
+
+
+def test_programs_outlive_a_rank_that_leaves_in_good_order(tmp_path):
+    """As they outlive any program: it may have started a server on purpose."""
+    parallel.launch(lambda comm: start_program(tmp_path), workers=1)
+    (note,) = tmp_path.iterdir()
+    assert is_running(int(note.name))
+    os.kill(int(note.name), signal.SIGKILL)
 
 
 # -- the caller goes away ----------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_different_calls_are_an_error_that_names_both(backend):
 
         error = failure_of(work, workers=3, backend=backend, timeout=10)
         assert isinstance(error.cause, parallel.MismatchError)
-        assert "rank 0 called " in str(error.cause)
+        assert "ranks 0, 1 called " in str(error.cause)
         assert ", but rank 2 called " in str(error.cause)
         assert words in str(error.cause)
 
@@ -55,11 +55,11 @@ def test_a_call_that_another_rank_never_makes(backend):
             call(comm)
 
     error = failure_of(work, lambda comm: comm.barrier(), backend=backend, timeout=10)
-    words = "rank 0 is in barrier #2, waiting for rank 1, whose function has returned (after 1 collective calls)"
+    words = "rank 0, in barrier #2, waits in vain: rank 1 has finished after barrier #1"
     assert words in str(error.cause)
     if backend == "thread":
         error = failure_of(work, lambda comm: comm.recv(1, tag=2), backend=backend, timeout=10)
-        assert "rank 0 is in recv from rank 1, tag 2, waiting for rank 1, whose function has returned" in str(error)
+        assert "rank 0, in recv from rank 1, tag 2, waits in vain: rank 1 has finished" in str(error)
 
 
 @BACKENDS
@@ -95,7 +95,7 @@ def test_after_a_failure_a_communicator_is_of_no_use(backend):
 
     with_cause = failure_of(work, backend=backend)
     assert isinstance(with_cause.cause, parallel.CommunicatorError)
-    assert "all ranks must make the same collective calls" in with_cause.remote_traceback
+    assert ", but rank 1 called all_reduce #1 float64 (2,) sum" in with_cause.remote_traceback
 
 
 def test_a_rank_that_does_not_return_after_another_has():
@@ -175,15 +175,3 @@ def test_a_rank_that_never_gets_ready(monkeypatch):
     monkeypatch.setattr(processes, "START_LIMIT", 0.5)
     error = failure_of(lambda comm, argument: comm.barrier(), SlowToLoad(60), workers=1)
     assert str(error).startswith("rank 0 was not ready after 0.5 s, while it was starting")
-
-
-def test_a_thread_left_running_delays_the_end_only_so_long(monkeypatch):
-    monkeypatch.setattr(processes, "EXIT_LIMIT", 0.2)
-
-    def work(comm):
-        threading.Thread(target=time.sleep, args=(60,)).start()
-        return comm.rank
-
-    started = time.monotonic()
-    assert parallel.launch(work) == [0, 1]
-    assert time.monotonic() - started < 10

@@ -13,12 +13,13 @@ from .errors import Failure
 from .final_wait import FinalWait
 from .inquest import Inquest
 from .launch import GRACE
+from .mapping import OWNED
 from .output import RankStream, wait_and_show
-from .parcel import OWNED, unpack
+from .parcel import unpack
 from .stacks import ProcessStack
 
 _POLL = 0.1  # seconds between two looks at processes: a child that a worker has forked keeps the dead worker's socket
-_RETURNING = "returning a result that cannot be loaded here"
+RETURNING = "returning a result that cannot be loaded here"
 
 
 class Contact(Protocol):
@@ -90,7 +91,7 @@ class Answers:
             kind, body, descriptor = worker.channel.receive()
         except NotTaken as error:
             worker.is_busy = False
-            self._inquest.add(Failure.of_exception(worker.rank, _RETURNING, error))
+            self._inquest.add(Failure.of_exception(worker.rank, RETURNING, error))
             return
         except (EOFError, OSError):
             self._inquest.add(self._death_of(worker))
@@ -102,7 +103,7 @@ class Answers:
         try:
             self._results[worker.rank] = unpack(body, descriptor, OWNED)
         except Exception as error:
-            self._inquest.add(Failure.of_exception(worker.rank, _RETURNING, error))
+            self._inquest.add(Failure.of_exception(worker.rank, RETURNING, error))
         else:
             self._final_wait.returned(worker.rank)
 

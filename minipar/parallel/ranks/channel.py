@@ -7,7 +7,8 @@
                       TASK [+ descriptor]     a function, its arguments and settings; answered by
     worker → caller   RESULT [+ descriptor]   what it returned, or
                       FAILURE                 how it failed
-    caller → worker   END                     leave
+    caller → worker   END                     leave; answered, if threads still run, by
+    worker → caller   WAITS                   their names; and again, with none, when they have ended
 
 The end of the stream tells either side of the other's death.
 """
@@ -32,6 +33,7 @@ class Kind(IntEnum):
     RESULT = auto()
     FAILURE = auto()
     END = auto()
+    WAITS = auto()
 
 
 class NotTaken(OSError):

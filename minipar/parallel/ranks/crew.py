@@ -7,10 +7,9 @@ may still be writing: so whoever has not answered is ended, and the next task ge
 
 import os
 import pickle
-import time
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -18,16 +17,14 @@ from ...backend.device import device
 from ..comm.board import Board
 from ..comm.process import nbytes, reset
 from ..comm.shared_memory import create_block, map_block
-from . import processes
 from .answers import Answers
 from .channel import Kind
 from .handles import Handle
-from .output import Screen, wait_and_show
+from .leaving import leave
+from .output import Screen
 from .parcel import Parcel, pack
-from .processes import WorkerProcess, importable_path, sigint_blocked
+from .processes import WorkerProcess, importable_path, sigint_blocked, worker_environment
 from .task import pack_task
-
-_POLL = 0.02  # seconds between two looks whether a worker that is to leave has gone
 
 
 class World:
@@ -61,7 +58,10 @@ class Task(NamedTuple):
 
 
 class Crew:
-    """`size` workers, rank r with devices[r], and what they have been sent."""
+    """`size` workers, rank r with devices[r], and what they have been sent.
+
+    Their environment is the caller's when the crew is made, for those too that are started later in place of others.
+    """
 
     def __init__(self, size: int, devices: Sequence[device], screen: Screen | None = None) -> None:
         self.size = size
@@ -69,6 +69,7 @@ class Crew:
         self.pools = 0  # that use it
         self._devices = devices
         self._screen = screen or Screen()
+        self._environment = worker_environment(size)
         self._workers: list[WorkerProcess | None] = [None] * size
         self._world: World | None = None
         self._running = ""  # the call that runs a task
@@ -84,11 +85,19 @@ class Crew:
         """
         with sigint_blocked():
             for rank, worker in enumerate(self._workers):
-                if worker is not None and worker.has_ended():
-                    self._workers[rank] = None
-                    worker.end()
-                if self._workers[rank] is None:
-                    self._workers[rank] = WorkerProcess(rank, self.size, self._devices[rank], self._screen)
+                if worker is None or worker.has_ended():
+                    self._replace(rank)
+
+    def renew(self, rank: int) -> None:
+        """End the worker of this rank, whatever it does, and start another in its place."""
+        with sigint_blocked():
+            self._replace(rank)
+
+    def _replace(self, rank: int) -> None:
+        worker, self._workers[rank] = self._workers[rank], None
+        if worker is not None:
+            worker.end()
+        self._workers[rank] = WorkerProcess(rank, self.size, self._devices[rank], self._environment, self._screen)
 
     # -- tasks -----------------------------------------------------------------------------------------------------
 
@@ -98,15 +107,21 @@ class Crew:
         WorkerError if a rank fails. After that, and after any other exception (KeyboardInterrupt), every worker is
         either idle or has been ended: `start` makes the crew complete again.
         """
-        self.check_idle(call)
-        self._running = call
-        try:
-            self.start()
-            task = self._pack(call, fn, args, kwargs, timeout)
+        with self.at_work(call):
+            task = self.pack(call, fn, args, kwargs, timeout)
             try:
                 return self._results(task, timeout)
             finally:
                 task.parcel.close()
+
+    @contextmanager
+    def at_work(self, call: str) -> Iterator[None]:
+        """Inside, all workers are started and work for this call, and for no other (RuntimeError)."""
+        self.check_idle(call)
+        self._running = call
+        try:
+            self.start()
+            yield
         finally:
             self._running = ""
             if self.has_ended:  # by a signal handler, at any moment
@@ -119,37 +134,37 @@ class Crew:
             raise RuntimeError(f"{call} was called while the same workers run a task of {self._running}")
 
     def _results(self, task: Task, timeout: float) -> list[Any]:
-        world = self._ready_world()
-        workers = self._present()
+        world = self.ready_world()
+        workers = self.present()
         answers = Answers(workers, world.board, timeout)
         try:
             for worker in workers:
-                self._send(worker, task, world)
+                self.send(worker, task, world)
             results = answers.results()
         except Exception:  # a rank has failed, and the others had their time
             if self.has_ended:
                 raise RuntimeError(f"the workers were ended while they ran a task of {self._running}") from None
-            self._give_up()
+            self.give_up()
             raise
         except BaseException:  # KeyboardInterrupt
             try:
                 if not self.has_ended:
                     answers.interrupt()
             finally:
-                self._give_up()
+                self.give_up()
             raise
         for worker in workers:
             worker.show_all()
         return results
 
-    def _pack(self, call: str, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], timeout: float) -> Task:
+    def pack(self, call: str, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], timeout: float) -> Task:
         self._mentioned = set()
         try:
             return Task(pack_task(call, fn, args, kwargs, timeout), importable_path(), self._mentioned)
         finally:
             self._mentioned = None
 
-    def _send(self, worker: WorkerProcess, task: Task, world: World) -> None:
+    def send(self, worker: WorkerProcess, task: Task, world: World) -> None:
         """Give a worker its task, and before that what it lacks for it. One that has gone is noticed later.
 
         Other errors are the caller's own: one has no memory, say.
@@ -171,7 +186,7 @@ class Crew:
                 worker.objects.add(number)
             worker.channel.send(Kind.TASK, task.parcel.stream, task.parcel.descriptor)
 
-    def _ready_world(self) -> World:
+    def ready_world(self) -> World:
         """The memory of the last task, if that went well, else new."""
         if self._world is None:
             self._world = World(self.size)
@@ -179,15 +194,15 @@ class Crew:
             self._world.reset()
         return self._world
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """End who has not answered. Kill all before waiting for any: half a crew would only get in its own way.
 
         Should what they have written not be accepted (by a closed terminal, say), all are ended before that is raised.
         """
-        present = self._present()
+        present = self.present()
         for worker in present:
             if worker.is_busy:
-                worker.process.kill()
+                worker.kill()
         with ExitStack() as rest:  # all of it is done, whatever raises
             for worker in reversed(present):  # it begins with what came last
                 if worker.is_busy:
@@ -199,7 +214,7 @@ class Crew:
             if world is not None:
                 rest.callback(world.close)
 
-    def _present(self) -> list[WorkerProcess]:
+    def present(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker is not None]
 
     # -- what is put -----------------------------------------------------------------------------------------------
@@ -235,24 +250,17 @@ class Crew:
         if os.getpid() != self._process:  # forked: they are the parent's
             return
         try:
-            for worker in self._present():
-                with suppress(OSError):
-                    worker.channel.send(Kind.END)
-                if worker.world is None or worker.is_busy:  # it may not be ready yet, or does not come to leave
-                    worker.process.kill()
-            deadline = time.monotonic() + processes.EXIT_LIMIT
-            while not all(worker.has_ended() for worker in self._present()) and time.monotonic() < deadline:
-                wait_and_show([stream for worker in self._present() for stream in worker.streams], [], _POLL)
+            leave(self.present(), self._screen)
         finally:
             self.kill()
 
     def kill(self) -> None:
         """Leave nothing behind, at once."""
         self.has_ended = True
-        for worker in self._present():
+        for worker in self.present():
             worker.is_busy = True
         try:
-            self._give_up()
+            self.give_up()
         finally:
             for number in list(self._objects):
                 self._let_go(number)

@@ -9,18 +9,16 @@ import os
 import pickle
 import struct
 from itertools import accumulate
-from mmap import ACCESS_COPY, ACCESS_READ, ACCESS_WRITE, mmap
 from typing import Any, NamedTuple
 
 import cloudpickle
 
 from ..comm.shared_memory import create_block
+from .mapping import mapped
 
 INLINE = 32 << 10  # bytes: less than this needs no block
 _ALIGNMENT = 64  # of arrays in a block, as of fresh ones
 _NUMBER = struct.Struct("=q")
-
-PRIVATE, READ_ONLY, OWNED = ACCESS_COPY, ACCESS_READ, ACCESS_WRITE
 
 
 class Parcel(NamedTuple):
@@ -66,18 +64,18 @@ def pack(value: Any, apart: int = INLINE, inline: int = INLINE) -> Parcel:
     return Parcel(b"", descriptor, sum(lengths))
 
 
-def unpack(stream: bytes, descriptor: int | None, access: int) -> Any:
-    """The value; closes the descriptor. The arrays in a block are READ_ONLY, or OWNED, or PRIVATE copies-on-write."""
+def unpack(stream: bytes, descriptor: int | None, access: tuple[int, int]) -> Any:
+    """The value; closes the descriptor. `access` says what its arrays in a block are (mapping.py)."""
     parts = opened(stream, descriptor, access)
     return pickle.loads(parts[0], buffers=parts[1:])
 
 
-def opened(stream: bytes, descriptor: int | None, access: int) -> list[memoryview]:
+def opened(stream: bytes, descriptor: int | None, access: tuple[int, int]) -> list[memoryview]:
     """The stream and the buffers that `pickle.loads` wants."""
     if descriptor is None:
         return [memoryview(stream)]
     try:
-        block = memoryview(mmap(descriptor, 0, access=access))
+        block = mapped(descriptor, access)
     finally:
         os.close(descriptor)
     (count,) = _NUMBER.unpack_from(block)

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...backend.device import device
@@ -108,6 +109,16 @@ class Pool:
         self._check_usable("put")
         return value if self._crew is None else self._crew.put(value)
 
+    def crew_for(self, call: str) -> Crew | None:
+        """The workers, for a call of this name; None if they are threads, which are made anew each time.
+
+        RuntimeError where `run` raises it.
+        """
+        self._check_usable(call)
+        if self._crew is not None:
+            self._crew.check_idle(call)
+        return self._crew
+
     def close(self) -> None:
         """End the workers, unless another pool shares them. Closing twice does no harm.
 
@@ -153,10 +164,15 @@ _crews = _Crews()
 
 
 def _crew_of_this_thread(workers: int, devices: Sequence[device], timeout: float) -> Crew:
-    """The workers of a living pool with these settings, else new ones."""
+    """The workers of a living pool with these settings, else new ones.
+
+    They have been started with the caller's environment and in its folder, so both count among the settings.
+    """
     from .crew import Crew
 
-    settings = os.getpid(), workers, *map(str, devices), timeout
+    folder = Path().stat()
+    surroundings = folder.st_dev, folder.st_ino, frozenset(os.environ.items())
+    settings = os.getpid(), workers, *map(str, devices), timeout, surroundings
     crew = _crews.by_settings.get(settings)
     if crew is None or crew.has_ended:
         crew = Crew(workers, devices)

@@ -6,7 +6,9 @@ port is opened, and no helper process stays behind (multiprocessing's spawn leav
 `__main__`).
 
 It inherits one file descriptor, its end of a socket pair, over which all else comes and goes (channel.py). It has a
-process group of its own, so that a terminal's Ctrl-C reaches the caller alone, who then decides.
+process group of its own, so that a terminal's Ctrl-C reaches the caller alone, who then decides; and so that programs
+which it has started end with it when it is killed or dies. (When the caller itself is killed, the system ends workers
+at once: what those had started then lives on.)
 """
 
 import os
@@ -15,7 +17,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ from .stacks import ProcessStack
 if TYPE_CHECKING:
     from .crew import World
 
-EXIT_LIMIT = 5.0  # seconds that workers have to leave when they are told to (exit handlers, threads still running)
+EXIT_LIMIT = 5.0  # seconds that workers have to leave when they are told to (exit handlers), and no thread runs on
 START_LIMIT = 120.0  # seconds that a worker has to import NumPy and minipar and to load its function
 
 _BOOT = "import sys; sys.path[:] = {path!r}; from minipar.parallel.ranks.worker import main; main()"
@@ -62,7 +64,7 @@ def run(
 class WorkerProcess:
     """One rank's process, seen from the caller."""
 
-    def __init__(self, rank: int, size: int, place: device, screen: Screen) -> None:
+    def __init__(self, rank: int, size: int, place: device, environment: dict[str, str], screen: Screen) -> None:
         self.rank = rank
         self.is_busy = False  # it has a task that it has not answered
         self.world: World | None = None  # the one that it has been given last
@@ -75,7 +77,7 @@ class WorkerProcess:
             self.channel = Channel(end)
             made.callback(self.channel.close)
             with theirs:
-                self.process = self._started(size, place, [theirs.fileno(), self.stack.descriptor])
+                self.process = self._started(size, place, environment, [theirs.fileno(), self.stack.descriptor])
             made.pop_all()
         self.stack.pid = self.process.pid
         self.streams = [
@@ -84,7 +86,7 @@ class WorkerProcess:
             if pipe is not None
         ]
 
-    def _started(self, size: int, place: device, inherited: list[int]) -> subprocess.Popen:
+    def _started(self, size: int, place: device, environment: dict[str, str], inherited: list[int]) -> subprocess.Popen:
         command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
         command += ["-c", _BOOT.format(path=self.path), str(self.rank), str(size), str(place)]
         command += map(str, inherited)
@@ -94,20 +96,25 @@ class WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=worker_environment(size) | bars(self.rank),
+            env=environment | bars(self.rank),
             pass_fds=inherited,
             process_group=0,
         )
 
     def has_ended(self) -> bool:
-        return self.process.poll() is not None
+        return self._exit_code(within=0.0) is not None
 
     def exit_code(self) -> int | None:
         """Of a worker that seems to have gone; None if it stays."""
-        try:
-            return self.process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            return None
+        return self._exit_code(within=GRACE)
+
+    def _exit_code(self, within: float) -> int | None:
+        """When it is seen that it has not left in good order, what it had started is ended too."""
+        if self.process.returncode is None:
+            with suppress(subprocess.TimeoutExpired):
+                if self.process.wait(within) != 0:
+                    self._kill_group()
+        return self.process.returncode
 
     def has_written(self) -> bool:
         """Whether there is a message to receive, or the end of all messages."""
@@ -120,9 +127,19 @@ class WorkerProcess:
         for stream in self.streams:
             stream.finish()
 
+    def kill(self) -> None:
+        """End it at once, and the programs that it has started and that have not left its process group."""
+        if not self.has_ended():
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        """Only as long as the number of the process is its own: before it is waited for, or right then."""
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left, or nobody of this user
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """Kill it if it still runs, show what it has written, and let go of it."""
-        self.process.kill()  # does nothing to a process that has ended
+        self.kill()
         self.process.wait()
         self.channel.close()
         self.stack.close()

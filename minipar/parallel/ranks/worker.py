@@ -1,5 +1,6 @@
 """What a worker process does: take tasks one after the other, run them, send back what came of them."""
 
+import atexit
 import ctypes
 import os
 import pickle
@@ -20,17 +21,17 @@ from ...backend.settings import ThreadSettings
 from ...backend.threads import get_num_threads, set_num_threads
 from ..comm.board import Board
 from ..comm.communicator import Communicator
+from ..comm.parent_death import die_with_the_parent
 from ..comm.process import ProcessCommunicator
 from ..comm.shared_memory import map_block
 from . import handles
 from .channel import Channel, Kind, NotTaken
 from .environment import become_worker
 from .errors import Failure
-from .parcel import PRIVATE, READ_ONLY, Parcel, opened, pack, unpack
+from .mapping import PRIVATE, READ_ONLY
+from .parcel import Parcel, opened, pack, unpack
 from .rank import become_rank
 from .stacks import answer as answer_with_stacks
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -44,8 +45,8 @@ def main() -> None:
     write_whole_lines()
     become_worker()
     channel = Channel(socket.socket(fileno=descriptor))
+    atexit.register(channel.close)
     Worker(rank, size, place, channel).serve()
-    channel.close()
 
 
 class Interrupts:
@@ -97,6 +98,7 @@ class Worker:
             except (EOFError, OSError):
                 os._exit(1)
             if kind == Kind.END:
+                self._tell_of_threads()
                 return
             if kind == Kind.TASK:
                 self._answer(body, descriptor)
@@ -111,6 +113,18 @@ class Worker:
                 handles.hold(number, opened(stream, descriptor, READ_ONLY))
             else:
                 handles.forget(pickle.loads(body))
+
+    def _tell_of_threads(self) -> None:
+        """Python ends no process before its threads that are no daemons: the caller is to know what it waits for."""
+        names = [thread.name for thread in threading.enumerate() if not thread.daemon]
+        names.remove(threading.current_thread().name)
+        if names:
+            self._tell_of(names)
+            atexit.register(self._tell_of, [])  # the first exit handler to be called, as soon as they have ended
+
+    def _tell_of(self, threads: list[str]) -> None:
+        with suppress(OSError):
+            self._channel.send(Kind.WAITS, pickle.dumps(threads))
 
     def _answer(self, body: bytes, descriptor: int | None) -> None:
         try:
@@ -198,8 +212,7 @@ def end_with_the_caller(descriptor: int) -> None:
     On Linux the kernel also sends SIGKILL, which reaches even a process that is stopped or holds the interpreter lock.
     It does so when the *thread* that started this process ends: nobody but that thread may use this worker.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_the_parent()
 
     def watch() -> None:
         poller = select.poll()
