@@ -8,6 +8,8 @@ from .comm import Communicator, CommunicatorError, CommunicatorTimeout, Mismatch
 from .comm.algorithms import all_reduce_cost, simulate_all_reduce
 from .data import DataParallel
 from .equality import Difference, compare_gradients, compare_parameters, first_difference
+from .equivalence import assert_equivalent
+from .layout import Layout
 from .mesh import Mesh
 from .part_dropout import PartDropout
 from .ranks.environment import init
@@ -19,34 +21,63 @@ from .tasks.assignment import Assignment, simulate_schedule
 from .tasks.executor import PoolExecutor
 from .tasks.job import JobError
 from .tasks.map import map, map_unordered
+from .tensor import (
+    ColumnParallelConv,
+    ColumnParallelLinear,
+    HeadParallelAttention,
+    RowParallelConv,
+    RowParallelLinear,
+    SequenceParallelEncoderLayer,
+    SequenceParallelLayerNorm,
+    VocabParallelEmbedding,
+    describe_split,
+    tensor_parallel,
+    vocab_parallel_cross_entropy,
+)
+from .trainer import ParallelModel, parallelize
 
 __all__ = [
     "Assignment",
+    "ColumnParallelConv",
+    "ColumnParallelLinear",
     "Communicator",
     "CommunicatorError",
     "CommunicatorTimeout",
     "DataParallel",
     "Difference",
+    "HeadParallelAttention",
     "JobError",
+    "Layout",
     "Mesh",
     "MismatchError",
+    "ParallelModel",
     "PartDropout",
     "PeerFailedError",
     "Pool",
     "PoolExecutor",
     "RankState",
+    "RowParallelConv",
+    "RowParallelLinear",
+    "SequenceParallelEncoderLayer",
+    "SequenceParallelLayerNorm",
     "SyncBatchNorm",
+    "VocabParallelEmbedding",
     "WorkerError",
     "all_reduce_cost",
+    "assert_equivalent",
     "compare_gradients",
     "compare_parameters",
+    "describe_split",
     "first_difference",
     "functional",
     "init",
     "launch",
     "map",
     "map_unordered",
+    "parallelize",
     "simulate_all_reduce",
     "simulate_schedule",
+    "tensor_parallel",
     "timeline",
+    "vocab_parallel_cross_entropy",
 ]

@@ -66,9 +66,7 @@ class DataParallel(Module):
         self._held, self._draws = None, 0
         self._syncs = True
         self._exchange = GradientExchange(module.parameters(), comm)
-        for state in (*module.parameters(), *module.buffers()):
-            _through_host(comm.broadcast, state.array)
-            state.bump("broadcast")
+        broadcast_state(module, comm)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         self._exchange.check_no_strays()
@@ -157,9 +155,11 @@ class DataParallel(Module):
         self._draws = draws
 
 
-def _through_host(collective: Callable[[np.ndarray], Any], array: Any) -> None:
-    """Run a collective on `array` in place. The communicator speaks NumPy: a GPU's array goes through host memory."""
-    host = to_numpy(array)
-    collective(host)
-    if host is not array:
-        array[...] = namespace(array).asarray(host)
+def broadcast_state(module: Module, comm: Communicator) -> None:
+    """Copy rank 0's parameters and buffers to every rank (by NumPy arrays: a GPU's go through host memory)."""
+    for state in (*module.parameters(), *module.buffers()):
+        host = to_numpy(state.array)
+        comm.broadcast(host)
+        if host is not state.array:
+            state.array[...] = namespace(state.array).asarray(host)
+        state.bump("broadcast")

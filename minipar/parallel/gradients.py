@@ -37,6 +37,7 @@ class GradientExchange:
 
     def __init__(self, parameters: Iterable[Parameter], comm: Communicator, bucket: int = BUCKET) -> None:
         self.comm = comm
+        self.divisor = 1.0
         self._parameters = list(parameters)
         self._bytes = bucket
         self._buckets: list[list[Parameter]] = []
@@ -61,20 +62,24 @@ class GradientExchange:
         self._strays.clear()
 
     @contextmanager
-    def adding_up(self, passes: int = 1) -> Iterator[None]:
+    def adding_up(self, passes: int = 1, then: Callable[[], None] | None = None) -> Iterator[GradientExchange]:
         """Inside, gradients are sent as they become complete, after `passes` backward passes; on leaving all are.
 
-        A parameter that some rank did not use gets zeros there; one that no rank used keeps `.grad` None. Every rank
-        enters, whether it has a backward pass or not.
+        They are divided by what `divisor` of this exchange then is; `then` is called when they are there, before they
+        are added to what was in `.grad` before. A parameter that some rank did not use gets zeros there; one that no
+        rank used keeps `.grad` None. Every rank enters, whether it has a backward pass or not.
         """
+        self.divisor = 1.0
         self._set_aside()
         self._plan()
         self._missing = [passes * len(bucket) for bucket in self._buckets]
         self._sends = True
         try:
-            yield
+            yield self
             with timeline.span("gradients of all ranks"):
                 self._finish()
+            if then is not None:
+                then()
         finally:
             self._sends, self._own = False, False
             self._under_way.clear()
@@ -126,6 +131,9 @@ class GradientExchange:
         for p, by_anyone in zip(trained, used):
             if not by_anyone:
                 p.grad = None
+        if self.divisor != 1.0:
+            for bucket in self._buckets:
+                _divide(bucket, self.divisor)
 
     # -- before they do --------------------------------------------------------------------------------------------
 
@@ -175,6 +183,12 @@ def _unpack(packed: np.ndarray, bucket: list[Parameter]) -> None:
         grad = p.grad.array  # type: ignore[union-attr]
         grad[...] = namespace(grad).asarray(packed[start : start + grad.size]).reshape(grad.shape)
         start += grad.size
+
+
+def _divide(bucket: list[Parameter], divisor: float) -> None:
+    gradients = side_by_side(bucket)
+    for array in [p.grad.array for p in bucket if p.grad is not None] if gradients is None else [gradients]:
+        array *= array.dtype.type(1.0 / divisor)
 
 
 def side_by_side(parameters: list[Parameter]) -> Any | None:

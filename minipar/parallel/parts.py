@@ -1,16 +1,20 @@
 """Which part of the unsplit model's parameter a rank's parameter is.
 
-A layer that is split over ranks says so of each of its parameters: `mark(weight, Part(dim=0, rows=…, total=…))`. What
-gathers a state dict, loads one or compares runs needs nothing else. A parameter without a mark is whole.
+A layer that is split over ranks says so of each of its parameters (and buffers):
+`mark(weight, Part(dim=0, rows=…, total=…))`. What gathers a state dict, loads one or compares runs needs nothing else.
+A tensor without a mark is whole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from ..nn.parameter import Parameter
+from ..tensor import Tensor
+
+AnyTensor = TypeVar("AnyTensor", bound=Tensor)
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,12 @@ class Part:
         return (*shape[: self.dim], self.total, *shape[self.dim + 1 :])
 
 
-def mark(parameter: Parameter, part: Part) -> Parameter:
-    """Say that `parameter` is this part of the unsplit one. Returns it."""
-    parameter.part = part  # type: ignore[attr-defined]
-    return parameter
+def mark(tensor: AnyTensor, part: Part) -> AnyTensor:
+    """Say that `tensor` is this part of the unsplit one. Returns it."""
+    tensor.part = part  # type: ignore[attr-defined]
+    return tensor
 
 
-def part_of(parameter: Parameter) -> Part | None:
+def part_of(tensor: Tensor) -> Part | None:
     """Which part of the unsplit parameter this is; None for the whole."""
-    return getattr(parameter, "part", None)
+    return getattr(tensor, "part", None)

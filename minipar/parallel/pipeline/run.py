@@ -1,0 +1,159 @@
+"""Carrying out a schedule: one rank plays its list of instructions on one batch.
+
+What a rank holds is kept as the schedule's checker writes it down: (what, stage, micro-batch), where an ACTIVATION is
+the output of that stage and a GRADIENT that of its input. Every micro-batch has its own place, so that nothing is
+overwritten while somebody still needs it.
+
+Random numbers are drawn as one process would: how many draws the stages before have made travels with the activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backend import namespace, to_numpy
+from ...backend.random import default_generator, sharded_samples
+from ...tensor import Tensor, wrap
+from .. import timeline
+from ..comm import Communicator
+from ..comm.work import Work
+from .schedule import (
+    ACTIVATION,
+    GRADIENT,
+    Backward,
+    BackwardInput,
+    BackwardWeight,
+    Forward,
+    Instruction,
+    Receive,
+    Schedule,
+    Send,
+)
+from .split_backward import SplitBackward
+
+Held = tuple[str, int, int]  # what, stage, micro-batch
+
+
+class Run:
+    """One batch through the stages that this rank has, `stages[s]`, by what `schedule` says for this rank of `comm`.
+
+    `inputs[i]` is the input of micro-batch i (used by who has the first stage), `samples[i]` = (start, count, total)
+    says which samples of the whole batch it holds. Who has the last stage calls `finish(i, output)`, which returns what
+    backward is to start from (None if there is none), and `slope(i)` when it does: the gradient there.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        comm: Communicator,
+        stages: Mapping[int, Callable[[Tensor], Tensor]],
+        inputs: Sequence[Any],
+        samples: Sequence[tuple[int, int, int]],
+        finish: Callable[[int, Any], Tensor | None],
+        slope: Callable[[int], float] | None = None,
+    ) -> None:
+        self.schedule, self.comm, self.stages = schedule, comm, stages
+        self.inputs, self.samples, self.finish, self.slope = inputs, samples, finish, slope
+        self.held: dict[Held, tuple[Any, int]] = {}  # an array, and how many draws had been made
+        self.kept: dict[tuple[int, int], tuple[Any, Tensor | None]] = {}  # of a stage and micro-batch: input and output
+        self.late: dict[tuple[int, int], SplitBackward] = {}  # of which gradients of weights are still to come
+        self.sent: list[Work] = []  # messages that are under way
+        self.most_kept = 0  # inputs and outputs at once
+        self.draws = default_generator().get_state()[1]  # that had been made before this batch
+        self.last_draw = self.draws
+
+    def carry_out(self) -> Run:
+        """Play the list to its end, and wait until all that was sent has left. Returns this run."""
+        play: dict[type, Callable[[Any], None]] = {
+            Forward: self._forward,
+            Backward: self._backward,
+            BackwardInput: self._backward_input,
+            BackwardWeight: self._backward_weight,
+            Send: self._send,
+            Receive: self._receive,
+        }
+        for instruction in self.schedule.ranks[self.comm.rank]:
+            play[type(instruction)](instruction)
+        for work in self.sent:
+            work.wait()
+        return self
+
+    def _forward(self, x: Forward) -> None:
+        stage, i = x.stage, x.microbatch
+        entered, draws = self.inputs[i], self.draws
+        if stage:
+            array, draws = self.held.pop((ACTIVATION, stage - 1, i))
+            entered = wrap(array).requires_grad_(self.schedule.trains and array.dtype.kind == "f")
+        generator = default_generator()
+        generator.set_state((generator.get_state()[0], draws))
+        with sharded_samples(*self.samples[i]), timeline.span(f"forward {i}"):
+            made: Any = self.stages[stage](entered)
+            if stage == self.schedule.stages - 1:
+                made = self.finish(i, made)
+        draws = generator.get_state()[1]
+        self.last_draw = max(self.last_draw, draws)
+        if stage < self.schedule.stages - 1:
+            self.held[ACTIVATION, stage, i] = made.array, draws
+        if self.schedule.trains:
+            self.kept[stage, i] = entered, made
+            self.most_kept = max(self.most_kept, len(self.kept))
+
+    def _backward(self, x: Backward) -> None:
+        entered, made = self.kept.pop((x.stage, x.microbatch))
+        grad = self._gradient_of_output(x, made)
+        if grad is not None:
+            with sharded_samples(*self.samples[x.microbatch]), timeline.span(f"backward {x.microbatch}"):
+                made.backward(grad)
+        self._keep_gradient(x, entered, lambda: entered.grad)
+
+    def _backward_input(self, x: BackwardInput) -> None:
+        entered, made = self.kept.pop((x.stage, x.microbatch))
+        grad = self._gradient_of_output(x, made)
+        if grad is None:
+            self._keep_gradient(x, entered, lambda: None)
+            return
+        with sharded_samples(*self.samples[x.microbatch]), timeline.span(f"backward {x.microbatch}, input"):
+            late = self.late[x.stage, x.microbatch] = SplitBackward([(made, grad)])
+            self._keep_gradient(x, entered, lambda: late.inputs([entered])[0])
+
+    def _backward_weight(self, x: BackwardWeight) -> None:
+        late = self.late.pop((x.stage, x.microbatch), None)
+        if late is not None:
+            with timeline.span(f"backward {x.microbatch}, weights"):
+                late.weights()
+
+    def _gradient_of_output(self, x: Instruction, made: Tensor | None) -> Tensor | None:
+        """What backward of this stage starts with; None if it has nothing to do."""
+        if x.stage == self.schedule.stages - 1:
+            assert self.slope is not None
+            slope = self.slope(x.microbatch)
+            tracked = made is not None and made.tracked
+            return wrap(namespace(made.array).full_like(made.array, slope)) if tracked else None
+        array, _ = self.held.pop((GRADIENT, x.stage + 1, x.microbatch))
+        return wrap(array) if made is not None and made.tracked else None
+
+    def _keep_gradient(self, x: Instruction, entered: Any, gradient: Callable[[], Tensor | None]) -> None:
+        """Put the gradient of the stage's input where the stage before, or a message to it, finds it."""
+        if x.stage:
+            grad = gradient() if entered.tracked else None
+            array = namespace(entered.array).zeros_like(entered.array) if grad is None else grad.array
+            self.held[GRADIENT, x.stage, x.microbatch] = array, 0
+
+    def _send(self, x: Send) -> None:
+        array, draws = self.held.pop((x.what, x.stage, x.microbatch))
+        tag = self.schedule.tag(x)
+        self.sent.append(self.comm.isend(np.array(draws), x.peer, tag))
+        self.sent.append(self.comm.isend(to_numpy(array), x.peer, tag))
+
+    def _receive(self, x: Receive) -> None:
+        tag = self.schedule.tag(x)
+        draws = self.comm.recv(x.peer, tag)
+        array = self.comm.recv(x.peer, tag)
+        self.held[x.what, x.sender, x.microbatch] = self._on_device(array), int(draws)
+
+    def _on_device(self, array: np.ndarray) -> Any:
+        """Messages come in host memory; the rank may compute on a GPU."""
+        return wrap(array).to(self.comm.device).array

@@ -1,0 +1,39 @@
+"""A model, taken apart into the stages of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ...nn.container import Sequential
+from ...nn.module import Module
+from .cut import cut as best_cut
+from .layers import layers
+
+
+def stages_of_model(model: Module, stages: int, first_layers: Sequence[int] | None = None) -> list[Module]:
+    """`stages` modules which, one after the other, compute what `model` does; its parameters are theirs.
+
+    `first_layers`: the number of the first layer (`layers`) of each stage but the first. Without them the stages have
+    as equal numbers of parameters as consecutive layers can. One stage is the model itself, whatever it is.
+
+    ValueError for numbers that do not cut the model into that many stages with at least one layer each.
+
+    >>> net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    >>> [len(stage) for stage in minipar.parallel.pipeline.stages_of_model(net, 2, [2])]
+    [2, 1]
+    """
+    if stages == 1 and not first_layers:
+        return [model]
+    row = layers(model)
+    if first_layers is None:
+        sizes = [sum(p.numel() for p in layer.parameters()) for _, layer in row]
+        bounds = [0, *[piece.stop for piece in best_cut(sizes, stages)]]
+    else:
+        bounds = [0, *first_layers, len(row)]
+        if len(bounds) != stages + 1 or any(not a < b for a, b in pairwise(bounds)):
+            raise ValueError(
+                f"cut={list(first_layers)} must be {stages - 1} growing numbers of layers from 1 to {len(row) - 1}: "
+                f"the first layer of each of the {stages} stages but the first"
+            )
+    return [Sequential(*[layer for _, layer in row[a:b]]) for a, b in pairwise(bounds)]

@@ -1,0 +1,43 @@
+"""Weights that several stages share: each rank that has such a stage holds a copy, and the copies' gradients add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...backend import namespace, to_numpy
+from ...nn.module import Module
+from ...nn.parameter import Parameter
+from ..comm import Communicator
+
+
+class TiedParameters:
+    """The parameters of `stages` that are in stages of several ranks; `placement[s]` is the rank of stage s.
+
+    Collective over `comm`, the ranks of the pipeline. Copies start equal and get equal gradients, so they stay equal.
+    """
+
+    def __init__(self, stages: Sequence[Module], placement: Sequence[int], comm: Communicator) -> None:
+        owners: dict[int, set[int]] = {}
+        found: dict[int, Parameter] = {}
+        for stage, rank in zip(stages, placement):
+            for p in stage.parameters():
+                owners.setdefault(id(p), set()).add(rank)
+                found[id(p)] = p
+        self._groups: list[tuple[Parameter, Any]] = []
+        for key, ranks in owners.items():
+            if len(ranks) > 1:
+                group = comm.split(0 if comm.rank in ranks else None)
+                if group is not None:
+                    self._groups.append((found[key], group))
+
+    def add_up(self) -> None:
+        """Every copy's gradient becomes the sum of all copies'."""
+        for p, group in self._groups:
+            if p.grad is None:
+                p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
+            grad: Any = p.grad.array  # type: ignore[union-attr]
+            host = to_numpy(grad)
+            group.all_reduce(host)
+            if host is not grad:
+                grad[...] = namespace(grad).asarray(host)

@@ -1,0 +1,92 @@
+"""The state of a model that is split: gathered under the unsplit model's names, and taken from there.
+
+Each rank knows of each of its parameters and buffers under which names the unsplit model has it, and which part of it
+(`parts`). Ranks that hold the same say it once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backend import namespace, to_numpy
+from ..nn.module import Module
+from ..tape import set_grad_mode
+from ..tensor import Tensor, wrap
+from .mesh import Mesh
+from .parts import Part, part_of
+
+
+class WholeState:
+    """What `model`, not yet cut into stages, has; after `keep`, what this rank holds of it."""
+
+    def __init__(self, model: Module, mesh: Mesh) -> None:
+        self._mesh = mesh
+        saved = model.state_dict(keep_vars=True)
+        self._order = list(saved)
+        self._names: dict[int, list[str]] = {}
+        for name, tensor in saved.items():
+            self._names.setdefault(id(tensor), []).append(name)
+        self._held = saved
+
+    def keep(self, modules: Iterable[Module]) -> None:
+        """From now on this rank holds what is in `modules` alone."""
+        inside = {id(t) for module in modules for t in (*module.parameters(), *module.buffers())}
+        self._held = OrderedDict((name, tensor) for name, tensor in self._held.items() if id(tensor) in inside)
+
+    def name(self, tensor: Tensor) -> str:
+        """The first name of a parameter or buffer in the unsplit model."""
+        return self._names[id(tensor)][0]
+
+    def gather(self, what: Callable[[Tensor], Any]) -> OrderedDict[str, Tensor]:
+        """The array `what` of every tensor (or None), put together under the unsplit model's names, on every rank.
+
+        In the unsplit model's order; names for which every rank has None are left out. Collective.
+        """
+        at = self._mesh.coordinates
+        mine = {}
+        if at["data"] == at["space"] == 0:
+            held = [(name, part_of(tensor), what(tensor)) for name, tensor in self._held.items()]
+            mine = {name: (part, to_numpy(array)) for name, part, array in held if array is not None}
+        whole: dict[str, np.ndarray] = {}
+        for theirs in self._mesh.comm.all_gather_object(mine):
+            for name, (part, array) in theirs.items():
+                if part is None:
+                    whole.setdefault(name, array)
+                else:
+                    part.put(array, whole.setdefault(name, np.empty(part.whole_shape(array.shape), array.dtype)))
+        return OrderedDict((name, wrap(whole[name])) for name in self._order if name in whole)
+
+    def take(self, state: Mapping[str, Any]) -> None:
+        """Copy this rank's parts out of the unsplit model's state dict.
+
+        RuntimeError naming every missing and unexpected key, and every shape that does not fit; then nothing changes.
+        """
+        problems = [f"missing key {name!r}" for name in self._order if name not in state]
+        problems += [f"unexpected key {name!r}" for name in state if name not in set(self._order)]
+        parts = []
+        for name, tensor in self._held.items():
+            if name in state:
+                array = _array(state[name])
+                part = part_of(tensor)
+                shape = tensor.shape if part is None else part.whole_shape(tensor.shape)
+                if array.shape != shape:
+                    problems.append(f"{name!r} has shape {array.shape}, the model's is {tuple(shape)}")
+                parts.append((tensor, part, array))
+        if problems:
+            raise RuntimeError(f"load_state_dict: {'; '.join(problems)}")
+        with set_grad_mode(False):
+            for tensor, part, array in parts:
+                _copy(tensor, part, array)
+
+
+def _array(value: Any) -> np.ndarray:
+    return to_numpy(value.array) if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _copy(tensor: Tensor, part: Part | None, whole: np.ndarray) -> None:
+    tensor.array[...] = namespace(tensor.array).asarray(whole if part is None else part.of(whole))
+    tensor.bump("load_state_dict")

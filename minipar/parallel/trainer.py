@@ -1,0 +1,272 @@
+"""One front door for every layout: `parallelize(model, mesh)` trains as the model itself would in one process.
+
+    mesh axis    what is split                         by
+    tensor       the features of a layer               tensor/       layers are replaced by parts of themselves
+    space        the rows of images                    space/        layers are replaced by ones that ask neighbours
+    pipeline     the layers, and each batch once more  pipeline/     stages, micro-batches, a schedule
+    data         the batch                             gradients.py  gradients are added up as backward makes them
+
+In whatever way it is split, a batch is forward passes and backward passes in the order of a schedule (one stage and
+one micro-batch, if there is no pipeline); sums of gradients over mesh.replicas; one division by the denominator of the
+whole batch (losses.py); and an optimizer step on what this rank holds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.recompute import checkpoint
+from ..backend.random import default_generator
+from ..nn.module import Module
+from ..nn.parameter import Parameter
+from ..ops.join import cat
+from ..tape import set_grad_mode
+from ..tensor import Tensor, wrap
+from . import timeline
+from .data import broadcast_state
+from .functional import put_together
+from .gradients import BUCKET, GradientExchange
+from .losses import PartOfLoss, as_pair, message, part_of_loss, whole_loss
+from .mesh import Mesh
+from .pipeline.orders import make_schedule
+from .pipeline.run import Run
+from .pipeline.schedule import Forward, Message, Schedule
+from .pipeline.stages import stages_of_model
+from .pipeline.ties import TiedParameters
+from .shares import share
+from .state import WholeState
+from .sync_batch_norm import SyncBatchNorm
+
+LossFunction = Callable[..., Any]  # (output, *targets) -> a loss that knows its denominator, or (sum, denominator)
+
+
+def parallelize(
+    model: Module,
+    mesh: Mesh,
+    *,
+    microbatches: int = 1,
+    schedule: str | Schedule = "1f1b",
+    chunks: int = 1,
+    cut: Sequence[int] | None = None,
+    recompute: bool = False,
+    bucket: int = BUCKET,
+) -> ParallelModel:
+    """`model`, split over `mesh`; every rank calls it with a model of the same structure, which is taken apart.
+
+    Every rank starts from the parameters and buffers of rank 0.
+
+    - `microbatches`: into how many pieces each rank's samples are cut, one after the other. Batch norm cannot be exact
+      then: RuntimeError in training, naming the layer.
+    - `schedule`, `chunks`: the order of pipeline stages and micro-batches (`pipeline.make_schedule`), or a Schedule.
+    - `cut`: the first layer of each stage but the first, for a model that is a `Sequential`; by default stages have as
+      equal numbers of parameters as consecutive layers can.
+    - `recompute`: keep of each stage and micro-batch its input alone, and run it forward again before its backward.
+    - `bucket`: bytes of gradients that are added up at once.
+
+    ValueError for what does not fit the mesh.
+
+    >>> def train(comm):
+    ...     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    ...     net = minipar.parallel.parallelize(model, minipar.parallel.Mesh(comm, pipeline=2), microbatches=2)
+    ...     step = optim.SGD(net.parameters(), lr=0.1)
+    ...     return net.train_step(F.mse_loss, step, minipar.ones(6, 4), minipar.zeros(6, 1))
+    >>> first, second = minipar.parallel.launch(train, workers=2, backend="thread")
+    >>> first == second
+    True
+    """
+    return ParallelModel(model, mesh, microbatches, schedule, chunks, cut, recompute, bucket)
+
+
+class ParallelModel:
+    """What `parallelize` returns: this rank's part of the model, and how to train it together with the others.
+
+    `mesh` is where it lives, `schedule` what its ranks do with a batch.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        mesh: Mesh,
+        microbatches: int,
+        schedule: str | Schedule,
+        chunks: int,
+        cut: Sequence[int] | None,
+        recompute: bool,
+        bucket: int,
+    ) -> None:
+        self.mesh = mesh
+        if isinstance(schedule, str):
+            schedule = make_schedule(schedule, mesh.pipeline.size, microbatches, chunks)
+        self.schedule = schedule
+        broadcast_state(model, mesh.comm)
+        if mesh.replicas.size > 1:
+            model = SyncBatchNorm.convert_sync_batchnorm(model, mesh.replicas)
+        whole = WholeState(model, mesh)
+        modules = stages_of_model(model, schedule.stages, cut)
+        self._stages = {stage: modules[stage] for stage in schedule.stages_of(mesh.pipeline.rank)}
+        whole.keep(self._stages.values())
+        self._whole = whole
+        self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
+        self._exchange = GradientExchange([p for _, p in self.named_parameters()], mesh.replicas, bucket)
+        self._recompute = recompute
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def train_step(self, loss_fn: LossFunction, optimizer: Any, *batch: Tensor) -> float:
+        """One step on a whole batch, which every rank passes whole: returns its loss, the same on every rank.
+
+        The batch is (input, targets…); `loss_fn(output, *targets)` gets the output and the targets of the same samples,
+        and returns the result of a loss function, which knows its denominator, or (sum, denominator).
+
+        `optimizer` is made of `parameters()`: what this rank holds.
+        """
+        optimizer.zero_grad()
+        loss = self.loss_and_gradients(loss_fn, *batch)
+        with timeline.span("update"):
+            optimizer.step()
+        return loss
+
+    def loss_and_gradients(self, loss_fn: LossFunction, *batch: Tensor) -> float:
+        """The loss of a whole batch, whose gradient is added to every `.grad`: `train_step` without an optimizer.
+
+        ValueError for a loss whose denominator is unknown, and where ranks pass batches of different lengths.
+        """
+        pieces = self._pieces(batch)
+        inputs, *targets = [[x[start : start + count] for start, count, _ in pieces] for x in batch]
+        losses = _Losses(self.mesh, loss_fn, targets, divides_early=_divides_early(self.schedule))
+        stages = {s: _recomputed(stage) for s, stage in self._stages.items()} if self._recompute else self._stages
+        with self._exchange.adding_up(passes=len(pieces), then=self._ties.add_up) as exchange:
+            run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
+            run.carry_out()
+            loss, exchange.divisor = losses.tell(run.last_draw, len(batch[0]))
+        return loss
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The output for a whole batch, on every rank, without a gradient."""
+        pieces = self._pieces((x,))
+        inputs = [x[start : start + count] for start, count, _ in pieces]
+        outputs: list[Tensor] = []
+        pipeline, last = self.mesh.pipeline, self.schedule.placement[-1]
+        with set_grad_mode(False):
+            Run(
+                _forward_only(self.schedule), pipeline, self._stages, inputs, pieces, lambda _, y: outputs.append(y)
+            ).carry_out()
+            mine = pipeline.broadcast_object(cat(outputs) if pipeline.rank == last else None, root=last)
+            return put_together(mine, self.mesh.data, 0)
+
+    # -- what this rank holds --------------------------------------------------------------------------------------
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(name in the unsplit model, parameter) of what this rank holds, each once."""
+        found = {id(p): p for module in self._stages.values() for p in module.parameters()}
+        return ((self._whole.name(p), p) for p in found.values())
+
+    def parameters(self) -> Iterator[Parameter]:
+        """What this rank holds, for an optimizer; never nothing: without any, an empty parameter."""
+        held = [p for _, p in self.named_parameters()]
+        return iter(held or [Parameter(wrap(np.empty(0, np.float32)))])
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or fill them with zeros."""
+        for module in self._stages.values():
+            module.zero_grad(set_to_none)
+
+    def train(self, mode: bool = True) -> ParallelModel:
+        """Every layer in training mode (or not). Returns itself."""
+        for module in self._stages.values():
+            module.train(mode)
+        return self
+
+    def eval(self) -> ParallelModel:
+        """Every layer in evaluation mode. Returns itself."""
+        return self.train(False)
+
+    def state_dict(self) -> OrderedDict[str, Tensor]:
+        """The unsplit model's state dict, a copy, on every rank. Collective."""
+        return self._whole.gather(lambda tensor: tensor.array)
+
+    def gradients(self) -> OrderedDict[str, Tensor]:
+        """The gradients of the unsplit model's parameters (of those that have one), on every rank. Collective."""
+        return self._whole.gather(lambda tensor: None if tensor.grad is None else tensor.grad.array)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take this rank's parts of an unsplit model's state dict, whatever layout it was saved from.
+
+        RuntimeError naming every missing and unexpected key, and every shape that does not fit; then nothing changes.
+        """
+        self._whole.take(state_dict)
+
+    def _pieces(self, batch: Sequence[Tensor]) -> list[tuple[int, int, int]]:
+        """(start, count, total) of each micro-batch of this rank."""
+        sizes = {len(x) for x in batch}
+        if len(sizes) != 1:
+            raise ValueError(f"the tensors of a batch must have one first size, got {sorted(sizes)}")
+        total = sizes.pop()
+        rows = share(total, self.mesh.data.rank, self.mesh.data.size)
+        count = rows.stop - rows.start
+        cuts = [share(count, i, self.schedule.microbatches) for i in range(self.schedule.microbatches)]
+        return [(rows.start + piece.start, piece.stop - piece.start, total) for piece in cuts]
+
+
+class _Losses:
+    """The losses of one batch, micro-batch by micro-batch, on the ranks that have the last stage.
+
+    Where all forwards come before the first backward (`divides_early`), the whole denominator is known by then, and
+    backward starts from gradients that are divided by it. Else (1F1B) gradients of sums are made, and divided in the
+    end.
+    """
+
+    def __init__(self, mesh: Mesh, loss_fn: LossFunction, targets: list[list[Tensor]], divides_early: bool) -> None:
+        self._mesh, self._loss_fn, self._targets, self._divides_early = mesh, loss_fn, targets, divides_early
+        self._parts: dict[int, PartOfLoss] = {}
+        self._whole: tuple[float, float] | None = None
+
+    def finish(self, i: int, output: Tensor) -> Tensor:
+        """The loss of micro-batch i, from which backward starts: or its output, if it has no samples that count."""
+        loss, weight = as_pair(self._loss_fn(output, *[target[i] for target in self._targets]))
+        self._parts[i] = part = part_of_loss(loss, weight)
+        return loss if part.denominator else output
+
+    def slope(self, i: int) -> float:
+        """By what backward of micro-batch i starts. Nothing, if it has no samples that count."""
+        part = self._parts[i]
+        divisor = self._loss_and_divisor()[1] if self._divides_early else 1.0
+        return part.slope / divisor if part.denominator else 0.0
+
+    def _loss_and_divisor(self) -> tuple[float, float]:
+        """Of the whole batch. Collective over the replicas of the last stage."""
+        if self._whole is None:
+            self._whole = whole_loss(self._mesh.replicas.all_reduce(message(list(self._parts.values()))))
+        return self._whole
+
+    def tell(self, draws: int, rows: int) -> tuple[float, float]:
+        """(the loss, by what gradients are still to be divided), on every rank; and all have drawn as many numbers."""
+        here = bool(self._parts)
+        loss, divisor = self._loss_and_divisor() if here else (0.0, 1.0)
+        told = self._mesh.comm.all_gather(np.array([here, loss, divisor, draws, rows], np.float64))
+        if np.any(told[:, 4] != rows):
+            lengths = ", ".join(f"{int(n)} on rank {rank}" for rank, n in enumerate(told[:, 4]))
+            raise ValueError(f"ranks have batches of different lengths: {lengths}; every rank passes the same batch")
+        generator = default_generator()
+        generator.set_state((generator.get_state()[0], int(told[:, 3].max())))
+        loss, divisor = told[np.argmax(told[:, 0]), 1:3].tolist()
+        return loss, 1.0 if self._divides_early or not divisor else divisor
+
+
+def _divides_early(schedule: Schedule) -> bool:
+    """Does the last stage run all forwards before the first backward?"""
+    order = schedule.ranks[schedule.placement[-1]]
+    computes = [x for x in order if x.stage == schedule.stages - 1 and not isinstance(x, Message)]
+    return all(isinstance(x, Forward) for x in computes[: schedule.microbatches])
+
+
+def _forward_only(schedule: Schedule) -> Schedule:
+    return Schedule.of([[x for x in order if isinstance(x, Forward)] for order in schedule.ranks], "inference")
+
+
+def _recomputed(stage: Module) -> Callable[[Tensor], Tensor]:
+    return lambda x: checkpoint(stage, x)
