@@ -28,7 +28,7 @@ from ..tape import set_grad_mode
 from ..tensor import Tensor, wrap
 from . import timeline
 from .data import broadcast_state
-from .functional import put_together
+from .functional import own_part, put_together
 from .gradients import BUCKET, GradientExchange
 from .losses import PartOfLoss, as_pair, message, part_of_loss, whole_loss
 from .mesh import Mesh
@@ -38,8 +38,10 @@ from .pipeline.schedule import Forward, Message, Schedule
 from .pipeline.stages import stages_of_model
 from .pipeline.ties import TiedParameters
 from .shares import share
+from .space import spatial
 from .state import WholeState
 from .sync_batch_norm import SyncBatchNorm
+from .tensor import tensor_parallel
 
 LossFunction = Callable[..., Any]  # (output, *targets) -> a loss that knows its denominator, or (sum, denominator)
 
@@ -103,6 +105,12 @@ class ParallelModel:
             schedule = make_schedule(schedule, mesh.pipeline.size, microbatches, chunks)
         self.schedule = schedule
         broadcast_state(model, mesh.comm)
+        if mesh.tensor.size > 1:
+            model = tensor_parallel(model, mesh.tensor)
+        self._gives_rows = False
+        if mesh.space.size > 1:
+            model = spatial(model, mesh.space, mesh.replicas)
+            self._gives_rows = model.gives_rows
         if mesh.replicas.size > 1:
             model = SyncBatchNorm.convert_sync_batchnorm(model, mesh.replicas)
         whole = WholeState(model, mesh)
@@ -136,8 +144,10 @@ class ParallelModel:
         ValueError for a loss whose denominator is unknown, and where ranks pass batches of different lengths.
         """
         pieces = self._pieces(batch)
-        inputs, *targets = [[x[start : start + count] for start, count, _ in pieces] for x in batch]
-        losses = _Losses(self.mesh, loss_fn, targets, divides_early=_divides_early(self.schedule))
+        inputs = self._cut(batch[0], pieces, rows=True)
+        targets = [self._cut(target, pieces, rows=self._gives_rows) for target in batch[1:]]
+        copies = 1 if self._gives_rows else self.mesh.space.size
+        losses = _Losses(self.mesh, loss_fn, targets, _divides_early(self.schedule), copies)
         stages = {s: _recomputed(stage) for s, stage in self._stages.items()} if self._recompute else self._stages
         with self._exchange.adding_up(passes=len(pieces), then=self._ties.add_up) as exchange:
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
@@ -148,7 +158,7 @@ class ParallelModel:
     def __call__(self, x: Tensor) -> Tensor:
         """The output for a whole batch, on every rank, without a gradient."""
         pieces = self._pieces((x,))
-        inputs = [x[start : start + count] for start, count, _ in pieces]
+        inputs = self._cut(x, pieces, rows=True)
         outputs: list[Tensor] = []
         pipeline, last = self.mesh.pipeline, self.schedule.placement[-1]
         with set_grad_mode(False):
@@ -156,6 +166,8 @@ class ParallelModel:
                 _forward_only(self.schedule), pipeline, self._stages, inputs, pieces, lambda _, y: outputs.append(y)
             ).carry_out()
             mine = pipeline.broadcast_object(cat(outputs) if pipeline.rank == last else None, root=last)
+            if self._gives_rows:
+                mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)
 
     # -- what this rank holds --------------------------------------------------------------------------------------
@@ -200,6 +212,12 @@ class ParallelModel:
         """
         self._whole.take(state_dict)
 
+    def _cut(self, x: Tensor, pieces: list[tuple[int, int, int]], rows: bool) -> list[Tensor]:
+        """The samples of each piece; with `rows`, of them this rank's rows of the images."""
+        if rows and self.mesh.space.size > 1:
+            x = own_part(x, self.mesh.space, -2)
+        return [x[start : start + count] for start, count, _ in pieces]
+
     def _pieces(self, batch: Sequence[Tensor]) -> list[tuple[int, int, int]]:
         """(start, count, total) of each micro-batch of this rank."""
         sizes = {len(x) for x in batch}
@@ -220,8 +238,11 @@ class _Losses:
     end.
     """
 
-    def __init__(self, mesh: Mesh, loss_fn: LossFunction, targets: list[list[Tensor]], divides_early: bool) -> None:
-        self._mesh, self._loss_fn, self._targets, self._divides_early = mesh, loss_fn, targets, divides_early
+    def __init__(
+        self, mesh: Mesh, loss_fn: LossFunction, targets: list[list[Tensor]], divides_early: bool, copies: int
+    ) -> None:
+        self._mesh, self._loss_fn, self._targets = mesh, loss_fn, targets
+        self._divides_early, self._copies = divides_early, copies
         self._parts: dict[int, PartOfLoss] = {}
         self._whole: tuple[float, float] | None = None
 
@@ -240,7 +261,8 @@ class _Losses:
     def _loss_and_divisor(self) -> tuple[float, float]:
         """Of the whole batch. Collective over the replicas of the last stage."""
         if self._whole is None:
-            self._whole = whole_loss(self._mesh.replicas.all_reduce(message(list(self._parts.values()))))
+            told = self._mesh.replicas.all_reduce(message(list(self._parts.values())))
+            self._whole = whole_loss(told, self._copies)
         return self._whole
 
     def tell(self, draws: int, rows: int) -> tuple[float, float]:
