@@ -21,9 +21,11 @@ class LinearChain(Fat):
     """x (…, in), then of each layer weight (out, in) and bias (out,) or None → y (…, out of the last)
 
     `relus`: for each layer, whether a ReLU follows. The gradient goes back through the layers as through Linear.
+    Asked for that of x alone, it remembers the gradients of the layers' outputs: if it is asked for those of the
+    weights later (a backward pass in two parts), it need not go through the layers again.
     """
 
-    __slots__ = ("relus", "saves", "saves_output")
+    __slots__ = ("relus", "saves", "saves_output", "passed")
 
     kernels_only = True
     needed_for = MappingProxyType({0: 1, 1: 0})  # as in Linear; the weights after the first are always kept
@@ -32,6 +34,7 @@ class LinearChain(Fat):
         self.relus = relus
         self.saves = (0, *range(1, 2 * len(relus), 2))
         self.saves_output = relus[-1]
+        self.passed: list[Any] = []
 
     def forward(self, x, *parameters):
         run = kernel("linear_forward", x)
@@ -52,19 +55,26 @@ class LinearChain(Fat):
         gradients = [None] * len(needs)
         lowest = 0 if needs[0] else (needs.index(True) - 1) // 2  # no gradient is wanted below that layer
         run = kernel("linear_backward", g)
+        passed, before = [], [] if needs[0] else self.passed
         for i in range(last, lowest - 1, -1):
             at = 2 * i + 1
             of_weight, of_bias = needs[at], needs[at + 1]
+            passed.append(g)
             g, gradients[at], gradients[at + 1] = run(
-                g,
+                before[last - i] if before else g,
                 inputs[i],
                 weights[i],
                 outputs[i] if relus[i] else None,
-                (i > lowest or needs[0], of_weight, of_bias),
+                (not before and (i > lowest or needs[0]), of_weight, of_bias),
                 (None, self.room(at) if of_weight else None, self.room(at + 1) if of_bias else None),
             )
         gradients[0] = g
+        self.passed = [] if True in needs[1:] else passed
         return tuple(gradients)
+
+    def release(self) -> None:
+        super().release()
+        self.passed = []
 
     def composite(self, x, *parameters):
         layers = iter(parameters)

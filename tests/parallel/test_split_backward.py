@@ -44,7 +44,11 @@ class LastOfLSTM(nn.Module):
 
 MODELS = {
     "MLP": (lambda: Row(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 3)), (4, 5)),
-    "MLP, fused": (lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)), (4, 5)),
+    "MLP, fused": (
+        lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6, bias=False), nn.Linear(6, 3)),
+        (4, 5),
+    ),
+    "MLP, fused, ReLU last": (lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3), nn.ReLU()), (4, 5)),
     "CNN": (
         lambda: Row(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.ConvTranspose2d(4, 3, 3), nn.Conv2d(3, 2, 3)),
         (3, 2, 9, 9),
@@ -182,6 +186,19 @@ def test_a_stage_of_several_inputs_and_outputs():
     got = [of_a, of_b] + [p.grad for m in (first, second, table) for p in m.parameters()]
     for x, y in zip(expected, got):
         np.testing.assert_array_equal(x.array, y.array)
+
+
+def test_a_fused_row_with_frozen_weights_goes_back_twice():
+    """What it remembers of one walk back is of no use to the next."""
+    model, x = (
+        nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)).requires_grad_(False),
+        minipar.ones(1, 3, requires_grad=True),
+    )
+    y = model(x)
+    y.backward(minipar.ones(1, 2), retain_graph=True)
+    once = x.grad.array.copy()
+    y.backward(3 * minipar.ones(1, 2))
+    np.testing.assert_allclose(x.grad.array, 4 * once, rtol=1e-6)
 
 
 def test_without_inputs_all_is_put_off():

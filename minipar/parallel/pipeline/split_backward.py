@@ -22,10 +22,11 @@ from ... import tape
 from ...ops.conv import ConvInput, Convolution
 from ...ops.linalg import MatMul
 from ...ops.linear import Linear
+from ...ops.linear_chain import LinearChain
 from ...tape import Edge, Node
 from ...tensor import Tensor, wrap
 
-IN_TWO_PARTS = (Linear, Convolution, ConvInput, MatMul)  # each gradient is a kernel of its own
+IN_TWO_PARTS = (Linear, LinearChain, Convolution, ConvInput, MatMul)  # each gradient is a kernel of its own
 
 
 class SplitBackward:
@@ -90,7 +91,7 @@ class SplitBackward:
         pulled = pull(node, grad, False)
         node.release()
         self._kept[node] = [g if later else None for g, later in zip(pulled, late)]
-        return [g if leads else None for g, leads in zip(pulled, now)]
+        return pulled  # of which this walk drops what leads to no input
 
     def _pull_weights(self, pull: Any, node: Node, grad: Any) -> Sequence[Any]:
         return self._kept.pop(node) if node in self._kept else pull(node, grad, False)
