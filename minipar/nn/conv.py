@@ -79,7 +79,7 @@ class ConvNd(Module):
         return text + (f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else "")
 
 
-class _Convolution(ConvNd):
+class ConvolvingNd(ConvNd):
     """A convolution of `dims` axes; the arguments of PyTorch's Conv1d, Conv2d and Conv3d."""
 
     def __init__(
@@ -118,12 +118,12 @@ class _Convolution(ConvNd):
         """relu(forward(input)) as one node."""
         return self._convolved(input, RectifiedConvolution)
 
-    def _convolved(self, input: Tensor, operation: type[Convolution]) -> Tensor:
-        padding = self.padding
+    def _convolved(self, input: Tensor, operation: type[Convolution], with_bias: bool = True) -> Tensor:
+        padding, bias = self.padding, self.bias if with_bias else None
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._frame(), self.padding_mode), 0
         return convolve(
-            self.dims, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, operation
+            self.dims, input, self.weight, bias, self.stride, padding, self.dilation, self.groups, operation
         )
 
     def _frame(self) -> list[int]:
@@ -135,7 +135,7 @@ class _Convolution(ConvNd):
         return [n for p, e in zip(before[::-1], extra[::-1]) for n in (p, p + e)]
 
 
-class Conv1d(_Convolution):
+class Conv1d(ConvolvingNd):
     """Convolution of sequences: (N, in_channels, L) → (N, out_channels, OL), or both without N.
 
     OL = ⌊(L + 2·padding − dilation·(k − 1) − 1) / stride⌋ + 1. Weight (out, in/groups, k), bias (out,). `padding` may
@@ -149,7 +149,7 @@ class Conv1d(_Convolution):
     dims = 1
 
 
-class Conv2d(_Convolution):
+class Conv2d(ConvolvingNd):
     """Convolution of images: (N, in_channels, H, W) → (N, out_channels, OH, OW), or both without N.
 
     OH = ⌊(H + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1, OW alike. Weight (out, in/groups, kh, kw), bias (out,),
@@ -166,7 +166,7 @@ class Conv2d(_Convolution):
         return pooled_convolution(input, lambda operation: self._convolved(input, operation))
 
 
-class Conv3d(_Convolution):
+class Conv3d(ConvolvingNd):
     """Convolution of volumes: (N, in_channels, D, H, W) → (N, out_channels, OD, OH, OW), or both without N.
 
     Sizes as in Conv2d; weight (out, in/groups, kd, kh, kw), bias (out,). The arguments are those of Conv1d.

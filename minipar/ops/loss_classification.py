@@ -125,8 +125,8 @@ def cross_entropy(
     numbers = array_of(target)
     if numbers.dtype.kind == "f":
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
-    classes = _classes(name, input, numbers, ignore_index, weight)
-    rows = _by_class(input)
+    classes = checked_classes(name, tuple(input.shape), numbers, ignore_index, weight)
+    rows = by_class(input)
     if label_smoothing:
         log_probs = log_softmax(rows, 1)
         share = label_smoothing / rows.shape[1]
@@ -157,8 +157,8 @@ def nll_loss(
     check_arguments("nll_loss", reduction, size_average, reduce)
     check_dtypes("nll_loss", input)
     numbers = array_of(target)
-    classes = _classes("nll_loss", input, numbers, ignore_index, weight)
-    return _reduced(classes.likelihood(_by_class(input)), numbers.shape, reduction, classes)
+    classes = checked_classes("nll_loss", tuple(input.shape), numbers, ignore_index, weight)
+    return _reduced(classes.likelihood(by_class(input)), numbers.shape, reduction, classes)
 
 
 def _reduced(losses: Any, shape: tuple[int, ...], reduction: str, classes: Classes) -> Any:
@@ -179,7 +179,7 @@ def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, r
         raise RuntimeError(
             f"cross_entropy: ignore_index={ignore_index} needs class numbers as target, not class probabilities"
         )
-    axis, count = (1 if len(input.shape) > 1 else 0), _class_count(input)
+    axis, count = (1 if len(input.shape) > 1 else 0), _class_count(tuple(input.shape))
     if smoothing:
         target = target * (1 - smoothing) + smoothing / count
     terms = log_softmax(input, axis) * target
@@ -190,22 +190,20 @@ def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, r
     return reduced(losses, reduction, math.prod(losses.shape))
 
 
-def _class_count(input: Any) -> int:
-    shape = tuple(input.shape)
+def _class_count(shape: tuple[int, ...]) -> int:
     return shape[1] if len(shape) > 1 else shape[0]
 
 
-def _classes(name: str, input: Any, numbers: Any, ignored: int, weight: Any) -> Classes:
-    """The target checked against the input."""
+def checked_classes(name: str, shape: tuple[int, ...], numbers: Any, ignored: int, weight: Any) -> Classes:
+    """The target, checked against an input of this shape."""
     if numbers.dtype.kind not in "iu":
         raise RuntimeError(f"{name}: target must hold class numbers (int64), not {numbers.dtype.name}")
-    shape = tuple(input.shape)
     if not shape or tuple(numbers.shape) != (shape[:1] + shape[2:] if len(shape) > 1 else ()):
         raise RuntimeError(
             f"{name}: input (N, C, …) needs target (N, …), got input of shape {shape} and target of shape "
             f"{tuple(numbers.shape)}"
         )
-    count = _class_count(input)
+    count = _class_count(shape)
     _check_numbers(name, numbers, ignored, count)
     if weight is not None:
         check_constant(name, "weight", weight)
@@ -225,7 +223,7 @@ def _check_class_weights(name: str, weight: Any, count: int) -> None:
         raise RuntimeError(f"{name}: weight must have shape ({count},), not {tuple(weight.shape)}")
 
 
-def _by_class(input: Any) -> Any:
+def by_class(input: Any) -> Any:
     """Logits (N, C, d…) as rows (N·d…, C)."""
     if len(input.shape) == 2:
         return input
