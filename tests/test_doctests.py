@@ -64,6 +64,7 @@ ROOMS = [
     "minipar.data",
     "minipar.utils.checkpoint",
     "minipar.parallel",
+    "minipar.parallel.pipeline",
     "minipar.parallel.timeline",
     "minipar.viz",
     "minipar.cuda",

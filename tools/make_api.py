@@ -41,6 +41,7 @@ ROOMS = {
     "minipar.utils.checkpoint": "Recomputation",
     "minipar.onnx": "Models as ONNX files",
     "minipar.parallel": "Many workers",
+    "minipar.parallel.pipeline": "Pipelines: schedules and cuts",
     "minipar.parallel.timeline": "What each worker did, and when",
     "minipar.viz": "Pictures",
     "minipar.cuda": "GPUs",

@@ -3,7 +3,7 @@
 Importing this starts nothing and loads no multiprocessing: the process backend does when it is first used.
 """
 
-from . import functional, timeline
+from . import functional, pipeline, timeline
 from .comm import Communicator, CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 from .comm.algorithms import all_reduce_cost, simulate_all_reduce
 from .data import DataParallel
@@ -75,6 +75,7 @@ __all__ = [
     "map",
     "map_unordered",
     "parallelize",
+    "pipeline",
     "simulate_all_reduce",
     "simulate_schedule",
     "tensor_parallel",

@@ -19,6 +19,7 @@ from tests.refusals.cases_linalg import LINALG
 from tests.refusals.cases_loss import LOSSES
 from tests.refusals.cases_module import MODULES
 from tests.refusals.cases_normalization import NORMALIZATION
+from tests.refusals.cases_pipeline import PIPELINES
 from tests.refusals.cases_plain import PLAIN
 from tests.refusals.cases_recurrent import RECURRENT
 from tests.refusals.cases_reduce import REDUCE
@@ -48,6 +49,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *REPARAMETRIZED,
         *GRID_SAMPLES,
         *COMPLETENESS,
+        *PIPELINES,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,
     ]

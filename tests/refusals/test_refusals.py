@@ -31,6 +31,7 @@ TAKES_ANYTHING = {
     "nn.utils.rnn": "PackedSequence",  # made by pack_padded_sequence, which looks at its input
     "data": "SequentialSampler Subset SubsetRandomSampler Series Table Text WorkerInfo default_convert",
     "parallel": "Communicator DataParallel Difference RankState first_difference",  # tests/parallel has theirs
+    "parallel.pipeline": "Backward BackwardInput BackwardWeight Forward LayerCost Receive Send Simulation Timed",
     "parallel.timeline": "Span",  # a tuple of numbers and names
     "viz": "Curve Graph Trace",
 }

@@ -1,12 +1,16 @@
 """Pipeline parallelism: schedules as data, and the cut of a model into stages.
 
-schedule.py     what a rank does: the instructions, and a Schedule of them
-orders.py       the schedules of the literature
-check.py        whether a schedule is right
-simulate.py     how long it takes, how much it waits, what it keeps
-draw.py         a picture of it, as text
-layers.py       the layers of a model, and what each costs
-cut.py          the best cut of them into stages
+    schedule.py         what a rank does: the instructions, and a Schedule of them
+    orders.py           the schedules of the literature
+    check.py            whether a schedule is right
+    simulate.py         how long it takes, how much it waits, what it keeps
+    draw.py             a picture of it, as text
+    layers.py           the layers of a model, and what each costs
+    cut.py              the best cut of them into stages
+    stages.py           a model taken apart into these
+    run.py              a rank carries out its instructions
+    split_backward.py   a backward pass in two parts
+    ties.py             weights that several stages share
 """
 
 from .check import check
@@ -26,6 +30,7 @@ from .schedule import (
     Send,
 )
 from .simulate import Simulation, Timed, simulate
+from .stages import stages_of_model
 
 __all__ = [
     "ACTIVATION",
@@ -48,4 +53,5 @@ __all__ = [
     "make_schedule",
     "measure",
     "simulate",
+    "stages_of_model",
 ]
