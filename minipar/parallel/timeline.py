@@ -108,6 +108,12 @@ def span(name: str, kind: str = COMPUTE) -> AbstractContextManager[Any]:
     return _NOTHING if recording is None else _Open(name, kind, recording)
 
 
+def add(span: Span) -> None:
+    """Into the recording of this thread, if it records: what others have done for it."""
+    if _this_thread.recording is not None:
+        _this_thread.recording.append(span)
+
+
 class _Open:
     """A span that has not ended. (A generator with @contextmanager would take three times as long.)"""
 

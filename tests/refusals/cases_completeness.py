@@ -176,6 +176,29 @@ WORKERS = [
         "int",
         error=TypeError,
     ),
+    row("parallel.PoolExecutor", lambda m: m.parallel.PoolExecutor(0), "workers=0", "at least 1", error=ValueError),
+    row("parallel.map", lambda m: m.parallel.map(3, []), "function", "int", error=TypeError),
+    row("parallel.map", lambda m: m.parallel.map(len, [], executor=2), "executor", "Executor", "int", error=TypeError),
+    row("parallel.map", lambda m: m.parallel.map(len, [], pool=2), "pool", "Pool", "int", error=TypeError),
+    row("parallel.map", lambda m: m.parallel.map(len, [], retries=-1), "retries=-1", "at least 0", error=ValueError),
+    row("parallel.map", lambda m: m.parallel.map(len, [], on_error="x"), "on_error='x'", "return", error=ValueError),
+    row("parallel.map", lambda m: m.parallel.map(len, [], workers=-1), "workers=-1", "at least 0", error=ValueError),
+    *[
+        row(
+            f"parallel.{name}",
+            lambda m, name=name, first=first: getattr(m.parallel, name)(first, [1.0], workers=2, schedule="x"),
+            "schedule='x'",
+            "static, dynamic, guided",
+            error=ValueError,
+        )
+        for name, first in [("map", len), ("map_unordered", len)]
+    ],
+    row("parallel.map", lambda m: m.parallel.map(len, [], chunksize=0), "chunksize=0", "at least 1", error=ValueError),
+    row(
+        "parallel.simulate_schedule", lambda m: m.parallel.simulate_schedule([1], 0), "workers=0", "1", error=ValueError
+    ),
+    row("parallel.simulate_schedule", lambda m: m.parallel.simulate_schedule([-1], 2), "costs", "-1", error=ValueError),
+    row("parallel.Assignment", lambda m: m.parallel.Assignment.measured([1], 2), "recording", "Span", error=TypeError),
     row("parallel.init", lambda m: m.parallel.init(timeout=0), "timeout=0", "positive", error=ValueError),
     *[
         row(
