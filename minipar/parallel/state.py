@@ -41,15 +41,17 @@ class WholeState:
         """The first name of a parameter or buffer in the unsplit model."""
         return self._names[id(tensor)][0]
 
-    def gather(self, what: Callable[[Tensor], Any]) -> OrderedDict[str, Tensor]:
+    def gather(self, what: Callable[[Tensor], Any], all_names: bool = True) -> OrderedDict[str, Tensor]:
         """The array `what` of every tensor (or None), put together under the unsplit model's names, on every rank.
 
-        In the unsplit model's order; names for which every rank has None are left out. Collective.
+        In the unsplit model's order; names for which every rank has None are left out, and without `all_names` all but
+        the first of a tied tensor. Collective.
         """
         at = self._mesh.coordinates
         mine = {}
         if at["data"] == at["space"] == 0:
-            held = [(name, part_of(tensor), what(tensor)) for name, tensor in self._held.items()]
+            wanted = [(n, tensor) for n, tensor in self._held.items() if all_names or n == self.name(tensor)]
+            held = [(name, part_of(tensor), what(tensor)) for name, tensor in wanted]
             mine = {name: (part, to_numpy(array)) for name, part, array in held if array is not None}
         whole: dict[str, np.ndarray] = {}
         for theirs in self._mesh.comm.all_gather_object(mine):

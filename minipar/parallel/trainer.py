@@ -13,6 +13,7 @@ whole batch (losses.py); and an optimizer step on what this rank holds.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 
 from ..autograd.recompute import checkpoint
 from ..backend.random import default_generator
+from ..nn.batchnorm import BatchNormNd
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 from ..ops.join import cat
@@ -32,6 +34,7 @@ from .functional import own_part, put_together
 from .gradients import BUCKET, GradientExchange
 from .losses import PartOfLoss, as_pair, message, part_of_loss, whole_loss
 from .mesh import Mesh
+from .parts import part_of
 from .pipeline.orders import make_schedule
 from .pipeline.run import Run
 from .pipeline.schedule import Forward, Message, Schedule
@@ -118,6 +121,9 @@ class ParallelModel:
         self._stages = {stage: modules[stage] for stage in schedule.stages_of(mesh.pipeline.rank)}
         whole.keep(self._stages.values())
         self._whole = whole
+        self._couples_samples = [
+            (name, module) for name, module in model.named_modules() if isinstance(module, BatchNormNd)
+        ]
         self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
         self._exchange = GradientExchange([p for _, p in self.named_parameters()], mesh.replicas, bucket)
         self._recompute = recompute
@@ -143,6 +149,7 @@ class ParallelModel:
 
         ValueError for a loss whose denominator is unknown, and where ranks pass batches of different lengths.
         """
+        self._check_micro_batches()
         pieces = self._pieces(batch)
         inputs = self._cut(batch[0], pieces, rows=True)
         targets = [self._cut(target, pieces, rows=self._gives_rows) for target in batch[1:]]
@@ -169,6 +176,28 @@ class ParallelModel:
             if self._gives_rows:
                 mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)
+
+    def clip_grad_norm_(self, max_norm: float) -> float:
+        """Scale all gradients so that their 2-norm, over the whole model, is at most `max_norm`; returns what it was.
+
+        Call it between `loss_and_gradients` and the optimizer's step. ValueError unless `max_norm` is positive.
+        """
+        if not max_norm > 0:
+            raise ValueError(f"max_norm must be positive, not {max_norm}")
+        at = self.mesh.coordinates
+        first = at["data"] == at["space"] == 0  # of the ranks that hold the same
+        counted = [p for p in self._held_first() if p.grad is not None and (first and (part_of(p) or not at["tensor"]))]
+        squares = sum((float((p.grad.array.astype(np.float64) ** 2).sum()) for p in counted), 0.0)  # type: ignore[union-attr]
+        norm = math.sqrt(self.mesh.comm.all_reduce(np.array(squares)).item())
+        if norm > max_norm:
+            for _, p in self.named_parameters():
+                if p.grad is not None:
+                    p.grad.array *= p.grad.array.dtype.type(max_norm / (norm + 1e-6))
+        return norm
+
+    def _held_first(self) -> list[Parameter]:
+        """This rank's parameters, without copies of tied ones that another stage's rank holds as well, before it."""
+        return [p for _, p in self.named_parameters() if self._ties.first_owner(p)]
 
     # -- what this rank holds --------------------------------------------------------------------------------------
 
@@ -203,7 +232,7 @@ class ParallelModel:
 
     def gradients(self) -> OrderedDict[str, Tensor]:
         """The gradients of the unsplit model's parameters (of those that have one), on every rank. Collective."""
-        return self._whole.gather(lambda tensor: None if tensor.grad is None else tensor.grad.array)
+        return self._whole.gather(lambda p: None if p.grad is None else p.grad.array, all_names=False)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take this rank's parts of an unsplit model's state dict, whatever layout it was saved from.
@@ -211,6 +240,16 @@ class ParallelModel:
         RuntimeError naming every missing and unexpected key, and every shape that does not fit; then nothing changes.
         """
         self._whole.take(state_dict)
+
+    def _check_micro_batches(self) -> None:
+        """RuntimeError for a layer whose result depends on the whole batch, where it gets it piece by piece."""
+        for name, module in self._couples_samples:
+            if module.training and self.schedule.microbatches > 1:
+                raise RuntimeError(
+                    f"layer {name!r} ({type(module).__name__}) takes its statistics from the whole batch, which comes "
+                    f"in {self.schedule.microbatches} micro-batches: use GroupNorm, put the layer in eval mode, or "
+                    "leave the batch whole (microbatches=1)"
+                )
 
     def _cut(self, x: Tensor, pieces: list[tuple[int, int, int]], rows: bool) -> list[Tensor]:
         """The samples of each piece; with `rows`, of them this rank's rows of the images."""

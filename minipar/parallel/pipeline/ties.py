@@ -31,6 +31,10 @@ class TiedParameters:
                 if group is not None:
                     self._groups.append((found[key], group))
 
+    def first_owner(self, p: Parameter) -> bool:
+        """Is this rank the only one that holds `p`, or the first of those that do?"""
+        return all(group.rank == 0 for tied, group in self._groups if tied is p)
+
     def add_up(self) -> None:
         """Every copy's gradient becomes the sum of all copies'."""
         for p, group in self._groups:
