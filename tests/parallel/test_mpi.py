@@ -1,11 +1,13 @@
 """What is particular about ranks that MPI connects; what all backends promise is tested in contract/."""
 
+import ctypes
 import functools
 import mmap
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel.ranks import mpi_launch, mpiexec
+from minipar.parallel.ranks import mpiexec, processes
+from minipar.parallel.ranks.mpi_crew import MPICrew
 from tests.parallel.mpi_programs import ROOT, needs_mpi
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # ranks need not import pytest
@@ -152,21 +155,23 @@ def test_more_bytes_than_a_c_int_counts():
 
 # -- failures ----------------------------------------------------------------------------------------------------------
 
-FAILURES = {  # what rank 1 does, what is said of it, and the exit code where mpiexec can tell
+FAILURES = {  # what rank 1 does, and what is said of it
     "raises": (
         lambda: 1 // 0,
         "rank 1 raised ZeroDivisionError: integer division or modulo by zero, while it was running",
     ),
     "exits": (lambda: sys.exit(5), "rank 1 raised SystemExit: 5, while it was running"),
-    "is killed": (
-        lambda: os.kill(os.getpid(), signal.SIGKILL),
-        r"rank 1 (was killed by SIGKILL|closed its connection)",
-    ),
-    "leaves": (lambda: os._exit(4), "rank 1 (died with exit code 4|closed its connection)"),
-    "returns": (lambda: "early", "waiting for rank 1, which has finished"),
+    "is killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "rank 1 was killed by SIGKILL"),
+    "crashes": (lambda: ctypes.string_at(0), r"rank 1 was killed by SIGSEGV, while [\s\S]* in string_at"),
+    "leaves": (lambda: os._exit(4), "rank 1 died with exit code 4, while it was running user code after all_reduce #1"),
+    "leaves well": (lambda: os._exit(0), "rank 1 died with exit code 0"),
+    "returns": (lambda: "early", "waits in vain: rank 1 has finished"),
     "sleeps": (lambda: time.sleep(60), "waited 2 s: .*rank 1 is running user code after all_reduce #1"),
     "is stopped": (lambda: os.kill(os.getpid(), signal.SIGSTOP), "waited 2 s: .*rank 1 is running user code"),
 }
+
+
+EXIT_CODES = {"is killed": -signal.SIGKILL, "crashes": -signal.SIGSEGV, "leaves": 4, "leaves well": 0}
 
 
 @needs_mpi
@@ -190,8 +195,44 @@ def test_failures_are_told_as_of_other_ranks(way):
         assert caught.value.rank == 1
         assert "in work" in caught.value.remote_traceback
         assert [state.rank for state in caught.value.ranks] == [0, 2]
+    if way in EXIT_CODES:
+        assert (caught.value.rank, caught.value.exitcode) == (1, EXIT_CODES[way])
+        assert [(state.rank, state.place.partition(":")[0]) for state in caught.value.ranks] == [
+            (0, "test_mpi.py"),
+            (2, "test_mpi.py"),
+        ]  # they had their time to say where they were
     if way == "raises":
         assert isinstance(caught.value.cause, ZeroDivisionError)
+
+
+def abort():
+    from mpi4py import MPI
+
+    MPI.COMM_WORLD.Abort(3)
+
+
+ENDS_OF_THE_JOB = {  # what rank 1 does, and what is said of it, or of those that mpiexec has ended for it
+    "MPI_Abort": (abort, r"rank (1 died with exit code 3|\d was ended by mpiexec, which )"),
+    "the end of the watcher": (
+        lambda: (os.kill(os.getppid(), signal.SIGKILL), time.sleep(30)),
+        r"rank \d was ended by mpiexec, which (says: .*\S|does not say why), while it was",
+    ),
+}
+
+
+@needs_mpi
+@pytest.mark.parametrize("way", ENDS_OF_THE_JOB)
+def test_a_job_that_mpiexec_ends(way):
+    failure, said = ENDS_OF_THE_JOB[way]
+
+    def work(comm):
+        comm.barrier()
+        if comm.rank == 1:
+            failure()
+        comm.barrier()
+
+    with pytest.raises(parallel.WorkerError, match=said):
+        launch(work)
 
 
 @needs_mpi
@@ -201,7 +242,7 @@ def test_a_mismatch_is_told(monkeypatch):
     def work(comm):
         comm.all_reduce(np.zeros(2 if comm.rank < 2 else 3))
 
-    said = r"rank 0 called all_reduce #1 float64 \(2,\) sum, but rank 2 called all_reduce #1 float64 \(3,\) sum"
+    said = r"ranks 0, 1 called all_reduce #1 float64 \(2,\) sum, but rank 2 called all_reduce #1 float64 \(3,\) sum"
     with pytest.raises(parallel.WorkerError, match=said):
         launch(work)
 
@@ -231,23 +272,30 @@ def test_what_is_written_at_exit_is_shown(capsys):
 
 
 @needs_mpi
+def test_threads_of_a_rank_are_waited_for(capsys, monkeypatch):
+    monkeypatch.setattr(processes, "EXIT_LIMIT", 0.5)
+
+    def work(comm):
+        threading.Timer(1.5, lambda: print("written")).start()
+
+    launch(work, workers=1)
+    told = capsys.readouterr()
+    assert told.out == "[rank 0] written\n"
+    assert "rank 0 still runs thread" in told.err
+
+
+@needs_mpi
 def test_a_rank_that_dies_before_its_task(monkeypatch):
-    send = mpi_launch.Channel.send
+    start = MPICrew.start
 
-    def send_to_a_dead_rank(channel, kind, body=b"", descriptor=None):
-        if kind == mpi_launch.Kind.WORLD:
-            raise BrokenPipeError
-        send(channel, kind, body, descriptor)
+    def start_and_kill(crew, places):
+        start(crew, places)
+        crew.ranks[1].send_signal(signal.SIGKILL)
+        while not crew.ranks[1].has_ended():
+            time.sleep(0.01)
 
-    start = mpi_launch._Job.start
-
-    def start_and_kill(job, devices):
-        start(job, devices)
-        job.ranks[1].send_signal(signal.SIGKILL)
-
-    monkeypatch.setattr(mpi_launch._Job, "start", start_and_kill)
-    monkeypatch.setattr(mpi_launch.Channel, "send", send_to_a_dead_rank)
-    with pytest.raises(parallel.WorkerError, match=r"rank [01] "):
+    monkeypatch.setattr(MPICrew, "start", start_and_kill)
+    with pytest.raises(parallel.WorkerError, match=r"rank 1 was killed by SIGKILL .*, while it was starting"):
         launch(lambda comm: None, workers=2)
 
 
@@ -313,7 +361,7 @@ def test_without_mpiexec_it_says_what_to_install(monkeypatch, tmp_path):
         launch(print)
 
 
-# -- what mpiexec leaves, and says -------------------------------------------------------------------------------------
+# -- what mpiexec leaves ----------------------------------------------------------------------------------------------
 
 
 def test_only_segments_of_the_job_that_nobody_uses_are_swept(monkeypatch, tmp_path):
@@ -336,17 +384,3 @@ def test_files_whose_names_are_no_text_are_looked_at(tmp_path):
         file.flush()
         with mmap.mmap(file.fileno(), 0):
             mpiexec.in_use()
-
-
-@pytest.mark.parametrize(
-    ("said", "process", "code"),
-    [
-        ("=   PID 16465 RUNNING AT vm\n=   EXIT CODE: 9\nEXIT STRING: Killed (signal 9)", 16465, -9),
-        ("=   PID 16465 RUNNING AT vm\n=   EXIT CODE: 37\nEXIT STRING: Real-time signal 11 (signal 45)", 16465, -37),
-        ("=   PID 16465 RUNNING AT vm\n=   EXIT CODE: 3\n", 16465, 3),
-        ("process rank 1 with PID 16510 on node vm exited on\nsignal 11 (Segmentation fault).", 16510, -11),
-        ("", None, None),
-    ],
-)
-def test_what_mpiexec_says_of_a_death(said, process, code):
-    assert mpiexec.cause_of_death(said) == (process, code)

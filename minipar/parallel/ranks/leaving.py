@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import processes
+from .answers import Contact
 from .channel import Kind
 from .output import Screen, wait_and_show
 
@@ -25,7 +26,7 @@ _POLL = 0.02  # seconds between two looks whether a worker has gone
 class _Departure:
     """One worker on its way out."""
 
-    def __init__(self, worker: WorkerProcess) -> None:
+    def __init__(self, worker: Contact) -> None:
         self.worker = worker
         self.threads: list[str] = []  # that it waits for
         self.since = time.monotonic()  # the threads are known; without threads, the time for its exit handlers runs
@@ -62,6 +63,11 @@ def leave(workers: Sequence[WorkerProcess], screen: Screen) -> None:
             continue
         if worker.world is None or worker.is_busy:  # it may not be ready yet, or does not come to leave
             worker.kill()
+    wait_until_gone(workers, screen)
+
+
+def wait_until_gone(workers: Sequence[Contact], screen: Screen) -> None:
+    """`leave`, of workers that have been told to."""
     departures = [_Departure(worker) for worker in workers]
     streams = [stream for worker in workers for stream in worker.streams]
     while departures := [departure for departure in departures if not departure.is_over()]:

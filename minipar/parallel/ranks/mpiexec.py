@@ -1,4 +1,4 @@
-"""mpiexec: where it is, what it needs to be told, and what it says of a rank that died."""
+"""mpiexec: where it is, what it needs to be told, and what its jobs leave behind."""
 
 from __future__ import annotations
 
@@ -70,19 +70,6 @@ def environment(mpiexec: str, scratch: str) -> dict[str, str]:
         "HYDRA_LAUNCHER": "fork",
         "HYDRA_RMK": "user",
     }
-
-
-def cause_of_death(said: str) -> tuple[int | None, int | None]:
-    """The process id and the exit code (negative: a signal) of the rank that died first, from what mpiexec has said."""
-    process = re.search(r"\bPID (\d+)", said)
-    killed = re.search(r"\(signal (\d+)\)|\bsignal (\d+) \(", said)
-    exited = re.search(r"EXIT CODE: (\d+)|Exit code: +(\d+)", said)
-    code = None
-    if exited:  # Hydra's words for a signal are those of all ranks' together
-        code = int(exited[1] or exited[2]) * (-1 if killed else 1)
-    elif killed:
-        code = -int(killed[1] or killed[2])
-    return int(process[1]) if process else None, code
 
 
 # -- what killed jobs leave behind -------------------------------------------------------------------------------------
