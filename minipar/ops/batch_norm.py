@@ -71,7 +71,7 @@ def batch_norm(
     if random.holds_part_of_a_batch():
         raise RuntimeError(
             "batch_norm: in training, the statistics of one worker's rows are not those of the batch; split over "
-            "workers, use parallel.SyncBatchNorm (its convert_sync_batchnorm changes a model), group_norm or layer_norm, "
+            "workers, use parallel.SyncBatchNorm (convert_sync_batchnorm changes a model), group_norm or layer_norm, "
             "or put the layer in eval mode"
         )
     if 0 in shape:
