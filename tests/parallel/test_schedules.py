@@ -350,7 +350,7 @@ def test_both_ends_of_a_message_and_nobody_else_know_its_tag():
         ([[Forward(0, 0), Forward(1, 0), Backward(0, 0), Backward(1, 0)]], "gradient of stage 1 has not come yet"),
         ([[Forward(0, 0), Backward(0, 0), Forward(0, 1), Backward(0, 1)],
           [Forward(1, 0), Forward(1, 1), Backward(1, 0), Backward(1, 1)]],
-         r"rank 0, instruction 2, Receive.*'gradient'.*; .*rank 1, instruction 2, Receive.*'activation'.*nobody sends"),
+         r"go on: rank 0 waits in instruction 2, Receive.*'gradient'.*; rank 1 waits in instruction 2, Receive.*'act"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(orders, why):

@@ -86,9 +86,13 @@ def replay(schedule: Schedule) -> Iterator[tuple[int, int, Instruction]]:
                 yield rank, at[rank], instruction
                 at[rank] += 1
                 moved = True
-    waiting = [_place(schedule, rank, at[rank]) for rank, order in enumerate(schedule.ranks) if at[rank] < len(order)]
+    waiting = [
+        f"rank {rank} waits in instruction {index}, {order[index]}"
+        for rank, (index, order) in enumerate(zip(at, schedule.ranks))
+        if index < len(order)
+    ]
     if waiting:
-        raise ValueError(f"{'; '.join(waiting)}: nobody sends this, or only after what waits here")
+        raise ValueError(f"schedule {schedule.name!r}: nobody can go on: {'; '.join(waiting)}")
     for rank, index in under_way.values():
         raise ValueError(f"{_place(schedule, rank, index)}: nobody receives this")
 
