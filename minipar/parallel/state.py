@@ -41,6 +41,16 @@ class WholeState:
         """The first name of a parameter or buffer in the unsplit model."""
         return self._names[id(tensor)][0]
 
+    def has(self, tensor: Tensor) -> bool:
+        """Is this a tensor of the unsplit model, or a part of one?"""
+        return id(tensor) in self._names
+
+    def numbered(self, groups: list[list[str]]) -> dict[str, int]:
+        """Numbers of names, through all groups, in the unsplit model's order within a group."""
+        place = {name: i for i, name in enumerate(self._order)}
+        ordered = [name for group in groups for name in sorted(set(group), key=place.__getitem__)]
+        return {name: number for number, name in enumerate(ordered)}
+
     def gather(self, what: Callable[[Tensor], Any], all_names: bool = True) -> OrderedDict[str, Tensor]:
         """The array `what` of every tensor (or None), put together under the unsplit model's names, on every rank.
 

@@ -34,6 +34,7 @@ from .functional import own_part, put_together
 from .gradients import BUCKET, GradientExchange
 from .losses import PartOfLoss, as_pair, message, part_of_loss, whole_loss
 from .mesh import Mesh
+from .optimizer_state import gather_optimizer_state, take_optimizer_state
 from .parts import part_of
 from .pipeline.orders import make_schedule
 from .pipeline.run import Run
@@ -240,6 +241,17 @@ class ParallelModel:
         RuntimeError naming every missing and unexpected key, and every shape that does not fit; then nothing changes.
         """
         self._whole.take(state_dict)
+
+    def optimizer_state_dict(self, optimizer: Any) -> dict[str, Any]:
+        """The state dict that `optimizer`, of this rank's parameters, would have in one process. Collective.
+
+        (Parameters of one group in the unsplit model's order.)
+        """
+        return gather_optimizer_state(optimizer, self._whole, self.mesh)
+
+    def load_optimizer_state_dict(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
+        """Give `optimizer` this rank's parts of such a state dict, whatever layout it was saved from. Collective."""
+        take_optimizer_state(optimizer, state_dict, self._whole, self.mesh)
 
     def _check_micro_batches(self) -> None:
         """RuntimeError for a layer whose result depends on the whole batch, where it gets it piece by piece."""

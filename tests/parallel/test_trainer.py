@@ -54,6 +54,48 @@ def test_a_checkpoint_of_one_layout_loads_in_another(layout):
         np.testing.assert_allclose(output, whole(X).detach().numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("make", [sgd, lambda parameters: optim.Adam(parameters, lr=0.01)], ids=["sgd", "adam"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_training_goes_on_in_another_layout_as_if_nothing_had_happened(layout, make):
+    def first_half(net):
+        step = make(net.parameters())
+        for _ in range(3):
+            net.train_step(F.cross_entropy, step, X, Y)
+        return net.state_dict(), net.optimizer_state_dict(step)
+
+    def second_half(net, state, optimizer_state):
+        step = make(net.parameters())
+        net.load_state_dict(state)
+        net.load_optimizer_state_dict(step, optimizer_state)
+        for _ in range(3):
+            net.train_step(F.cross_entropy, step, X, Y)
+        return numbers(net.state_dict())
+
+    whole = model()
+    step = make(whole.parameters())
+    for number in range(6):
+        if number == 3:
+            expected = step.state_dict()["param_groups"]
+        step.zero_grad()
+        F.cross_entropy(whole(X), Y).backward()
+        step.step()
+    state, optimizer_state = on_ranks(first_half, layout)[0]
+    assert optimizer_state["param_groups"] == expected
+    for got in on_ranks(second_half, "pipeline=2,tensor=2,microbatches=2", state, optimizer_state):
+        for name, tensor in whole.state_dict().items():
+            np.testing.assert_allclose(got[name], tensor.numpy(), rtol=1e-10, atol=1e-14)
+    resumed = model()
+    step = make(resumed.parameters())
+    resumed.load_state_dict(state)
+    step.load_state_dict(optimizer_state)
+    for _ in range(3):
+        step.zero_grad()
+        F.cross_entropy(resumed(X), Y).backward()
+        step.step()
+    for name, tensor in whole.state_dict().items():
+        np.testing.assert_allclose(resumed.state_dict()[name].numpy(), tensor.numpy(), rtol=1e-10, atol=1e-14)
+
+
 def test_a_state_that_does_not_fit_changes_nothing():
     def load(net):
         before = numbers(net.state_dict())

@@ -1,0 +1,91 @@
+"""An optimizer's state under a split model: gathered as the unsplit model's optimizer would have it, and taken back.
+
+A tensor of a parameter's shape (a momentum) is split as the parameter is; anything else (a count of steps) is the same
+on every rank. Parameters are numbered through all groups, in the unsplit model's order within a group.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import to_numpy
+from ..tensor import Tensor, wrap
+from .mesh import Mesh
+from .parts import part_of
+from .state import WholeState
+
+Gathered = dict[str, dict[str, Any]]  # name of a parameter: {name of a state: value}
+
+
+def gather_optimizer_state(optimizer: Any, whole: WholeState, mesh: Mesh) -> dict[str, Any]:
+    """`optimizer.state_dict()` of one process, on every rank. Collective."""
+    mine = [_state_of_group(optimizer, group, whole) for group in optimizer.param_groups]
+    groups: list[Gathered] = [{} for _ in mine]
+    for theirs in mesh.comm.all_gather_object(mine):
+        for gathered, named in zip(groups, theirs):
+            for name, (part, shape, entry) in named.items():
+                _merge(gathered.setdefault(name, {}), part, shape, entry)
+    numbers = whole.numbered([list(named) for named in groups])
+    return {
+        "state": {
+            numbers[name]: {key: wrap(np.asarray(value)) for key, value in named[name].items()}
+            for named in groups
+            for name in sorted(named, key=numbers.__getitem__)
+            if named[name]
+        },
+        "param_groups": [
+            {**_options(group), "params": sorted(numbers[name] for name in named)}
+            for group, named in zip(optimizer.param_groups, groups)
+        ],
+    }
+
+
+def take_optimizer_state(optimizer: Any, state: dict[str, Any], whole: WholeState, mesh: Mesh) -> None:
+    """Give `optimizer` this rank's parts of one process's `state`. ValueError as `Optimizer.load_state_dict`."""
+    held = [[p for p in group["params"] if whole.has(p)] for group in optimizer.param_groups]
+    everyone = mesh.comm.all_gather_object([[whole.name(p) for p in group] for group in held])
+    numbers = whole.numbered([[name for theirs in everyone for name in theirs[i]] for i in range(len(held))])
+    entries, groups, local = {}, [], 0
+    for group, saved in zip(optimizer.param_groups, state["param_groups"]):
+        first = local
+        for p in group["params"]:
+            entry = state["state"].get(numbers[whole.name(p)]) if whole.has(p) else None
+            if entry is not None:
+                entries[local] = {key: _own(p, value) for key, value in entry.items()}
+            local += 1
+        groups.append({**saved, "params": list(range(first, local))})
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _state_of_group(optimizer: Any, group: dict[str, Any], whole: WholeState) -> dict[str, Any]:
+    """name → (part, shape of the part, {key: array or number}) of the parameters of a group."""
+    return {
+        whole.name(p): (part_of(p), tuple(p.shape), {k: _value(v) for k, v in optimizer.state.get(p, {}).items()})
+        for p in group["params"]
+        if whole.has(p)
+    }
+
+
+def _merge(into: dict[str, Any], part: Any, shape: tuple[int, ...], entry: dict[str, Any]) -> None:
+    for key, value in entry.items():
+        if part is None or np.shape(value) != shape:
+            into[key] = value
+        else:
+            part.put(value, into.setdefault(key, np.empty(part.whole_shape(shape), value.dtype)))
+
+
+def _own(p: Any, value: Any) -> Any:
+    part, array = part_of(p), _value(value)
+    if part is None or np.shape(array) != part.whole_shape(tuple(p.shape)):
+        return value
+    return wrap(part.of(array))
+
+
+def _value(value: Any) -> Any:
+    return to_numpy(value.array) if isinstance(value, Tensor) else value
+
+
+def _options(group: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key != "params"}
