@@ -133,9 +133,8 @@ class Board:
             return f"in {self.collective(rank)}"
         if activity == Activity.MESSAGE:
             return f"in {self._text(rank, _MESSAGE)}"
-        if activity == Activity.FINISHED:
-            return "finished: its function has returned"
-        return f"running user code after {self.collective(rank)}" if self.number[rank] else "running user code"
+        what = "finished" if activity == Activity.FINISHED else "running user code"
+        return f"{what} after {self.collective(rank)}" if self.number[rank] else what
 
     def _write(self, rank: int, which: int, text: bytes) -> None:
         """`text` is as long as its place."""

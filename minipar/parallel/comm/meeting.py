@@ -12,7 +12,7 @@ from .errors import CommunicatorTimeout, MismatchError
 from .lines import Lines
 from .on_board import BoardCommunicator
 from .reduction import reduce_in_order, reduce_own_piece
-from .telling import told_once
+from .telling import calls_differ, waited_too_long, waits_in_vain
 from .work import Steps, Waiting
 
 Views = list[np.ndarray]  # what each rank shows: rows of the elements from `start` on, all of one length
@@ -114,7 +114,7 @@ class MeetingCommunicator(BoardCommunicator):
         digests = self._lines.digest[self._number & 1]
         for peer in self._peers:
             if digests[peer] != self._digest:
-                self._give_up(MismatchError(self._disagreement()))
+                self._give_up(MismatchError(self._calls_differ()))
 
     def _arrive(self) -> Steps:
         """Wait until all ranks have arrived as often as this one. What they wrote before is then there to read."""
@@ -156,29 +156,18 @@ class MeetingCommunicator(BoardCommunicator):
 
     # -- saying what is wrong --------------------------------------------------------------------------------------
 
-    def _disagreement(self) -> str:
-        digests = self._lines.digest[self._number & 1]
-        other = next(rank for rank in range(self.size) if digests[rank] != digests[0])
-        first, other = self._members[0], self._members[other]
-        return (
-            f"rank {first} called {self._board.collective(first)}, but rank {other} called "
-            f"{self._board.collective(other)}: all ranks must make the same collective calls, in the same "
-            f"order, with the same shapes, dtypes and options"
-        )
+    def _calls_differ(self) -> str:
+        return calls_differ((rank, self._board.collective(rank)) for rank in self._members)
 
     def _waits_in_vain(self, peer: int) -> str:
-        return (
-            f"rank {self._me} is {self.doing()}, waiting for rank {peer}, whose function has "
-            f"returned (after {self._board.collectives[peer]} collective calls)"
-        )
+        return waits_in_vain(self._me, self.doing(), peer, self._board.doing(peer))
 
     def _waited_too_long(self, peer: int) -> str:
         late = [peer]
         if self._board.activity[self._me] == Activity.COLLECTIVE:
             late = [self._members[r] for r in range(self.size) if self._epochs[r] < self._epoch] or late
-        told = told_once((rank, self._board.doing(rank)) for rank in late)
-        missing = "; ".join(f"{ranks} {'are' if ranks.startswith('ranks') else 'is'} {doing}" for ranks, doing in told)
-        return f"rank {self._me}, {self.doing()}, waited {self.timeout:g} s: {missing}"
+        states = [(rank, self._board.doing(rank)) for rank in late]
+        return waited_too_long(self._me, self.doing(), self.timeout, states)
 
     # -- what differs between threads and processes ------------------------------------------------------------------
 

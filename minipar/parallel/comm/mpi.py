@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from .errors import CommunicatorError, CommunicatorTimeout, MismatchError
 from .mpi_messages import Port, as_bytes
 from .on_board import BoardCommunicator
 from .reduction import divide_mean, piece_of, reduce_in_order
-from .telling import told_once
+from .telling import calls_differ, waited_too_long, waits_in_vain
 from .work import ANYBODY, Steps, Waiting
 
 if TYPE_CHECKING:
@@ -234,16 +234,12 @@ class MPICommunicator(BoardCommunicator):
         said = np.frombuffer(self._said or b"", np.uint8)
         texts = np.empty((self.size, said.size), np.uint8)
         yield from self._complete(lambda: self._comm.Iallgather(as_bytes(said), as_bytes(texts)))
-        other = int((digests != digests[0]).argmax())
-        calls = [texts[rank].tobytes().rstrip(b"\0").decode(errors="replace") for rank in (0, other)]
-        self._give_up(MismatchError(self._different(calls, other)))
+        calls = [self._numbered(text.tobytes()) for text in texts]
+        self._give_up(MismatchError(calls_differ(zip(self._members, calls))))
 
-    def _different(self, calls: Sequence[str], other: int) -> str:
-        first, second = (" ".join([kind, f"#{self._number}", *rest]) for kind, *rest in map(str.split, calls))
-        return (
-            f"rank {self._members[0]} called {first}, but rank {self._members[other]} called {second}: all ranks must "
-            f"make the same collective calls, in the same order, with the same shapes, dtypes and options"
-        )
+    def _numbered(self, said: bytes) -> str:
+        kind, *rest = said.rstrip(b"\0").decode(errors="replace").split()
+        return " ".join([kind, f"#{self._number}", *rest])
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -314,14 +310,13 @@ class MPICommunicator(BoardCommunicator):
         return identity == self.identity and number < self._number
 
     def _waits_in_vain(self, peer: int) -> str:
-        return f"rank {self._me} is {self.doing()}, waiting for rank {peer}, which has finished"
+        return waits_in_vain(self._me, self.doing(), peer)
 
     def _waited_too_long(self, peer: int) -> str:
         """Nobody knows who is late, and nothing is seen of other hosts: what is seen is told."""
         others = [rank for rank in self._members if rank != self._me] if peer == ANYBODY else [self._members[peer]]
-        told = told_once((rank, self._board.doing(rank) if rank in self._job.seen else _UNSEEN) for rank in others)
-        late = "; ".join(f"{ranks} {'are' if ranks.startswith('ranks') else 'is'} {doing}" for ranks, doing in told)
-        return f"rank {self._me}, {self.doing()}, waited {self.timeout:g} s: {late}"
+        states = [(rank, self._board.doing(rank) if rank in self._job.seen else _UNSEEN) for rank in others]
+        return waited_too_long(self._me, self.doing(), self.timeout, states)
 
     def _failure(self, error: MPI.Exception) -> CommunicatorError:
         """What to raise for an error of the library."""

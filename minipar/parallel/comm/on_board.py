@@ -53,7 +53,7 @@ class BoardCommunicator(Communicator):
         self._board.begin_collective(self._me, number, self._said)
 
     def _announcement(self, kind: str, array: np.ndarray | None, detail: str) -> Announcement:
-        return announcement(kind, array, f"{detail} {self._group}" if self._group else detail)
+        return announcement(kind, array, f"{detail} {self._group}".strip())
 
     def _resume(self) -> None:
         self._board.show_collective(self._me, self._number, self._said)
