@@ -11,6 +11,8 @@
     run.py              a rank carries out its instructions
     split_backward.py   a backward pass in two parts
     ties.py             weights that several stages share
+
+`parallel.parallelize` puts them together; docs/pipeline.md is the introduction.
 """
 
 from .check import check
