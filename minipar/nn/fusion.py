@@ -7,7 +7,7 @@ could see, unless a hook watches one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from .. import tape
 from ..ops.linear_chain import LinearChain, fit
@@ -17,13 +17,27 @@ from .linear import Linear
 from .module import Module
 from .pooling import MaxPool2d
 
-FUSED_WITH_RELU = (Linear, Conv1d, Conv2d)  # they have a `forward_relu`; subclasses may compute something else
+FUSED_WITH_RELU: list[type[Any]] = [
+    Linear,
+    Conv1d,
+    Conv2d,
+]  # they have a `forward_relu`; subclasses may compute something else
+FUSED_WITH_POOL: list[type[Any]] = [Conv2d]  # … and a `forward_relu_pool`
+POOLS: list[type[Any]] = [MaxPool2d]
 
 TWO = (2, (2, 2))
 
 Step = Callable[[Any], Any]
 
-_OWN: dict[type[Module], Any] = {kind: kind.forward for kind in (*FUSED_WITH_RELU, ReLU, MaxPool2d)}
+_OWN: dict[type[Any], Any] = {kind: kind.forward for kind in FUSED_WITH_RELU + POOLS + [ReLU]}
+
+
+def fuse_also(convolution: type[Conv2d], pool: type[MaxPool2d]) -> None:
+    """Subclasses that compute something else, and know how to do it with a ReLU, and with a pool after that."""
+    _OWN[convolution], _OWN[pool] = convolution.forward, pool.forward
+    FUSED_WITH_RELU.append(convolution)
+    FUSED_WITH_POOL.append(convolution)
+    POOLS.append(pool)
 
 
 def _watched(modules: Iterable[Module]) -> bool:
@@ -116,15 +130,15 @@ def fused(modules: Iterable[Module]) -> list[Step]:
     for module in modules:
         if type(module) is ReLU and steps and type(steps[-1]) in FUSED_WITH_RELU:
             steps[-1] = WithReLU(steps[-1], module)
-        elif type(module) is MaxPool2d and steps and _is_rectified_convolution(steps[-1]):
-            steps[-1] = WithPool(steps[-1], module)
+        elif type(module) in POOLS and steps and _is_rectified_convolution(steps[-1]):
+            steps[-1] = WithPool(steps[-1], cast(MaxPool2d, module))
         else:
             steps.append(module)
     return _rows(steps)
 
 
 def _is_rectified_convolution(step: Step) -> TypeGuard[WithReLU]:
-    return isinstance(step, WithReLU) and type(step.layer) is Conv2d
+    return isinstance(step, WithReLU) and type(step.layer) in FUSED_WITH_POOL
 
 
 def _rows(steps: list[Step]) -> list[Step]:

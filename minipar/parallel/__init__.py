@@ -16,6 +16,7 @@ from .ranks.environment import init
 from .ranks.errors import RankState, WorkerError
 from .ranks.launch import launch
 from .ranks.pool import Pool
+from .space import spatial
 from .sync_batch_norm import SyncBatchNorm
 from .tasks.assignment import Assignment, simulate_schedule
 from .tasks.executor import PoolExecutor
@@ -78,6 +79,7 @@ __all__ = [
     "pipeline",
     "simulate_all_reduce",
     "simulate_schedule",
+    "spatial",
     "tensor_parallel",
     "timeline",
     "vocab_parallel_cross_entropy",

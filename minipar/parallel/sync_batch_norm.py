@@ -51,6 +51,7 @@ class SyncBatchNorm(BatchNormNd):
 
     axes = ("(N, C, …)",)
     needs_every_rank = True  # in training: also ranks without samples run forward and backward
+    copies = 1  # on how many ranks each sample is: only the unbiased running variance depends on that
 
     def __init__(
         self,
@@ -75,13 +76,14 @@ class SyncBatchNorm(BatchNormNd):
         Changed in place but for `module` itself: use what is returned. Parameters and buffers are the same objects.
         """
         if isinstance(module, BatchNormNd) and not isinstance(module, SyncBatchNorm):
-            return cls._in_place_of(module, process_group)
+            return cls.in_place_of(module, process_group)
         for name, child in module.named_children():
             setattr(module, name, cls.convert_sync_batchnorm(child, process_group))
         return module
 
     @classmethod
-    def _in_place_of(cls, norm: BatchNormNd, process_group: Communicator | None) -> SyncBatchNorm:
+    def in_place_of(cls, norm: BatchNormNd, process_group: Communicator | None) -> SyncBatchNorm:
+        """A SyncBatchNorm with the state of `norm`: the same parameters and buffers."""
         made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats, process_group)
         for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
             setattr(made, name, getattr(norm, name))
@@ -102,7 +104,7 @@ class SyncBatchNorm(BatchNormNd):
             )
         self._check_whole_batch(comm)
         running = None if mean is None else (mean.array, var.array, array_of(momentum))
-        y = standardized_over_ranks(input, self.weight, self.bias, comm, self.eps, running)
+        y = standardized_over_ranks(input, self.weight, self.bias, comm, self.eps, running, self.copies)
         if mean is not None:
             mean.bump("sync_batch_norm")
             var.bump("sync_batch_norm")
@@ -129,28 +131,37 @@ def standardized_over_ranks(
     comm: Communicator,
     eps: float,
     running: Running | None = None,
+    copies: int = 1,
 ) -> Tensor:
     """x (N, C, …) standardised channel by channel over all ranks' elements, · weight + bias, (C,) or None each.
 
-    The running statistics, if there are any, follow: on every rank the same. ValueError for one value a channel.
+    The running statistics, if there are any, follow: on every rank the same. `copies`: on how many ranks each element
+    is. ValueError for one value a channel.
     """
-    return _StandardizedOverRanks.apply(x, weight, bias, comm, eps, running)
+    return _StandardizedOverRanks.apply(x, weight, bias, comm, eps, running, copies)
 
 
 class _StandardizedOverRanks(Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Any, bias: Any, comm: Communicator, eps: float, running: Running | None
+        ctx: Any,
+        x: Tensor,
+        weight: Any,
+        bias: Any,
+        comm: Communicator,
+        eps: float,
+        running: Running | None,
+        copies: int,
     ) -> Tensor:
         planes = _planes(x.array)
         statistics, count = _moments_of_all(planes, comm)
-        if count == 1:
+        if count == copies:
             raise ValueError(
-                "SyncBatchNorm: Expected more than 1 value per channel when training, on all ranks together, got "
-                f"input size {tuple(x.shape)} here"
+                "normalization over ranks: Expected more than 1 value per channel when training, on all ranks "
+                f"together, got input size {tuple(x.shape)} here"
             )
         if running is not None and count:
-            kernel("follow_statistics", running[0])(running[0], running[1], statistics, count, running[2])
+            kernel("follow_statistics", running[0])(running[0], running[1], statistics, count // copies, running[2])
         ctx.save_for_backward(x, weight)
         ctx.comm, ctx.eps, ctx.statistics, ctx.count = comm, eps, statistics, count
         y, _ = kernel("batch_norm_forward", planes)(planes, _array(weight), _array(bias), eps, tuple(statistics))
@@ -175,7 +186,7 @@ class _StandardizedOverRanks(Function):
             wrap(dx.reshape(x.shape)),
             wrap(dweight) if wanted[1] else None,
             wrap(dbias) if wanted[2] else None,
-            *[None] * 3,
+            *[None] * 4,
         )
 
 

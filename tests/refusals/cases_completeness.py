@@ -156,6 +156,10 @@ def _recorded_twice(m):
         pass
 
 
+SPLIT_LAYERS = [
+    "ColumnParallelConv", "ColumnParallelLinear", "HeadParallelAttention", "RowParallelConv", "RowParallelLinear",
+    "SequenceParallelEncoderLayer", "SequenceParallelLayerNorm", "VocabParallelEmbedding",
+]  # fmt: skip
 WORKERS = [
     row("parallel.launch", lambda m: m.parallel.launch(3), "function", "int", error=TypeError),
     row("parallel.launch", lambda m: m.parallel.launch(len, workers=0), "workers=0", "at least 1", error=ValueError),
@@ -167,7 +171,29 @@ WORKERS = [
         "not ReLU",
         error=TypeError,
     ),
+    *[
+        row(
+            f"parallel.{layer}",
+            lambda m, layer=layer: getattr(m.parallel, layer)(m.nn.ReLU(), None),
+            layer,
+            "not ReLU",
+            error=TypeError,
+        )
+        for layer in SPLIT_LAYERS
+    ],
+    row("parallel.tensor_parallel", lambda m: m.parallel.tensor_parallel(3, None), "model", "int", error=TypeError),
+    row("parallel.describe_split", lambda m: m.parallel.describe_split(3), "model", "int", error=TypeError),
+    row(
+        "parallel.vocab_parallel_cross_entropy",
+        lambda m: m.parallel.vocab_parallel_cross_entropy(m.ones(2, 3), m.ones(2, 3), None),
+        "class probabilities",
+        "gather_output",
+        error=NotImplementedError,
+    ),
     row("parallel.Pool", lambda m: m.parallel.Pool(devices=["cpu"]), "devices", "workers=2", error=ValueError),
+    row(
+        "parallel.spatial", lambda m: m.parallel.spatial(m.nn.ReLU(), 2), "comm", "Communicator", "int", error=TypeError
+    ),
     row(
         "parallel.SyncBatchNorm",
         lambda m: m.parallel.SyncBatchNorm(3, process_group=2),
