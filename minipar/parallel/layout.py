@@ -32,6 +32,7 @@ class Layout:
     schedule: str = "1f1b"
     chunks: int = 1
     recompute: bool = False
+    virtual_shards: int | None = None
 
     @classmethod
     def parse(cls, text: str, ranks: int | None = None) -> Layout:
@@ -45,7 +46,7 @@ class Layout:
                 raise ValueError("layout 'auto' needs the number of ranks")
             return cls(data=ranks)
         given: dict[str, Any] = {}
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        kinds = {field.name: int if field.default is None else type(field.default) for field in fields(cls)}
         for item in filter(None, (item.strip() for item in text.split(","))):
             name, equals, value = item.partition("=")
             if name not in kinds or name in given or not equals:

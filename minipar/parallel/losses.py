@@ -17,6 +17,7 @@ from ..tensor import Tensor
 
 MEAN, SUM, WEIGHTED = range(3)  # how a loss was reduced
 KINDS = 3
+MESSAGE = 2 + KINDS  # numbers in a message
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def as_pair(made: Any) -> tuple[Tensor, float | None]:
 
 
 def message(parts: list[PartOfLoss]) -> np.ndarray:
-    """float64 (5,) of this rank's parts: the sum over all ranks goes to `whole_loss`."""
+    """float64 (MESSAGE,) of this rank's parts: the sum over all ranks goes to `whole_loss`."""
     kinds = np.bincount([part.kind for part in parts], minlength=KINDS)
     return np.array([sum(p.total for p in parts), sum(p.denominator for p in parts), *kinds], np.float64)
 

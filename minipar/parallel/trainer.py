@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,11 @@ from ..ops.join import cat
 from ..tape import set_grad_mode
 from ..tensor import Tensor, wrap
 from . import timeline
+from .batch_loss import BatchLoss, LossFunction
 from .data import broadcast_state
 from .functional import own_part, put_together
 from .gradients import BUCKET, GradientExchange
-from .losses import PartOfLoss, as_pair, message, part_of_loss, whole_loss
+from .losses import PartOfLoss
 from .mesh import Mesh
 from .optimizer_state import gather_optimizer_state, take_optimizer_state
 from .parts import part_of
@@ -46,8 +48,7 @@ from .space import spatial
 from .state import WholeState
 from .sync_batch_norm import SyncBatchNorm
 from .tensor import tensor_parallel
-
-LossFunction = Callable[..., Any]  # (output, *targets) -> a loss that knows its denominator, or (sum, denominator)
+from .virtual_shards import ShardTree
 
 
 def parallelize(
@@ -59,6 +60,7 @@ def parallelize(
     chunks: int = 1,
     cut: Sequence[int] | None = None,
     recompute: bool = False,
+    virtual_shards: int | None = None,
     bucket: int = BUCKET,
 ) -> ParallelModel:
     """`model`, split over `mesh`; every rank calls it with a model of the same structure, which is taken apart.
@@ -71,6 +73,8 @@ def parallelize(
     - `cut`: the first layer of each stage but the first, for a model that is a `Sequential`; by default stages have as
       equal numbers of parameters as consecutive layers can.
     - `recompute`: keep of each stage and micro-batch its input alone, and run it forward again before its backward.
+    - `virtual_shards`: train to the same bits on any number of data ranks up to this (virtual_shards.py); with data and
+      tensor axes alone, and without micro-batches.
     - `bucket`: bytes of gradients that are added up at once.
 
     ValueError for what does not fit the mesh.
@@ -84,7 +88,7 @@ def parallelize(
     >>> first == second
     True
     """
-    return ParallelModel(model, mesh, microbatches, schedule, chunks, cut, recompute, bucket)
+    return ParallelModel(model, mesh, microbatches, schedule, chunks, cut, recompute, virtual_shards, bucket)
 
 
 class ParallelModel:
@@ -102,6 +106,7 @@ class ParallelModel:
         chunks: int,
         cut: Sequence[int] | None,
         recompute: bool,
+        virtual_shards: int | None,
         bucket: int,
     ) -> None:
         self.mesh = mesh
@@ -128,6 +133,14 @@ class ParallelModel:
         self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
         self._exchange = GradientExchange([p for _, p in self.named_parameters()], mesh.replicas, bucket)
         self._recompute = recompute
+        self._tree = None
+        if virtual_shards is not None:
+            if mesh.pipeline.size > 1 or mesh.space.size > 1 or schedule.microbatches > 1:
+                raise ValueError(
+                    f"virtual_shards={virtual_shards} goes with the axes data and tensor, and one micro-batch, not "
+                    f"with {mesh} and microbatches={schedule.microbatches}"
+                )
+            self._tree = ShardTree(mesh.data, virtual_shards)
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -151,17 +164,60 @@ class ParallelModel:
         ValueError for a loss whose denominator is unknown, and where ranks pass batches of different lengths.
         """
         self._check_micro_batches()
+        if self._tree is not None:
+            return self._loss_and_gradients_by_tree(self._tree, loss_fn, batch)
         pieces = self._pieces(batch)
         inputs = self._cut(batch[0], pieces, rows=True)
         targets = [self._cut(target, pieces, rows=self._gives_rows) for target in batch[1:]]
         copies = 1 if self._gives_rows else self.mesh.space.size
-        losses = _Losses(self.mesh, loss_fn, targets, _divides_early(self.schedule), copies)
-        stages = {s: _recomputed(stage) for s, stage in self._stages.items()} if self._recompute else self._stages
+        losses = BatchLoss(self.mesh, loss_fn, targets, _divides_early(self.schedule), copies)
         with self._exchange.adding_up(passes=len(pieces), then=self._ties.add_up) as exchange:
+            stages = self._stages_to_run()
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
             loss, exchange.divisor = losses.tell(run.last_draw, len(batch[0]))
         return loss
+
+    def _loss_and_gradients_by_tree(self, tree: ShardTree, loss_fn: LossFunction, batch: Sequence[Tensor]) -> float:
+        total = _length(batch)
+        generator = default_generator()
+        seed, draws = generator.get_state()
+        most = draws
+        before = [(p, p.grad.array) for _, p in self.named_parameters() if p.grad is not None]
+        for p, _ in before:
+            p.grad = None
+
+        def shard(i: int) -> PartOfLoss:
+            nonlocal most
+            rows = share(total, i, tree.shards)
+            piece = rows.start, rows.stop - rows.start, total
+            losses = BatchLoss(self.mesh, loss_fn, [[target[rows]] for target in batch[1:]], divides_early=False)
+            generator.set_state((seed, draws))
+            run = Run(
+                self.schedule,
+                self.mesh.pipeline,
+                self._stages_to_run(),
+                [batch[0][rows]],
+                [piece],
+                losses.finish,
+                losses.slope,
+            )
+            most = max(most, run.carry_out().last_draw)
+            return losses.parts[0]
+
+        parameters = [p for _, p in self.named_parameters()]
+        loss, gradients = tree.loss_and_gradients(parameters, shard)
+        for p, gradient in gradients:
+            p.accumulate(gradient)
+        for p, gradient in before:
+            p.accumulate(gradient)
+        generator.set_state((seed, int(self.mesh.data.all_reduce(np.array(most), "max"))))
+        return loss
+
+    def _stages_to_run(self) -> Mapping[int, Callable[[Tensor], Tensor]]:
+        if not self._recompute:
+            return self._stages
+        return {stage: partial(checkpoint, module) for stage, module in self._stages.items()}
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output for a whole batch, on every rank, without a gradient."""
@@ -255,12 +311,13 @@ class ParallelModel:
 
     def _check_micro_batches(self) -> None:
         """RuntimeError for a layer whose result depends on the whole batch, where it gets it piece by piece."""
+        pieces = self.schedule.microbatches if self._tree is None else self._tree.shards
         for name, module in self._couples_samples:
-            if module.training and self.schedule.microbatches > 1:
+            if module.training and (pieces > 1 or self._tree is not None):
                 raise RuntimeError(
                     f"layer {name!r} ({type(module).__name__}) takes its statistics from the whole batch, which comes "
-                    f"in {self.schedule.microbatches} micro-batches: use GroupNorm, put the layer in eval mode, or "
-                    "leave the batch whole (microbatches=1)"
+                    f"in {pieces} pieces: use GroupNorm, put the layer in eval mode, or leave the batch whole "
+                    "(microbatches=1, no virtual_shards)"
                 )
 
     def _cut(self, x: Tensor, pieces: list[tuple[int, int, int]], rows: bool) -> list[Tensor]:
@@ -271,63 +328,11 @@ class ParallelModel:
 
     def _pieces(self, batch: Sequence[Tensor]) -> list[tuple[int, int, int]]:
         """(start, count, total) of each micro-batch of this rank."""
-        sizes = {len(x) for x in batch}
-        if len(sizes) != 1:
-            raise ValueError(f"the tensors of a batch must have one first size, got {sorted(sizes)}")
-        total = sizes.pop()
+        total = _length(batch)
         rows = share(total, self.mesh.data.rank, self.mesh.data.size)
         count = rows.stop - rows.start
         cuts = [share(count, i, self.schedule.microbatches) for i in range(self.schedule.microbatches)]
         return [(rows.start + piece.start, piece.stop - piece.start, total) for piece in cuts]
-
-
-class _Losses:
-    """The losses of one batch, micro-batch by micro-batch, on the ranks that have the last stage.
-
-    Where all forwards come before the first backward (`divides_early`), the whole denominator is known by then, and
-    backward starts from gradients that are divided by it. Else (1F1B) gradients of sums are made, and divided in the
-    end.
-    """
-
-    def __init__(
-        self, mesh: Mesh, loss_fn: LossFunction, targets: list[list[Tensor]], divides_early: bool, copies: int
-    ) -> None:
-        self._mesh, self._loss_fn, self._targets = mesh, loss_fn, targets
-        self._divides_early, self._copies = divides_early, copies
-        self._parts: dict[int, PartOfLoss] = {}
-        self._whole: tuple[float, float] | None = None
-
-    def finish(self, i: int, output: Tensor) -> Tensor:
-        """The loss of micro-batch i, from which backward starts: or its output, if it has no samples that count."""
-        loss, weight = as_pair(self._loss_fn(output, *[target[i] for target in self._targets]))
-        self._parts[i] = part = part_of_loss(loss, weight)
-        return loss if part.denominator else output
-
-    def slope(self, i: int) -> float:
-        """By what backward of micro-batch i starts. Nothing, if it has no samples that count."""
-        part = self._parts[i]
-        divisor = self._loss_and_divisor()[1] if self._divides_early else 1.0
-        return part.slope / divisor if part.denominator else 0.0
-
-    def _loss_and_divisor(self) -> tuple[float, float]:
-        """Of the whole batch. Collective over the replicas of the last stage."""
-        if self._whole is None:
-            told = self._mesh.replicas.all_reduce(message(list(self._parts.values())))
-            self._whole = whole_loss(told, self._copies)
-        return self._whole
-
-    def tell(self, draws: int, rows: int) -> tuple[float, float]:
-        """(the loss, by what gradients are still to be divided), on every rank; and all have drawn as many numbers."""
-        here = bool(self._parts)
-        loss, divisor = self._loss_and_divisor() if here else (0.0, 1.0)
-        told = self._mesh.comm.all_gather(np.array([here, loss, divisor, draws, rows], np.float64))
-        if np.any(told[:, 4] != rows):
-            lengths = ", ".join(f"{int(n)} on rank {rank}" for rank, n in enumerate(told[:, 4]))
-            raise ValueError(f"ranks have batches of different lengths: {lengths}; every rank passes the same batch")
-        generator = default_generator()
-        generator.set_state((generator.get_state()[0], int(told[:, 3].max())))
-        loss, divisor = told[np.argmax(told[:, 0]), 1:3].tolist()
-        return loss, 1.0 if self._divides_early or not divisor else divisor
 
 
 def _divides_early(schedule: Schedule) -> bool:
@@ -341,5 +346,8 @@ def _forward_only(schedule: Schedule) -> Schedule:
     return Schedule.of([[x for x in order if isinstance(x, Forward)] for order in schedule.ranks], "inference")
 
 
-def _recomputed(stage: Module) -> Callable[[Tensor], Tensor]:
-    return lambda x: checkpoint(stage, x)
+def _length(batch: Sequence[Tensor]) -> int:
+    sizes = {len(x) for x in batch}
+    if len(sizes) != 1:
+        raise ValueError(f"the tensors of a batch must have one first size, got {sorted(sizes)}")
+    return sizes.pop()

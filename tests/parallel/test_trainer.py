@@ -197,7 +197,9 @@ def test_batch_norm_and_micro_batches_are_refused_by_name():
     def train(comm):
         whole = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)).double()
         net = parallel.parallelize(whole, parallel.Mesh(comm), microbatches=2)
-        with pytest.raises(RuntimeError, match=r"layer '1' \(BatchNorm1d\).*GroupNorm.*eval mode.*microbatches=1"):
+        with pytest.raises(
+            RuntimeError, match=r"layer '1' \(BatchNorm1d\).*2 pieces: use GroupNorm.*eval mode.*microbatches=1"
+        ):
             net.loss_and_gradients(F.cross_entropy, X, Y)
         net.eval()
         return net.loss_and_gradients(F.cross_entropy, X, Y)
@@ -240,3 +242,31 @@ def test_a_layout_is_read_and_written_alike():
         assert str(parallel.Layout.parse(text)) == text
     assert parallel.Layout.parse("auto", ranks=6) == parallel.Layout(data=6)
     assert parallel.Layout.parse(" data=2 , space=3 ").ranks == 6
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+@pytest.mark.parametrize("optimizer", [sgd, lambda parameters: optim.Adam(parameters, lr=0.01)], ids=["sgd", "adam"])
+def test_virtual_shards_give_the_same_bits_on_any_number_of_workers(backend, optimizer):
+    def train(comm):
+        minipar.manual_seed(3)
+        whole = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(144, 4))
+        net = parallel.parallelize(whole, parallel.Mesh(comm, data=comm.size), virtual_shards=4)
+        step = optimizer(net.parameters())
+        images, labels = minipar.randn(13, 1, 8, 8), minipar.randint(4, (13,))
+        losses = [net.train_step(F.cross_entropy, step, images[:n], labels[:n]) for n in (13, 5, 2, 13)]
+        return losses, numbers(net.state_dict())
+
+    runs = [run for size in (1, 2, 3, 4) for run in parallel.launch(train, workers=size, backend=backend)]
+    for losses, state in runs:
+        assert losses == runs[0][0]
+        assert all(np.array_equal(state[name], runs[0][1][name]) for name in state)
+
+
+def test_virtual_shards_refuse_what_they_do_not_go_with():
+    def make(comm, axes, **options):
+        with pytest.raises(ValueError, match="virtual_shards"):
+            parallel.parallelize(model(), parallel.Mesh(comm, **axes), **options)
+
+    parallel.launch(make, {"pipeline": 2}, virtual_shards=4, workers=2, backend="thread")
+    parallel.launch(make, {"data": 2}, virtual_shards=4, microbatches=2, workers=2, backend="thread")
+    parallel.launch(make, {"data": 2}, virtual_shards=1, workers=2, backend="thread")

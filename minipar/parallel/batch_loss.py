@@ -1,0 +1,64 @@
+"""The loss of one batch in any layout: from what each micro-batch's backward starts, and what all ranks learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backend.random import default_generator
+from ..tensor import Tensor
+from .losses import PartOfLoss, as_pair, message, part_of_loss, whole_loss
+from .mesh import Mesh
+
+LossFunction = Callable[..., Any]  # (output, *targets) -> a loss that knows its denominator, or (sum, denominator)
+
+
+class BatchLoss:
+    """The losses of one batch, micro-batch by micro-batch, on the ranks that have the last stage.
+
+    Where all forwards come before the first backward (`divides_early`), the whole denominator is known by then, and
+    backward starts from gradients that are divided by it. Else (1F1B) gradients of sums are made, and divided in the
+    end.
+    """
+
+    def __init__(
+        self, mesh: Mesh, loss_fn: LossFunction, targets: list[list[Tensor]], divides_early: bool, copies: int = 1
+    ) -> None:
+        self._mesh, self._loss_fn, self._targets = mesh, loss_fn, targets
+        self._divides_early, self._copies = divides_early, copies
+        self.parts: dict[int, PartOfLoss] = {}
+        self._whole: tuple[float, float] | None = None
+
+    def finish(self, i: int, output: Tensor) -> Tensor:
+        """The loss of micro-batch i, from which backward starts: or its output, if it has no samples that count."""
+        loss, weight = as_pair(self._loss_fn(output, *[target[i] for target in self._targets]))
+        self.parts[i] = part = part_of_loss(loss, weight)
+        return loss if part.denominator else output
+
+    def slope(self, i: int) -> float:
+        """By what backward of micro-batch i starts. Nothing, if it has no samples that count."""
+        part = self.parts[i]
+        divisor = self._loss_and_divisor()[1] if self._divides_early else 1.0
+        return part.slope / divisor if part.denominator else 0.0
+
+    def _loss_and_divisor(self) -> tuple[float, float]:
+        """Of the whole batch. Collective over the replicas of the last stage."""
+        if self._whole is None:
+            told = self._mesh.replicas.all_reduce(message(list(self.parts.values())))
+            self._whole = whole_loss(told, self._copies)
+        return self._whole
+
+    def tell(self, draws: int, rows: int) -> tuple[float, float]:
+        """(the loss, by what gradients are still to be divided), on every rank; and all have drawn as many numbers."""
+        here = bool(self.parts)
+        loss, divisor = self._loss_and_divisor() if here else (0.0, 1.0)
+        told = self._mesh.comm.all_gather(np.array([here, loss, divisor, draws, rows], np.float64))
+        if np.any(told[:, 4] != rows):
+            lengths = ", ".join(f"{int(n)} on rank {rank}" for rank, n in enumerate(told[:, 4]))
+            raise ValueError(f"ranks have batches of different lengths: {lengths}; every rank passes the same batch")
+        generator = default_generator()
+        generator.set_state((generator.get_state()[0], int(told[:, 3].max())))
+        loss, divisor = told[np.argmax(told[:, 0]), 1:3].tolist()
+        return loss, 1.0 if self._divides_early or not divisor else divisor
