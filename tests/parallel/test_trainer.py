@@ -244,8 +244,11 @@ def test_a_layout_is_read_and_written_alike():
     assert parallel.Layout.parse(" data=2 , space=3 ").ranks == 6
 
 
-@pytest.mark.parametrize("backend", ["thread", "process"])
-@pytest.mark.parametrize("optimizer", [sgd, lambda parameters: optim.Adam(parameters, lr=0.01)], ids=["sgd", "adam"])
+@pytest.mark.parametrize(
+    ("backend", "optimizer"),
+    [("thread", sgd), ("process", lambda parameters: optim.Adam(parameters, lr=0.01))],
+    ids=["thread-sgd", "process-adam"],
+)
 def test_virtual_shards_give_the_same_bits_on_any_number_of_workers(backend, optimizer):
     def train(comm):
         minipar.manual_seed(3)
