@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -113,6 +114,21 @@ def test_a_command_that_cannot_be_run_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         Crew(Contender("none", (), lambda size, address: [["/no/such/program"]], {}), 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_ranks_leave_is_not_lost():
+    stubborn = Crew(scripted(script=SCRIPT.replace("        break", "        time.sleep(60)")), 2)
+
+    def greet_and_leave():
+        with stubborn:
+            stubborn.greet()
+            threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        greet_and_leave()
+    assert time.monotonic() - start < crew.EXIT_LIMIT
+    assert None not in [process.returncode for process in stubborn._processes]
 
 
 # ── a rank ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -123,18 +123,27 @@ class Crew:
         return f"{ended}: {lines[-1]}" if lines else ended
 
     def _leave(self, hurry: bool) -> None:
-        """Ranks end when their sockets do; whoever does not gets SIGTERM, which mpiexec passes on, then SIGKILL."""
+        """Ranks end when their sockets do; whoever does not gets SIGTERM, which mpiexec passes on, then SIGKILL.
+
+        Ctrl-C leaves no process behind either: the ranks get no more time, and it is raised when they are gone.
+        """
         for channel in self._channels:
             channel.close()
         self._door.close()
+        interrupt: KeyboardInterrupt | None = None
         for limit, stop in ((0.0 if hurry else EXIT_LIMIT, subprocess.Popen.terminate), (2.0, subprocess.Popen.kill)):
             deadline = time.monotonic() + limit
             for process in self._processes:
                 try:
                     process.wait(max(0.0, deadline - time.monotonic()))
-                except BaseException:  # a second Ctrl-C too must leave no process behind
+                except subprocess.TimeoutExpired:
+                    stop(process)
+                except KeyboardInterrupt as ctrl_c:
+                    interrupt, deadline = ctrl_c, 0.0
                     stop(process)
         for process in self._processes:
             process.wait()
         self._errors.close()
         self._folder.cleanup()
+        if interrupt is not None:
+            raise interrupt

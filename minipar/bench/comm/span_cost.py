@@ -48,7 +48,7 @@ def measure() -> SpanCost:
 
 
 def _costs(comm: Communicator) -> tuple[float, float, float]:
-    """A span without and with recording, and what recording adds to a barrier: it takes the compiled shortcut away."""
+    """A span without and with recording, and what recording adds to a barrier."""
     off, bare = _cheapest(_span), _cheapest(comm.barrier)
     with timeline.record() as recording:
         on = _cheapest(_span, recording.clear)
