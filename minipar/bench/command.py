@@ -60,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--comm",
         action="store_true",
-        help="instead: all-reduce between processes, beside gloo and MPI, with its bars (two to five minutes, longer on a "
-        "busy machine); minipar's arrays are registered (of comm.empty: all ranks see them) or private (any other), and "
-        "bound is what memory would need if no rank waited",
+        help="instead: all-reduce between processes, beside gloo and MPI, with its bars (two to five minutes, longer "
+        "on a busy machine); minipar's arrays are registered (of comm.empty: all ranks see them) or private (any "
+        "other), and bound is what memory would need if no rank waited",
     )
     instead.add_argument(
         "--all-results",
