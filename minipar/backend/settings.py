@@ -13,10 +13,13 @@ from . import dispatch, dtypes, random
 
 
 class ThreadSettings(NamedTuple):
-    """The default dtype, the grad mode, the kernels and their threads, the default generator's seed and draws made."""
+    """The default dtype, the grad mode and whether that is inference, the kernels and their threads, the default
+    generator's seed and draws made.
+    """
 
     default_dtype: np.dtype
     grad: bool
+    inference: bool
     kernels: str
     threads: int
     generator: random.Generator
@@ -25,12 +28,12 @@ class ThreadSettings(NamedTuple):
     def of_this_thread(cls) -> ThreadSettings:
         generator = copy.copy(random.default_generator())
         kernels, count = dispatch.kernels_in_use(), threads.get_num_threads()
-        return cls(dtypes.get_default_dtype(), tape.mode.grad, kernels, count, generator)
+        return cls(dtypes.get_default_dtype(), tape.mode.grad, tape.mode.inference, kernels, count, generator)
 
     def adopt(self) -> None:
         """Take them over in this thread, for as long as it lives; with a generator of its own in the same state."""
         dtypes.set_default_dtype(self.default_dtype)
-        tape.mode.grad = self.grad
+        tape.mode.grad, tape.mode.inference = self.grad, self.inference
         dispatch.use_kernels(self.kernels).__enter__()
         threads.set_num_threads(self.threads)
         random.set_default_generator(copy.copy(self.generator))

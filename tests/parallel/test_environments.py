@@ -77,6 +77,8 @@ try:
     parallel.launch(stay)
 except parallel.WorkerError as error:
     print(error)
+    import traceback
+    print("traceback ends in", traceback.extract_tb(error.__traceback__)[-1].name)
 """,
 )
 
@@ -110,7 +112,8 @@ def test_functions_of_a_notebook(tell, tmp_path):
     pytest.importorskip("ipykernel", reason="needs ipykernel: pip install ipykernel")
     told = tell(tmp_path)
     assert "[21, 21] [22, 22]" in told
-    assert 'line 5, in stay\n    raise ValueError("boom")\n' in told  # the source, which only the notebook has
+    assert '  Cell In[2], line 5, in stay\n    raise ValueError("boom")\n' in told  # its source, which only it has
+    assert "traceback ends in <module>" in told
     assert "rank 0: in recv from rank 1, tag 0, at Cell In[2]:6 in stay" in told
 
 

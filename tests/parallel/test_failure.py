@@ -165,7 +165,19 @@ def test_leaving_by_sys_exit_is_a_failure(backend):
 def test_a_result_that_cannot_be_sent_back():
     error = failure_of(lambda comm: (n for n in range(3)), workers=1)
     assert "rank 0 raised TypeError" in str(error)
+    assert "cannot pickle 'generator' object; what a function returns must be fit to be sent" in str(error)
     assert "while it was returning its result, of type generator" in str(error)
+    assert error.remote_traceback == ""
+
+
+def test_a_result_that_says_wrongly_how_to_send_it():
+    class Hollow:
+        def __reduce__(self):
+            raise TypeError("I do not know how")
+
+    error = failure_of(lambda comm: Hollow(), workers=1)
+    assert "rank 0 raised TypeError: I do not know how, while it was returning its result, of type Hollow" in str(error)
+    assert "in __reduce__" in error.remote_traceback
 
 
 def test_a_result_that_cannot_be_loaded():
@@ -185,4 +197,5 @@ def test_a_function_that_cannot_be_loaded():
 
     error = failure_of(lambda comm, argument: None, Hollow(), workers=2)
     assert "ValueError: invalid literal" in str(error)
-    assert error.doing == "starting"
+    assert error.doing == "loading the function and its arguments"
+    assert error.remote_traceback == ""  # it would tell of this package alone

@@ -13,6 +13,7 @@ import pytest
 
 import minipar
 from minipar import parallel
+from minipar.backend.dispatch import kernels_in_use
 from tests.parallel.rank_programs import is_running, pids, total
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -82,6 +83,28 @@ def test_settings_are_those_of_the_caller_at_each_call(pool):
         with minipar.no_grad():
             assert pool.run(drawn) == [drawn()] * 2
     assert [grad for _, grad in pool.run(drawn)] == [True, True]
+
+
+def test_what_a_task_sets_for_its_thread_is_gone_with_it(pool):
+    def look(comm=None):
+        modes = minipar.is_grad_enabled(), minipar.is_inference_mode_enabled()
+        numbers = minipar.rand(1).item(), minipar.get_num_threads()
+        return modes, numbers, minipar.get_default_dtype(), kernels_in_use()
+
+    def change(comm):
+        minipar.set_default_dtype(minipar.float64)
+        minipar.use_kernels("reference").__enter__()
+        minipar.inference_mode().__enter__()
+        minipar.manual_seed(5)
+        minipar.rand(1)
+        minipar.set_num_threads(1)
+        return look()
+
+    before = pool.run(look)
+    assert pool.run(change) != before
+    assert pool.run(look) == before
+    with minipar.inference_mode():
+        assert [modes for modes, *_ in pool.run(look)] == [(False, True)] * 2
 
 
 def test_threads_can_be_fewer_for_a_task_and_more_again(pool):

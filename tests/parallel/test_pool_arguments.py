@@ -89,7 +89,7 @@ def test_with_threads_what_is_put_is_itself():
 
 def test_what_cannot_travel_leaves_the_pool_as_it_was(pool):
     before = pids(pool)
-    with pytest.raises(TypeError, match=r"arguments of Pool\.run cannot be sent to other processes"):
+    with pytest.raises(TypeError, match=r"Pool\.run: argument 1, of type lock, cannot be sent to other processes"):
         pool.run(lambda comm, lock: None, threading.Lock())
     with pytest.raises(TypeError, match=r"Pool\.run needs a function to run on every rank, not int"):
         pool.run(3)

@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import FunctionType
 
+import numpy as np
 import pytest
 
 from minipar.parallel.comm.telling import intervals
@@ -192,6 +194,111 @@ def test_the_place_is_a_line_of_the_users_where_there_is_one():
     assert stacks.place(frames_of("/a/train.py", os.__file__)) == "train.py:0 in f"
     assert stacks.place(frames_of(os.__file__)) == "os.py:0 in f"
     assert stacks.place([]) == ""
+
+
+# -- an exception ------------------------------------------------------------------------------------------------------
+
+
+def raised_by(function, *arguments):
+    try:
+        function(*arguments)
+    except Exception as error:
+        return error
+
+
+def broken(*arguments):
+    """As if a line of minipar's went wrong."""
+    return arguments[0].nothing
+
+
+def refuse_all(*arguments):
+    raise ValueError("no")
+
+
+def calls_numpy(*arguments):
+    np.zeros(3).reshape(2)
+
+
+def on_the_way(function, *arguments):
+    function(*arguments)
+
+
+def as_own(function):
+    """The function as if minipar had it."""
+    return FunctionType(function.__code__.replace(co_filename=OWN + "/some.py"), globals())
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "is_refusal", "is_within"),
+    [
+        (as_own(refuse_all), (), True, False),
+        (as_own(broken), (3,), False, True),
+        (as_own(calls_numpy), (), False, True),
+        (refuse_all, (), False, False),
+        (broken, (3,), False, False),
+        (calls_numpy, (), False, False),
+        (as_own(on_the_way), (refuse_all,), False, False),
+        (as_own(on_the_way), (as_own(refuse_all),), True, False),
+        (on_the_way, (as_own(broken), 3), False, True),
+    ],
+)
+def test_minipar_refuses_on_purpose_or_is_in_trouble(function, arguments, is_refusal, is_within):
+    place = raised_by(function, *arguments).__traceback__
+    assert (stacks.is_refusal(place), stacks.is_within(place)) == (is_refusal, is_within)
+
+
+def told_of(function):
+    return Failure.of_exception(0, "running user code", raised_by(function)).remote_traceback
+
+
+def test_lines_of_minipar_are_left_out_of_what_it_refuses():
+    refused = told_of(lambda: as_own(refuse_all)(3))
+    assert "as_own(refuse_all)(3)" in refused
+    assert "some.py" not in refused
+    assert "some.py" in told_of(lambda: as_own(broken)(3))
+
+
+def test_lines_of_minipar_are_left_out_between_those_of_the_user():
+    def layer():
+        raise ValueError("in the user's layer")
+
+    told = told_of(lambda: as_own(on_the_way)(layer))
+    assert told.index("as_own(on_the_way)(layer)") < told.index("in layer")
+    assert "some.py" not in told
+
+
+def test_lines_of_minipar_are_left_out_of_what_led_to_an_exception():
+    def step():
+        try:
+            as_own(refuse_all)()
+        except ValueError as error:
+            raise KeyError("step") from error
+
+    told = told_of(step)
+    assert told.count("in step") == 2
+    assert "direct cause" in told
+    assert "some.py" not in told
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "hidden"),
+    [
+        (as_own(refuse_all), (), True),
+        (as_own(on_the_way), (as_own(refuse_all),), True),
+        (as_own(broken), (3,), False),
+        (as_own(on_the_way), (refuse_all,), False),
+        (
+            as_own(on_the_way),
+            (on_the_way, as_own(refuse_all)),
+            False,
+        ),  # in place, by way of the user
+    ],
+)
+def test_a_refusal_is_told_where_the_user_has_called(function, arguments, hidden):
+    error = raised_by(function, *arguments)
+    error.__traceback__ = error.__traceback__.tb_next  # from the called function on
+    stacks.hide_own_lines(error)
+    assert (error.__traceback__ is None) == hidden
 
 
 # -- the text of an error ----------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ _this_thread = threading.local()
 _lock = threading.Lock()
 _of_process: Communicator | None = None  # made by `init`, or given by a launcher of ours
 _is_worker = False
+_launches_of_threads = 0  # that run now
 
 
 def init(
@@ -50,7 +51,8 @@ def init(
       all of them then call, returns their new communicator. (Open MPI, ``mpiexec --with-ft ulfm``.)
 
     TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py; RuntimeError
-    in a thread that a function run by `launch` has started, and for options that the job cannot take, or can no longer.
+    in a thread that a function run by `launch` has started (while ranks are threads of this process: in any thread but
+    theirs and the main one), and for options that the job cannot take, or can no longer.
 
     >>> comm = minipar.parallel.init(timeout=30)
     >>> comm.rank, comm.size, comm.timeout
@@ -63,6 +65,11 @@ def init(
         timeout = check_timeout(timeout)
     comm = getattr(_this_thread, "comm", None)
     if comm is None:
+        if _launches_of_threads and threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "init was called by another thread than a rank's, while ranks run as threads of this process: "
+                "a communicator belongs to one thread"
+            )
         with _lock:
             if _of_process is None:
                 _of_process = _found(timeout or DEFAULT_TIMEOUT, debug, hierarchical, elastic)
@@ -101,7 +108,7 @@ def job() -> Communicator | None:
     """The communicator of the job of several processes that this one was started in, if it was; else None."""
     if _of_process is None and (_is_worker or not _may_be_under_mpiexec()):
         return None
-    comm = init()
+    comm = init() if _of_process is None else _of_process
     return comm if comm.size > 1 else None
 
 
@@ -116,6 +123,37 @@ def as_process_of(comm: Communicator) -> Iterator[None]:
     finally:
         _of_process = None
         _this_thread.comm = of_thread
+
+
+@contextmanager
+def ranks_are_threads() -> Iterator[None]:
+    """Inside, threads of this process are ranks: another thread than the main one may have been started by a rank."""
+    global _launches_of_threads
+    with _lock:
+        _launches_of_threads += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _launches_of_threads -= 1
+
+
+@contextmanager
+def apart_from_the_job() -> Iterator[None]:
+    """Inside, this thread is a rank alone, if mpiexec has started this process: others know nothing of what it does.
+
+    (They may be workers of mpi4py.futures: then `init` and `launch` would wait for them for ever.)
+    """
+    if is_rank() or not _may_be_under_mpiexec():
+        yield
+        return
+    from ..comm.thread import ThreadCommunicator, ThreadWorld
+
+    mark_as_rank(ThreadCommunicator(ThreadWorld(1), 0, DEFAULT_TIMEOUT))
+    try:
+        yield
+    finally:
+        leave_rank()
 
 
 def become_worker() -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 import cloudpickle
 
-from ..comm.errors import CommunicatorError, CommunicatorTimeout, PeerFailedError
+from ..comm.errors import CommunicatorError, CommunicatorTimeout, MismatchError, PeerFailedError
 from ..comm.telling import told_once
 from . import stacks
 from .stacks import Frame
@@ -80,7 +80,7 @@ class WorkerError(RuntimeError):
 
 
 def _paragraphs(failure: "Failure", others: Sequence[RankState]) -> Iterator[str]:
-    yield f"rank {failure.rank} {failure.what}, while it was {failure.doing}"
+    yield f"rank {failure.rank} {failure.what}{'' if failure.tells_doing else f', while it was {failure.doing}'}"
     if failure.remote_traceback:
         yield f"{'Traceback' if failure.has_raised() else 'Stack'} of rank {failure.rank}:\n{failure.remote_traceback}"
     alike = [replace(state, failure=_ALIKE) if state.failure == failure.what else state for state in others]
@@ -103,6 +103,7 @@ class Failure:
     remote_traceback: str = ""
     exception: bytes | BaseException | None = None
     is_consequence: bool = False  # of the failure of another rank
+    tells_doing: bool = False  # what it raised says itself what it was doing
     is_timeout: bool = False  # another rank, which is not the one to raise, did not come
     frames: Sequence[Frame] = ()  # of the user's code
     when: float = field(default_factory=time.monotonic)  # one clock for all processes of a machine
@@ -122,6 +123,7 @@ class Failure:
         return cls(
             rank, what, doing, remote_traceback=text, exception=error,
             is_consequence=is_consequence, is_timeout=is_timeout, frames=frames,
+            tells_doing=isinstance(error, MismatchError | CommunicatorTimeout),
         )  # fmt: skip
 
     @classmethod
@@ -182,15 +184,29 @@ def _signal_name(number: int) -> str:
 
 
 def _described(error: BaseException) -> tuple[str, str]:
-    """What was raised, and the traceback from the user's code on; for an error of a communicator, to there."""
-    told = traceback.TracebackException(type(error), error, stacks.from_user(error.__traceback__))
+    """What was raised, and the traceback from the user's code on; "" if that has no part in it."""
+    place = error.__traceback__
+    told = traceback.TracebackException(type(error), error, stacks.from_user(place) or (place and place.tb_next))
     what = _RAISED + "".join(told.format_exception_only()).strip()
     if isinstance(error, CommunicatorError):
-        told.stack = traceback.StackSummary.from_list(
-            [line for line in told.stack if not Frame(line.filename, 0, line.name).is_own()]
-        )
         what = what.replace(f"{type(error).__module__}.", "", 1)
-    return _clipped(what), _clipped("".join(told.format()).rstrip())
+    _leave_out_own_lines(told, error)
+    is_alone = told.__cause__ is None and (told.__context__ is None or told.__suppress_context__)
+    text = "" if is_alone and not told.stack else "".join(told.format()).rstrip()
+    return _clipped(what), _clipped(text)
+
+
+def _leave_out_own_lines(told: traceback.TracebackException, error: BaseException) -> None:
+    """Of minipar, unless that is where the trouble is; also of the exceptions that led to this one."""
+    links: list[tuple[traceback.TracebackException | None, BaseException | None]] = [(told, error)]
+    while links:
+        link, raised = links.pop()
+        if link is None or raised is None:
+            continue
+        if not stacks.is_within(raised.__traceback__):
+            users = [line for line in link.stack if not Frame(line.filename, 0, line.name).is_own()]
+            link.stack = traceback.StackSummary.from_list(users)
+        links += [(link.__cause__, raised.__cause__), (link.__context__, raised.__context__)]
 
 
 def _clipped(text: str) -> str:

@@ -40,7 +40,7 @@ class FinalWait:
         first, when = self._first
         return Failure(
             rank,
-            f"neither returned nor made a communicator call for {self._timeout:g} s: it was still running user code "
-            f"{now - when:.1f} s after rank {first} returned",
+            f"neither returned nor made a communicator call for {self._timeout:g} s; rank {first} had returned "
+            f"{now - when:.1f} s before",
             self._board.doing(rank),
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 from ...backend.device import device
 from . import environment
+from .fitting import check_call
+from .stacks import hide_own_lines
 
 BACKENDS = ("process", "thread", "mpi")
 GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
@@ -35,8 +37,8 @@ def launch(
     What processes write to stdout and stderr is shown here, line by line, with the rank in front; progress bars, those
     of rank 0 alone, as they are. (What threads print is the caller's own output.)
 
-    Every rank starts with the settings of the calling thread: default dtype, grad mode, kernels (`use_kernels`), and
-    the state of its generator, the same on all ranks: so models start equal (the caller's generator does not move).
+    Every rank starts with the settings of the calling thread: default dtype, grad and inference mode, kernels, and the
+    state of its generator, the same on all ranks: so models start equal (the caller's generator does not move).
     Kernels of thread ranks use one thread each, those of a process at most its share of the cores.
 
     No rank waits for another for longer than `timeout` seconds (60; math.inf: for ever) in one call; the time that the
@@ -47,6 +49,12 @@ def launch(
     Raises `WorkerError`, about the rank that failed first, within a second of its failure. The other ranks raise at
     their next communicator call, or at once where they wait in one; those that do not are killed half a second later
     (threads cannot be: they go on until that call). Ctrl-C ends all ranks too, after a KeyboardInterrupt in each.
+    When all have returned, threads that they have left running and that are no daemons are waited for, as at the end of
+    any program. Programs that a rank has started end with it when it dies or is killed (but not with the caller when
+    that is killed, unlike the ranks), and otherwise go on. No rank can read stdin, or stop in a debugger: use workers=1
+    and backend="thread" for that.
+
+    Raises TypeError before anything starts for arguments that do not fit `fn` or cannot be sent.
     Raises RuntimeError inside a rank (launches do not nest), and where there is no such device.
 
     In a script that mpiexec or ``minipar launch`` has started as several processes, those are the ranks: each runs `fn`
@@ -56,8 +64,23 @@ def launch(
     >>> minipar.parallel.launch(lambda comm, x: x * comm.rank, 10, workers=2, backend="thread")
     [0, 10]
     """
-    if not callable(fn):
-        raise TypeError(f"launch needs a function to run on every rank, not {type(fn).__name__}")
+    try:
+        return _launch(fn, args, kwargs, workers, backend, devices, timeout)
+    except Exception as error:
+        hide_own_lines(error)
+        raise
+
+
+def _launch(
+    fn: Callable[..., Any],
+    args: tuple,
+    kwargs: dict[str, Any],
+    workers: int | None,
+    backend: str | None,
+    devices: Sequence[str | device] | None,
+    timeout: float | None,
+) -> list[Any]:
+    check_call("launch", fn, args, kwargs)
     job = None if environment.is_rank() else environment.job()
     if job is not None:
         from .in_place import run_in_place
@@ -93,7 +116,10 @@ def check_ranks(
     from ..comm.arguments import check_timeout
     from .places import check_devices
 
-    workers = operator.index(workers)
+    try:
+        workers = operator.index(workers)
+    except TypeError:
+        raise TypeError(f"workers={workers!r} must be a whole number") from None
     if workers < 1:
         raise ValueError(f"workers={workers} must be at least 1")
     if backend not in backends:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...backend.device import device
+from .fitting import check_call
 from .launch import check_ranks
+from .stacks import hide_own_lines
 
 if TYPE_CHECKING:
     from .crew import Crew
@@ -22,24 +24,30 @@ BACKENDS = ("process", "thread")
 class Pool:
     """`workers` ranks that run one function after another, each as `launch` would; they are started once.
 
-    The first four arguments, and all else about ranks, are as in `launch`. Workers get ready while the caller goes on.
-    What a function leaves in its process (modules that it has imported, globals of those) is there for the next one;
-    what it still prints after it has returned is shown with the next.
+    The first four arguments, and all else about ranks, are as in `launch`. Workers get ready while the caller goes on,
+    with its environment (`os.environ`) and in its folder as they are when the pool is made.
 
-    As with `launch`, every task begins with the caller's settings and the state of its generator, which does not move:
-    two tasks draw the same numbers unless the caller draws in between, or a seed is among the arguments. Globals of the
-    caller's notebook or script travel with the function, and what a task assigns to them is lost with it; what is to
-    stay in the workers must be kept by a module that they import.
+    What a function leaves in its process is there for the next one: modules that it has imported, and what it has set
+    in those and in the process (attributes, NumPy's own random state, filters of warnings, environment variables, the
+    folder). Globals of the caller's notebook or script are none of that: they travel with the function, and what a task
+    assigns to them is lost with it; so what is to stay must be kept by a module that workers import. What a function
+    still prints after it has returned is shown with the next one.
+
+    What minipar keeps for each thread is new in every task: default dtype, grad and inference mode, kernels, number of
+    threads and generator are the caller's when it calls `run`. As with `launch`, its generator does not move: two tasks
+    draw the same numbers unless the caller draws in between, or a seed is among the arguments.
 
     After a failure the pool is usable again: what died or was stuck is started anew, by the same rank's number but
     with nothing left of what earlier functions left behind. Ctrl-C stops the task (KeyboardInterrupt in the ranks, and
     half a second later the end of those that go on), and keeps the pool.
 
     `close` ends the workers, as do the end of a ``with`` block, of the pool's life and of the program; even if that is
-    killed. A pool belongs to the thread that made it: RuntimeError if another uses it, or if it is closed.
+    killed. Threads of theirs that are no daemons are waited for, as at the end of any program. A pool belongs to the
+    thread that made it: RuntimeError if another uses it, or if it is closed.
 
     A notebook cell that makes a pool may be run again: a new pool with the settings of one that this thread has not
-    closed shares its workers (and they go with the last of these pools).
+    closed, and made with the same environment and in the same folder, shares its workers (they go with the last of
+    these pools).
 
     >>> with minipar.parallel.Pool(workers=2, backend="thread") as pool:
     ...     pool.run(lambda comm, x: x * comm.rank, 10)
@@ -75,14 +83,20 @@ class Pool:
 
         WorkerError if a rank fails, as for `launch`; RuntimeError if a task is running already.
         """
-        self._check_usable("run")
-        if not callable(fn):
-            raise TypeError(f"Pool.run needs a function to run on every rank, not {type(fn).__name__}")
-        crew = self._crew
-        if crew is None:
+        try:
+            self._check_usable("run")
+            check_call("Pool.run", fn, args, kwargs)
+            if self._crew is not None:
+                return self._run_on(self._crew, fn, args, kwargs)
+
             from .threads import run
 
             return run(fn, args, kwargs, self.workers, self.timeout, self._devices)
+        except Exception as error:
+            hide_own_lines(error)
+            raise
+
+    def _run_on(self, crew: Crew, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> list[Any]:
         crew.check_idle("Pool.run")
         try:
             return crew.run("Pool.run", fn, args, kwargs, self.timeout)

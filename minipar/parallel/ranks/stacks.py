@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import linecache
+import opcode
 import os
 import re
 import signal
@@ -29,6 +30,7 @@ from ... import kernels
 from ..comm.shared_memory import create_block
 
 _SIGNAL = signal.SIGURG
+_RAISE = opcode.opmap["RAISE_VARARGS"]
 _LIMIT = 0.25  # seconds to wait for an answer
 _ENTRIES = ("worker.py", "threads.py")  # the files of this folder from which a rank's function is called
 _OWN = (str(Path(__file__).parents[2]) + os.sep, str(Path(kernels.__file__).parent) + os.sep)
@@ -161,11 +163,40 @@ def _walked(frames: Iterable[tuple[FrameType, int | None]]) -> list[Frame]:
 
 
 def from_user(place: TracebackType | None) -> TracebackType | None:
-    """An exception's traceback from the first line of the user's on; else without the line that called the function."""
-    found = place
-    while found is not None and not Frame(found.tb_frame.f_code.co_filename, 0, "").is_users():
-        found = found.tb_next
-    return found or (place.tb_next if place else None)
+    """An exception's traceback from the first line of the user's on; None if there is none."""
+    while place is not None and not _of_code(place).is_users():
+        place = place.tb_next
+    return place
+
+
+def is_refusal(place: TracebackType | None) -> bool:
+    """Whether minipar has raised an exception on purpose: in a line of it that is a `raise`."""
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and _of_code(place).is_own() and place.tb_frame.f_code.co_code[place.tb_lasti] == _RAISE
+
+
+def is_within(place: TracebackType | None) -> bool:
+    """Whether an exception arose within minipar unforeseen: in a line of it that is no `raise`, or in what that calls.
+
+    What minipar refuses is about what the user does: its own lines would only stand in the way.
+    """
+    last, rest = None, place
+    while rest is not None:
+        if _of_code(rest).is_own() or _of_code(rest).is_users():
+            last = _of_code(rest)
+        rest = rest.tb_next
+    return last is not None and last.is_own() and not is_refusal(place)
+
+
+def hide_own_lines(error: Exception) -> None:
+    """Of a refusal: if a bare ``raise`` follows, the traceback ends in the line of the user's that has called."""
+    if is_refusal(error.__traceback__) and from_user(error.__traceback__) is None:
+        error.__traceback__ = None
+
+
+def _of_code(place: TracebackType) -> Frame:
+    return Frame(place.tb_frame.f_code.co_filename, 0, place.tb_frame.f_code.co_name)
 
 
 # -- for people --------------------------------------------------------------------------------------------------------
@@ -199,13 +230,14 @@ def text(frames: Sequence[Frame]) -> str:
 
 
 def with_source(told: str) -> str:
-    """A traceback of a worker, with the lines of source that only this process knows: those of a notebook's cells."""
+    """A traceback of a worker, with what only this process knows: a notebook's cells, by number and line of source."""
     known = []
     lines = told.splitlines()
     for line, after in zip(lines, [*lines[1:], ""]):
-        known.append(line)
-        found = re.fullmatch(r'  File "(.*)", line (\d+), in .*', line)
-        if found and not after.startswith("    ") and (source := linecache.getline(found[1], int(found[2]))):
+        found = re.fullmatch(r'  File "(.*)"(, line (\d+), in .*)', line)
+        cell = found and _cell(found[1])
+        known.append(f"  {cell}{found[2]}" if found and cell else line)
+        if found and not after.startswith("    ") and (source := linecache.getline(found[1], int(found[3]))):
             known.append(f"    {source.strip()}")
     return "\n".join(known)
 

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from ...backend.device import device
 from ...backend.settings import ThreadSettings
 from ..comm.thread import ThreadCommunicator, ThreadWorld
+from .environment import ranks_are_threads
 from .errors import Failure
 from .final_wait import FinalWait
 from .inquest import Inquest
@@ -57,7 +58,7 @@ def run(
     inquest = Inquest(world.board, [ThreadStack(thread) for thread in ranks])
     final_wait = FinalWait(world.board, timeout)
     try:
-        with threadpool_limits(1):  # BLAS and OpenMP threads of their own would fight
+        with ranks_are_threads(), threadpool_limits(1):  # BLAS and OpenMP threads of their own would fight
             for thread in ranks:
                 thread.start()
             running = dict(enumerate(ranks))

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from mmap import mmap
 from types import FrameType
+from typing import Any
 
 from ...backend.device import device
 from ...backend.settings import ThreadSettings
@@ -29,9 +30,11 @@ from .channel import Channel, Kind, NotTaken
 from .environment import become_worker
 from .errors import Failure
 from .mapping import PRIVATE, READ_ONLY
+from .no_input import refuse_input
 from .parcel import Parcel, opened, pack, unpack
 from .rank import become_rank
 from .stacks import answer as answer_with_stacks
+from .stacks import from_user
 
 
 def main() -> None:
@@ -90,6 +93,7 @@ class Worker:
 
     def serve(self) -> None:
         """Until the caller says that this is the end, or is gone."""
+        refuse_input(self._rank)
         while True:
             try:
                 kind, body, descriptor = self._channel.receive()
@@ -143,6 +147,10 @@ class Worker:
         """The packed result, or how the rank failed."""
         try:
             settings, timeout, fn, args, kwargs = unpack(body, descriptor, PRIVATE)
+        except BaseException as error:
+            told = error.with_traceback(from_user(error.__traceback__))
+            return Failure.of_exception(self._rank, "loading the function and its arguments", told)
+        try:
             self._adopt(settings)
             comm = self._communicator(timeout)
             become_rank(comm, Board(self._world, self._size), self._device)
@@ -153,7 +161,7 @@ class Worker:
             result = fn(comm, *args, **kwargs)
             self._end_a_copy()
             doing = f"returning its result, of type {type(result).__name__}"
-            outcome = pack(result)
+            outcome = _packed(result)
             try:
                 comm.close()
             except BaseException:
@@ -189,6 +197,18 @@ class Worker:
         if threads != get_num_threads():
             set_num_threads(threads)  # BLAS too
         settings._replace(threads=threads).adopt()
+
+
+def _packed(result: Any) -> Parcel:
+    try:
+        return pack(result)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        if from_user(error.__traceback__) is not None:  # in the user's code that says how to pickle it
+            raise
+        raise TypeError(
+            f"{error}; what a function returns must be fit to be sent to the caller (arrays, numbers, texts, and lists "
+            f"and dicts of them): return what the caller needs of it, or use backend='thread'"
+        ) from None
 
 
 def write_whole_lines() -> None:
