@@ -54,15 +54,19 @@ def run_job(
     *options: str,
     before: Sequence[str] = (),
     python: str = sys.executable,
+    module: str | None = None,
     **variables: str,
 ) -> Ended:
-    """Run ``before… mpiexec options… -n ranks python script`` with these environment variables; 0 ranks: no mpiexec."""
+    """Run ``before… mpiexec options… -n ranks python script`` with these environment variables; 0 ranks: no mpiexec.
+
+    `module` is what runs the script, as ``python -m module script``.
+    """
     file = tmp_path / "program.py"
     file.write_text(textwrap.dedent(script))
     command = [*before, *mpiexec_of(python), *options, "-n", str(ranks)]
     start = time.monotonic()
     done = subprocess.run(
-        [*(command if ranks else []), python, "-W", "error", str(file)],
+        [*(command if ranks else []), python, "-W", "error", *(["-m", module] if module else []), str(file)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -15,6 +15,7 @@ import pytest
 import minipar
 from minipar import parallel
 from minipar.parallel import timeline
+from tests.parallel.mpi_programs import needs_mpi, run_job
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 SCHEDULES = ("static", "dynamic", "guided")
@@ -346,7 +347,7 @@ def test_results_that_cannot_be_loaded_fail_their_job_alone(pool):
 
 
 def test_arguments_that_cannot_be_sent(own_pool):
-    with pytest.raises(TypeError, match="arguments of map cannot be sent"):
+    with pytest.raises(TypeError, match="job 1 of map: argument 'job', of type lock, cannot be sent"):
         parallel.map(lambda job: job, [1, threading.Lock()], pool=own_pool)
     assert own_pool.run(lambda comm: comm.rank) == [0, 1]
 
@@ -375,6 +376,48 @@ def test_a_bar_is_drawn_if_asked_for(pool, capsys):
     assert "3/3" in capsys.readouterr().err
     parallel.map(lambda job: job, range(3), pool=pool)
     assert capsys.readouterr().err == ""
+
+
+def test_lines_of_workers_and_the_bar_do_not_share_a_line(pool, capfd):
+    parallel.map(lambda job: print("job", job, "done"), range(4), pool=pool, progress=True)
+    out, err = capfd.readouterr()
+    assert sorted(line[9:] for line in out.splitlines()) == [f"job {job} done" for job in range(4)]
+    assert "4/4" in err.splitlines()[-1]
+
+
+# -- executors of others -----------------------------------------------------------------------------------------------
+
+
+ON_MPI = """
+from mpi4py.futures import MPIPoolExecutor
+import numpy as np
+import minipar
+from minipar import parallel
+
+def job(x):                                      # of the script itself: it travels by value
+    if x == 3:
+        raise ValueError("three")
+    return x, parallel.init().size, minipar.rand(1).item()
+
+if __name__ == "__main__":
+    expected = parallel.map(job, range(3), workers=0)
+    with MPIPoolExecutor() as executor:
+        for schedule in ("static", "dynamic", "guided"):
+            found = parallel.map(job, range(3), executor=executor, schedule=schedule, workers=2)
+            assert found == expected, (found, expected)
+        try:
+            parallel.map(job, range(5), executor=executor)
+        except parallel.JobError as error:
+            print("as told:", error.index, error.cause)
+        print("equal", expected[2][:2])
+"""
+
+
+@needs_mpi
+def test_over_the_processes_of_an_mpi_job(tmp_path):
+    ended = run_job(tmp_path, 3, ON_MPI, module="mpi4py.futures")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.lines() == ["as told: 3 three", "equal (2, 1)"]
 
 
 # -- beside the caller -------------------------------------------------------------------------------------------------

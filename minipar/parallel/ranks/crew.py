@@ -68,7 +68,7 @@ class Crew:
         self.has_ended = False
         self.pools = 0  # that use it
         self._devices = devices
-        self._screen = screen or Screen()
+        self.screen = screen or Screen()
         self._environment = worker_environment(size)
         self._workers: list[WorkerProcess | None] = [None] * size
         self._world: World | None = None
@@ -97,7 +97,7 @@ class Crew:
         worker, self._workers[rank] = self._workers[rank], None
         if worker is not None:
             worker.end()
-        self._workers[rank] = WorkerProcess(rank, self.size, self._devices[rank], self._environment, self._screen)
+        self._workers[rank] = WorkerProcess(rank, self.size, self._devices[rank], self._environment, self.screen)
 
     # -- tasks -----------------------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Crew:
             self._running = ""
             if self.has_ended:  # by a signal handler, at any moment
                 self.kill()
-            self._screen.finish()
+            self.screen.finish()
 
     def check_idle(self, call: str) -> None:
         """RuntimeError while a task runs (a signal handler, say, or an argument that is being pickled, calls)."""
@@ -250,7 +250,7 @@ class Crew:
         if os.getpid() != self._process:  # forked: they are the parent's
             return
         try:
-            leave(self.present(), self._screen)
+            leave(self.present(), self.screen)
         finally:
             self.kill()
 
@@ -264,4 +264,4 @@ class Crew:
         finally:
             for number in list(self._objects):
                 self._let_go(number)
-            self._screen.finish()
+            self.screen.finish()

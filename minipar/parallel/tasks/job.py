@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ...backend import random
 from ..comm.spans import clock
+from ..ranks.environment import apart_from_the_job
 from ..ranks.errors import Failure
 
 _SHORT = reprlib.Repr()
@@ -55,7 +56,7 @@ def run_job(fn: Callable[[Any], Any], job: Job, worker: Any) -> Outcome:
     generator = random.Generator().manual_seed(job.seed)
     value, failure, start = None, None, clock()
     try:
-        with random.drawing_from(generator):
+        with random.drawing_from(generator), apart_from_the_job():
             value = fn(job.argument)
     except (Exception, SystemExit) as error:
         failure = Failure.of_exception(0, "", error)

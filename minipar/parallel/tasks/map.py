@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...backend.settings import ThreadSettings
 from .. import timeline
@@ -17,6 +17,9 @@ from .assignment import Counter, check_schedule, span_of_job
 from .bar import bar
 from .job import Job, JobError, Outcome, make_jobs, run_job
 from .on_executor import outcomes as outcomes_on_executor
+
+if TYPE_CHECKING:
+    from ..ranks.output import Screen
 
 ON_ERROR = ("raise", "return")
 
@@ -118,40 +121,48 @@ def map_unordered(
         raise ValueError(f"on_error={on_error!r} is unknown: choose one of {', '.join(ON_ERROR)}")
     if (retries := operator.index(retries)) < 0:
         raise ValueError(f"retries={retries} must be at least 0")
-    workers = _check_workers(workers, pool, executor)
-    check_schedule(workers or 1, schedule, chunksize)
+    where = Where.checked(workers, pool, executor)
+    check_schedule(where.workers or 1, schedule, chunksize)
     ready = make_jobs(list(jobs))
-    counter = Counter(len(ready), workers or 1, schedule, chunksize)
-    return _finished(fn, ready, counter, workers, pool, executor, retries, on_error, progress)
+    counter = Counter(len(ready), where.workers or 1, schedule, chunksize)
+    return _finished(fn, ready, counter, where, retries, on_error, progress)
 
 
-def _check_workers(workers: int | None, pool: Pool | None, executor: Executor | None) -> int:
-    """How many there are; 0 for none but this thread. TypeError, ValueError or RuntimeError as `map` says."""
-    if pool is not None and (workers is not None or executor is not None):
-        raise ValueError("map takes a pool, or an executor, or workers: a pool knows how many workers it has")
-    if pool is not None and not isinstance(pool, Pool):
-        raise TypeError(f"pool must be a Pool, not {type(pool).__name__}: others are executors (executor=…)")
-    if executor is not None and not isinstance(executor, Executor):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}")
-    if pool is not None:
-        return pool.workers
-    workers = None if workers is None else operator.index(workers)
-    if workers is not None and workers < (executor is not None):
-        raise ValueError(f"workers={workers} must be at least {int(executor is not None)}")
-    if executor is not None:
-        return workers or getattr(executor, "_max_workers", None) or usable_cores()
-    if workers != 0:
-        refuse_inside_a_rank("map")
-    return usable_cores() if workers is None else workers
+class Where(NamedTuple):
+    """Who works: a pool, an executor, `workers` that are to be started, or, if that is 0, this thread."""
+
+    workers: int
+    pool: Pool | None
+    executor: Executor | None
+
+    @classmethod
+    def checked(cls, workers: int | None, pool: Pool | None, executor: Executor | None) -> Where:
+        """TypeError, ValueError or RuntimeError as `map` says."""
+        if pool is not None and (workers is not None or executor is not None):
+            raise ValueError("map takes a pool, or an executor, or workers: a pool knows how many workers it has")
+        if pool is not None and not isinstance(pool, Pool):
+            raise TypeError(f"pool must be a Pool, not {type(pool).__name__}: others are executors (executor=…)")
+        if executor is not None and not isinstance(executor, Executor):
+            raise TypeError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}")
+        if pool is not None:
+            pool.crew_for("map")  # RuntimeError if it is closed or busy
+            return cls(pool.workers, pool, None)
+        workers = None if workers is None else operator.index(workers)
+        least = 0 if executor is None else 1
+        if workers is not None and workers < least:
+            raise ValueError(f"workers={workers} must be at least {least}")
+        if workers is None:
+            workers = getattr(executor, "_max_workers", None) or usable_cores()
+        if executor is None and workers:
+            refuse_inside_a_rank("map")
+        return cls(workers, None, executor)
 
 
 def _finished(
     fn: Callable[[Any], Any],
     jobs: list[Job],
     counter: Counter,
-    workers: int,
-    pool: Pool | None,
-    executor: Executor | None,
+    where: Where,
     retries: int,
     on_error: str,
     progress: bool | None,
@@ -159,8 +170,9 @@ def _finished(
     """Each job's number and result, or its `JobError`, once it will not be tried again."""
     attempts = [0] * len(jobs)
     with ExitStack() as opened:
-        outcomes = opened.enter_context(closing(_outcomes(opened, fn, jobs, counter, workers, pool, executor)))
-        advance = opened.enter_context(closing(bar(len(jobs), progress)))
+        outcomes, screen = _begun(opened, fn, jobs, counter, where)
+        opened.enter_context(closing(outcomes))
+        advance = opened.enter_context(closing(bar(len(jobs), progress, screen)))
         for outcome in outcomes:
             number = outcome.number
             attempts[number] += 1
@@ -177,26 +189,24 @@ def _finished(
             yield number, result
 
 
-def _outcomes(
-    opened: ExitStack,
-    fn: Callable[[Any], Any],
-    jobs: list[Job],
-    counter: Counter,
-    workers: int,
-    pool: Pool | None,
-    executor: Executor | None,
-) -> Generator[Outcome, None, None]:
-    """What comes of the jobs, wherever they run; `opened` closes what is opened for that."""
+def _begun(
+    opened: ExitStack, fn: Callable[[Any], Any], jobs: list[Job], counter: Counter, where: Where
+) -> tuple[Generator[Outcome, None, None], Screen | None]:
+    """What comes of the jobs, and what shows the output of workers, if it is shown by us.
+
+    `opened` closes whatever is opened for the jobs.
+    """
+    workers, pool, executor = where
     if pool is None and executor is None:
         if not workers:
-            return outcomes_here(fn, jobs, counter)
+            return _outcomes_here(fn, jobs, counter), None
         pool = opened.enter_context(Pool(workers))
     if pool is not None:
         crew = pool.crew_for("map")
         if crew is not None:
             from .on_pool import outcomes
 
-            return outcomes(crew, pool.timeout, fn, jobs, counter)
+            return outcomes(crew, pool.timeout, fn, jobs, counter), crew.screen
         executor = ThreadPoolExecutor(workers, "job")
         opened.callback(executor.shutdown, wait=False)
     assert executor is not None
@@ -205,10 +215,10 @@ def _outcomes(
         from threadpoolctl import threadpool_limits
 
         opened.enter_context(threadpool_limits(threads))  # those of BLAS, which threads share
-    return outcomes_on_executor(executor, fn, jobs, counter, threads)
+    return outcomes_on_executor(executor, fn, jobs, counter, threads), None
 
 
-def outcomes_here(fn: Callable[[Any], Any], jobs: list[Job], counter: Counter) -> Generator[Outcome, None, None]:
+def _outcomes_here(fn: Callable[[Any], Any], jobs: list[Job], counter: Counter) -> Generator[Outcome, None, None]:
     """In this thread, one job after the other."""
     settings = ThreadSettings.of_this_thread()
     while (number := counter.next(0)) is not None:

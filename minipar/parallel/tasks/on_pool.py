@@ -53,17 +53,17 @@ def outcomes(
 
 
 @dataclass
-class OnWorker:
+class JobFunction:
     """What a worker runs: the job as in a process of its own, with a communicator of one rank for `parallel.init`."""
 
     fn: Callable[[Any], Any]
 
-    def __call__(self, comm: Communicator, job: Job) -> tuple[Outcome, bytes | None]:
+    def __call__(self, comm: Communicator, number: int, job: Any, seed: int) -> tuple[Outcome, bytes | None]:
         """The outcome, and its failure in the form that can be sent."""
         alone = ThreadCommunicator(ThreadWorld(1), 0, comm.timeout)
         alone.device = comm.device
         mark_as_rank(alone)
-        outcome = run_job(self.fn, job, comm.rank)
+        outcome = run_job(self.fn, Job(number, job, seed), comm.rank)
         failure = None if outcome.failure is None else outcome.failure.to_bytes()
         return outcome._replace(failure=None), failure
 
@@ -85,7 +85,11 @@ class _Running:
 
     def give(self, worker: WorkerProcess, fn: Callable[[Any], Any], job: Job) -> None:
         """TypeError if the function or the argument cannot be sent."""
-        task = self._crew.pack("map", OnWorker(fn), (job,), {}, self._timeout)
+        arguments = {"number": job.number, "job": job.argument, "seed": job.seed}
+        try:
+            task = self._crew.pack("map", JobFunction(fn), (), arguments, self._timeout)
+        except TypeError as error:
+            raise TypeError(f"job {job.number} of {error}") from error.__cause__
         try:
             self._jobs[worker.rank] = job, clock()
             self._crew.send(worker, task, self._world)
