@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from ..parallel import Layout
 from ..parallel.equality import (
     TOLERANCE,
     Difference,
@@ -18,12 +21,13 @@ from .training import COMPARED_STEPS, Settings
 WHOLE_RUN = 1e-8  # for float64: rounding may grow over a whole run, but not to more than this
 
 
-def compare_workers(settings: Settings, workers: int) -> int:
-    """Print the table; exit code 0 if the promise holds, 1 if it is broken."""
+def compare_workers(settings: Settings) -> int:
+    """One worker against the settings' layout: print the table; exit code 0 if the promise holds, 1 if it is broken."""
     tolerance = TOLERANCE[np.dtype(settings.dtype)]
-    say(f"{settings.data}, {settings.dtype}, seed {settings.seed}: 1 worker against {workers}")
-    alone = launch_training(settings, 1, table=False)
-    together = launch_training(settings, workers, table=False)
+    split = f"{settings.layout.ranks}, {settings.layout}"
+    say(f"{settings.data}, {settings.dtype}, seed {settings.seed}: 1 worker against {split}")
+    alone = launch_training(replace(settings, layout=Layout()), table=False)
+    together = launch_training(settings, table=False)
     steps = min(COMPARED_STEPS, len(alone.step_losses))
     got, expected = (r.after_compared_steps or r.final for r in (together, alone))
     gradients = compare_gradients(together.first_gradients, alone.first_gradients)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -120,17 +121,24 @@ def _houses_mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(33, 32), nn.ReLU(), nn.Linear(32, 1))
 
 
-class Forecaster(nn.Module):
-    """An Elman network reads `window` values one by one; a linear layer says the next from its last state."""
+class States(nn.RNN):
+    """An Elman network's states after each input, without the last state that nn.RNN returns beside them."""
 
-    def __init__(self, hidden: int = 24) -> None:
-        super().__init__()
-        self.rnn = nn.RNN(1, hidden, batch_first=True)
-        self.next = nn.Linear(hidden, 1)
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x)[0]
+
+
+class Last(nn.Module):
+    """What there is after the last input, of (N, T, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        states, _ = self.rnn(x)
-        return self.next(states[:, -1])
+        return x[:, -1]
+
+
+def _forecaster(hidden: int = 24) -> nn.Module:
+    """An Elman network reads values one by one; a linear layer says the next from its last state."""
+    layers = {"rnn": States(1, hidden, batch_first=True), "last": Last(), "next": nn.Linear(hidden, 1)}
+    return nn.Sequential(OrderedDict(layers))
 
 
 def _sunspots(dtype: np.dtype, window: int = 22, test_years: int = 60) -> Examples:
@@ -146,18 +154,22 @@ def _sunspots(dtype: np.dtype, window: int = 22, test_years: int = 60) -> Exampl
     return Examples(x[train], y[train], x[~train], y[~train])
 
 
-class CharacterModel(nn.Module):
-    """Predicts each next character of a name from those before it: logits (N, symbols, T)."""
-
-    def __init__(self, symbols: int = 27, width: int = 16, hidden: int = 64) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(symbols, width)
-        self.rnn = nn.RNN(width, hidden, batch_first=True)
-        self.next = nn.Linear(hidden, symbols)
+class SymbolsFirst(nn.Module):
+    """(N, T, symbols) as (N, symbols, T), as F.cross_entropy wants its classes."""
 
     def forward(self, x: Tensor) -> Tensor:
-        states, _ = self.rnn(self.embedding(x))
-        return self.next(states).transpose(1, 2)
+        return x.transpose(1, 2)
+
+
+def _character_model(symbols: int = 27, width: int = 16, hidden: int = 64) -> nn.Module:
+    """Predicts each next character of a name from those before it: logits (N, symbols, T)."""
+    layers = {
+        "embedding": nn.Embedding(symbols, width),
+        "rnn": States(width, hidden, batch_first=True),
+        "next": nn.Linear(hidden, symbols),
+        "classes": SymbolsFirst(),
+    }
+    return nn.Sequential(OrderedDict(layers))
 
 
 IGNORED = -100  # a target that does not count: what follows the end of a name
@@ -233,7 +245,7 @@ TASKS = {
     "sunspots": Task(
         summary="an Elman RNN that forecasts next year's sunspots from 22 years",
         prepare=_sunspots,
-        model=Forecaster,
+        model=_forecaster,
         loss=F.mse_loss,
         metric_name="test R²",
         totals=squares,
@@ -247,7 +259,7 @@ TASKS = {
     "names": Task(
         summary="a character RNN that learns to spell first names",
         prepare=_names,
-        model=CharacterModel,
+        model=_character_model,
         loss=_character_loss,
         metric_name="next-letter accuracy",
         totals=_character_hits,

@@ -14,6 +14,7 @@ import numpy as np
 from ..arguments import CommandError, CommandFailed, folder, positive_float, positive_int, seed
 from ..backend import device as Device
 from ..creation import from_numpy
+from ..parallel import Layout
 from ..parallel.comm.cores import usable_cores
 from .output import say
 from .tasks import TASKS
@@ -27,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="data", help=f"one of: {', '.join(TASKS)}")
     parser.add_argument("--workers", type=positive_int, help="processes that share each batch (default 1)")
     parser.add_argument(
+        "--layout",
+        help="how a step is split: auto (data parallelism over --workers; the default), or a list such as data=2, "
+        "pipeline=2,microbatches=8,schedule=1f1b, tensor=2, space=2 or data=2,pipeline=2",
+    )
+    parser.add_argument(
         "--epochs", type=positive_int, help="passes over the training data (default: the data set's own)"
     )
     parser.add_argument("--batch-size", type=positive_int, help="samples a step, of all workers together")
@@ -38,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare-workers",
         action="store_true",
-        help="train on 1 worker and on --workers (2 if not given), and show layer by layer how equal they are",
+        help="train on 1 worker and in the layout (2 workers if not given), and show layer by layer how equal they are",
     )
 
 
@@ -47,43 +53,49 @@ def run(args: argparse.Namespace) -> int:
     if args.compare_workers:
         from .compare import compare_workers
 
-        return compare_workers(settings, _compared_workers(args))
-    out, workers = args.out or Path("runs") / settings.data, args.workers or 1
+        _check_comparison(args, settings.layout)
+        return compare_workers(settings)
+    out, workers = args.out or Path("runs") / settings.data, settings.layout.ranks
     _check_writable(out)
-    say(f"{settings.data}: {settings.task.summary}; {workers} worker{'s' * (workers > 1)}, {settings.dtype}")
+    split = f" ({settings.layout})" if workers > 1 else ""
+    say(f"{settings.data}: {settings.task.summary}; {workers} worker{'s' * (workers > 1)}{split}, {settings.dtype}")
     started = time.perf_counter()
     try:
-        result = launch_training(settings, workers, table=True)
+        result = launch_training(settings, table=True)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("nothing was written") from None
     seconds = time.perf_counter() - started
     out.mkdir(parents=True, exist_ok=True)
-    files = save_run(out, settings, workers, result)
+    files = save_run(out, settings, result)
     best = result.history[-1]
     say(f"{settings.task.metric_name} {best.metric:.4f} in {seconds:.1f} s; wrote {', '.join(map(str, files))}")
     return 0
 
 
-def launch_training(settings: Settings, workers: int, table: bool) -> Run:
-    """Train in `workers` spawned processes; the result is rank 0's. CommandFailed if the training diverges."""
+def launch_training(settings: Settings, table: bool) -> Run:
+    """Train in spawned processes, as many as the layout has ranks; the result is rank 0's.
+
+    CommandFailed if the training diverges.
+    """
     from ..backend.device import CPU
     from ..parallel.ranks.processes import run
     from .screen import PlainScreen
 
     examples = settings.task.prepare(np.dtype(settings.dtype))
     arguments = settings, examples, table, sys.stderr.isatty()
+    workers = settings.layout.ranks
     result = run(train, arguments, {}, workers, 600.0, [CPU] * workers, PlainScreen())[0]
     if result.diverged:
         raise CommandFailed(f"{result.diverged}: try a smaller --lr than {settings.lr:g}")
     return result
 
 
-def save_run(out: Path, settings: Settings, workers: int, result: Run) -> list[Path]:
+def save_run(out: Path, settings: Settings, result: Run) -> list[Path]:
     """checkpoint.safetensors, loss.svg and history.json, each written whole or not at all."""
     from ..checkpoint import save, write_whole
     from ..viz import curve
 
-    facts = {**asdict(settings), "workers": workers}
+    facts = {**asdict(settings), "layout": str(settings.layout), "workers": settings.layout.ranks}
     checkpoint, picture, history = out / "checkpoint.safetensors", out / "loss.svg", out / "history.json"
     save({k: from_numpy(v) for k, v in result.final.items()}, checkpoint, {k: str(v) for k, v in facts.items()})
     drawn = curve(
@@ -104,7 +116,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise CommandError(f"unknown data set {args.data!r}: choose one of {', '.join(TASKS)}{hint}")
     task = TASKS[args.data]
     _check_device(args.device)
-    settings = Settings(
+    return Settings(
         data=args.data,
         epochs=args.epochs or task.epochs,
         batch_size=args.batch_size or task.batch_size,
@@ -112,11 +124,22 @@ def _settings(args: argparse.Namespace) -> Settings:
         seed=args.seed,
         dtype=args.dtype,
         device=args.device,
+        layout=_layout(args),
     )
+
+
+def _layout(args: argparse.Namespace) -> Layout:
+    workers = args.workers or (2 if args.compare_workers and not args.layout else 1)
+    try:
+        layout = Layout.parse(args.layout or "auto", workers)
+    except ValueError as error:
+        raise CommandError(f"--layout: {error}") from None
+    if args.workers and args.workers != layout.ranks:
+        raise CommandError(f"--layout {layout} takes {layout.ranks} workers, not --workers {args.workers}")
     cores = usable_cores()
-    if args.workers and args.workers > 8 * cores:
-        raise CommandError(f"--workers {args.workers} is more than 8 for each of the {cores} cores here")
-    return settings
+    if layout.ranks > 8 * cores:
+        raise CommandError(f"--workers {layout.ranks} is more than 8 for each of the {cores} cores here")
+    return layout
 
 
 def _check_device(name: str) -> None:
@@ -132,12 +155,11 @@ def _check_device(name: str) -> None:
             raise CommandError(f"--device {name}: {reason}")
 
 
-def _compared_workers(args: argparse.Namespace) -> int:
+def _check_comparison(args: argparse.Namespace, layout: Layout) -> None:
     if args.out:
         raise CommandError("--compare-workers writes no files: leave --out away")
-    if args.workers == 1:
-        raise CommandError("--compare-workers compares 1 worker with several: give --workers 2 or more")
-    return args.workers or 2
+    if layout.ranks == 1:
+        raise CommandError("--compare-workers compares 1 worker with several: give --workers 2 or more, or a --layout")
 
 
 def _check_writable(out: Path) -> None:

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
 from ..backend import to_numpy
 from ..backend.dtypes import as_dtype
 from ..backend.random import manual_seed
 from ..creation import as_tensor
 from ..data import DataLoader, TensorDataset
-from ..parallel import Communicator, DataParallel
-from ..parallel.shares import share
+from ..parallel import Communicator, Layout, ParallelModel
 from .tasks import TASKS, Examples, Task
 
 COMPARED_STEPS = 20  # the promise is about the gradients of step 1 and the parameters after 20 steps
@@ -34,6 +32,7 @@ class Settings:
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
+    layout: Layout = field(default_factory=Layout)
 
     @property
     def task(self) -> Task:
@@ -65,7 +64,7 @@ class Run:
 
 
 def train(comm: Communicator, settings: Settings, examples: Examples, table: bool, bar: bool = False) -> Run | None:
-    """Train on every rank's share of each batch. Rank 0 shows a `bar` and a `table` if asked to, and returns the Run.
+    """Train in the layout that the settings say. Rank 0 shows a `bar` and a `table` if asked to, and returns the Run.
 
     BLAS gets one thread a worker: these matrices are too small to gain from a second one, and with two threads OpenBLAS
     was measured up to ten times slower on a machine that is busy with other work. Numbers that overflow are no warnings
@@ -82,7 +81,7 @@ def _train(comm: Communicator, settings: Settings, examples: Examples, table: bo
     task = settings.task
     device = settings.device if settings.device != "cuda" else f"cuda:{comm.rank % _gpus()}"
     manual_seed(settings.seed)
-    model = DataParallel(task.model().to(device, dtype=as_dtype(settings.dtype)), comm)
+    model = settings.layout.parallelize(task.model().to(device, dtype=as_dtype(settings.dtype)), comm)
     optimizer = task.optimizer(model.parameters(), lr=settings.lr)
     x_train, y_train, x_test, y_test = (
         as_tensor(a, device=device) for a in (examples.x_train, examples.y_train, examples.x_test, examples.y_test)
@@ -94,7 +93,7 @@ def _train(comm: Communicator, settings: Settings, examples: Examples, table: bo
             model.train()
             started, total, count = time.perf_counter(), 0.0, 0
             for step, (x, y) in enumerate(batches, start=1):
-                loss = model.train_step(lambda net, x, y: task.loss(net(x), y), optimizer, x, y)
+                loss = model.train_step(task.loss, optimizer, x, y)
                 if not math.isfinite(loss):  # the loss of the whole batch: every rank stops here
                     run.diverged = f"the loss became {loss} in epoch {epoch}, step {step}"
                     return run
@@ -113,20 +112,12 @@ def _train(comm: Communicator, settings: Settings, examples: Examples, table: bo
     return run
 
 
-def evaluate(model: DataParallel, task: Task, x: Any, y: Any, batch_size: int = 250) -> float:
-    """The task's metric over all test samples, each rank taking its share."""
+def evaluate(model: ParallelModel, task: Task, x: Any, y: Any, batch_size: int = 250) -> float:
+    """The task's metric over all test samples."""
     model.eval()
-    comm = model.comm
-    rows = share(len(x), comm.rank, comm.size)
-
-    def totals(part: slice) -> np.ndarray:
-        return task.totals(model(x[part]).cpu(), y[part].cpu())
-
-    with no_grad():
-        sums = [0.0 * totals(slice(1))]  # a rank may have no rows of its own
-        for start in range(rows.start, rows.stop, batch_size):
-            sums.append(totals(slice(start, min(start + batch_size, rows.stop))))
-    return task.metric(comm.all_reduce(np.sum(sums, axis=0)))
+    starts = range(0, len(x), batch_size)
+    parts = [task.totals(model(x[i : i + batch_size]).cpu(), y[i : i + batch_size].cpu()) for i in starts]
+    return task.metric(np.sum(parts, axis=0))
 
 
 def _gpus() -> int:
@@ -135,9 +126,9 @@ def _gpus() -> int:
     return cupy.cuda.runtime.getDeviceCount()
 
 
-def _copy(model: DataParallel, gradients: bool = False) -> dict[str, np.ndarray]:
-    tensors = ((name, p.grad if gradients else p) for name, p in model.module.named_parameters())
-    return {name: to_numpy(t.array).copy() for name, t in tensors if t is not None}
+def _copy(model: ParallelModel, gradients: bool = False) -> dict[str, np.ndarray]:
+    tensors = model.gradients() if gradients else model.state_dict()
+    return {name: to_numpy(t.array).copy() for name, t in tensors.items()}
 
 
 class _Display:

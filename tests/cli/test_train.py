@@ -71,9 +71,17 @@ def test_a_seed_gives_the_same_bits_again(tmp_path):
     assert not any(np.array_equal(a[k].array, c[k].array) for k in a)
 
 
-@pytest.mark.parametrize("data", ["digits", "ames"])
-def test_two_workers_are_one_over_a_whole_run(data, tmp_path):
-    done = run_minipar("train", data, "--compare-workers", "--dtype", "float64", "--epochs", "8", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("data", "split"),
+    [
+        ("digits", ["--workers", "2"]),
+        ("ames", ["--layout", "pipeline=2,microbatches=3"]),
+        ("digits", ["--layout", "tensor=2"]),
+    ],
+)
+def test_two_workers_are_one_over_a_whole_run(data, split, tmp_path):
+    options = ["--compare-workers", "--dtype", "float64", "--epochs", "8"]
+    done = run_minipar("train", data, *split, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "gradients of step 1: equal" in done.stdout
     assert "parameters after 20 steps: equal" in done.stdout
@@ -92,6 +100,8 @@ def test_two_workers_are_one_over_a_whole_run(data, tmp_path):
         (["train", "digits", "--lr", "-1"], "number above 0, not '-1'"),
         (["train", "digits", "--lr", "nan"], "number above 0, not 'nan'"),
         (["train", "digits", "--workers", "100000"], "--workers 100000 is more than"),
+        (["train", "digits", "--layout", "rows=2"], "--layout: layout 'rows=2': 'rows=2' is not name=value"),
+        (["train", "digits", "--layout", "tensor=2", "--workers", "3"], "takes 2 workers, not --workers 3"),
         (["train", "digits", "--dtype", "float12"], "float12"),
         (["train", "digits", "--device", "tpu"], "device must be 'cpu', 'cuda' or 'cuda:N', not 'tpu'"),
         (["train", "digits", "--nonsense"], "--nonsense (see minipar train --help)"),
@@ -190,7 +200,7 @@ def test_blas_has_one_thread_while_a_worker_trains(monkeypatch):
 def test_float32_workers_are_compared_without_judging_the_whole_run(tmp_path):
     done = run_minipar("train", "digits", "--compare-workers", "--epochs", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("digits, float32, seed 0: 1 worker against 2\n")
+    assert done.stdout.startswith("digits, float32, seed 0: 1 worker against 2, data=2\n")
     assert done.stdout.splitlines()[-1].startswith("the whole run is not judged in float32: rounding grows")
     assert done.stderr == ""  # no terminal, no bar
 
