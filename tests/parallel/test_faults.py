@@ -401,7 +401,8 @@ def test_asynchronous_calls_under_way_end_with_the_failure(backend):
     for kind in ("collective", "recv", "send"):
         with pytest.raises(WorkerError, match="rank 1 raised ValueError: boom") as caught:
             parallel.launch(begin, kind, workers=3, timeout=30, backend=backend)
-        assert "in begin" in caught.value.ranks[0].place
+        place = caught.value.ranks[0].place
+        assert place.endswith(("in begin", "in <lambda>")), place  # in the wait, or already where the call begins
 
 
 @BACKENDS

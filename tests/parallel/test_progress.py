@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from minipar import parallel
+from minipar.parallel.comm import process
 from minipar.parallel.comm.inbox import Inbox
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -231,3 +232,19 @@ def test_an_inbox_keeps_order_and_forgets_what_is_over():
 def test_a_communicator_stays_with_its_rank():
     with pytest.raises(parallel.WorkerError, match="belongs to its rank and cannot be sent"):
         parallel.launch(lambda comm: comm, workers=2, timeout=20)
+
+
+@pytest.mark.parametrize(("has_cores", "offers", "longest"), [(True, 3989, 100e-6), (False, 98, 1e-3)])
+def test_a_wait_offers_its_core_then_sleeps_sooner_where_ranks_share_cores(has_cores, offers, longest, monkeypatch):
+    done = []
+    monkeypatch.setattr(process.os, "sched_yield", lambda: done.append("offer"))
+    monkeypatch.setattr(process.time, "sleep", done.append)
+    comm = object.__new__(process.ProcessCommunicator)
+    comm._has_cores = has_cores
+    for turn in range(1, 9000):
+        comm._rest(turn, lambda: False)
+    assert done[:offers] == ["offer"] * offers
+    sleeps = done[offers:]
+    assert sleeps[0] == 50e-6
+    assert sleeps == sorted(sleeps)
+    assert sleeps[-1] == pytest.approx(longest)

@@ -34,6 +34,8 @@ from .slots import Slots
 from .work import Steps
 
 _PAGE = 4096
+_PATIENCE = 10, 4000, 4000  # turns of a wait: it spins, offers its core, then sleeps, the longer every so many turns
+_IN_NEED = 1, 100, 20  # the same with more ranks than cores: the rank that is waited for may need this one
 
 
 def nbytes(size: int) -> int:
@@ -258,10 +260,11 @@ class ProcessCommunicator(MeetingCommunicator):
 
     def _rest(self, turn: int, ready: Callable[[], bool]) -> bool:
         """Spin for some microseconds, then offer the core to others, then sleep: 0.05 ms at first, 1 ms in the end."""
-        if turn <= (10 if self._has_cores else 1):
+        spins, offers, longer = _PATIENCE if self._has_cores else _IN_NEED
+        if turn <= spins:
             return False
-        if turn < 4000:
+        if turn < offers:
             os.sched_yield()
             return turn % 4 == 0
-        time.sleep(min(1e-3, 50e-6 * (turn // 4000)))
+        time.sleep(min(1e-3, 50e-6 * (1 + (turn - offers) // longer)))
         return True
