@@ -220,10 +220,8 @@ def _begun(
 
 def _outcomes_here(fn: Callable[[Any], Any], jobs: list[Job], counter: Counter) -> Generator[Outcome, None, None]:
     """In this thread, one job after the other."""
-    settings = ThreadSettings.of_this_thread()
     while (number := counter.next(0)) is not None:
         before = ThreadSettings.of_this_thread()
-        settings.adopt()
         try:
             outcome = run_job(fn, jobs[number], 0)
         finally:
