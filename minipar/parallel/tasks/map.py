@@ -13,6 +13,7 @@ from .. import timeline
 from ..comm.cores import usable_cores
 from ..ranks.environment import refuse_inside_a_rank
 from ..ranks.pool import Pool
+from ..ranks.stacks import hide_own_lines
 from .assignment import Counter, check_schedule, span_of_job
 from .bar import bar
 from .job import Job, JobError, Outcome, make_jobs, run_job
@@ -86,8 +87,10 @@ def map(
     try:
         for number, result in finished:
             results[number] = result
-    except JobError as error:
-        error.results = results
+    except Exception as error:
+        if isinstance(error, JobError):
+            error.results = results
+        hide_own_lines(error)
         raise
     return [results[number] for number in range(len(results))]
 
