@@ -57,7 +57,7 @@ class HeadParallelAttention(Split, MultiheadAttention):
             if parameter is not None:
                 cut(parameter, dim, rows)
         projection: Any = attention.out_proj
-        self.out_proj = RowParallelLinear(projection, comm, unit=self.head_dim, sequence_axis=sequence_axis)
+        self.out_proj: Any = RowParallelLinear(projection, comm, unit=self.head_dim, sequence_axis=sequence_axis)
 
     def forward(
         self,

@@ -95,7 +95,7 @@ class _Losses(Function):
             exponentials = xp.exp(x)
             at_target = xp.zeros(len(x), real)
             at_target[where[0]] = x[where]
-            a = 1 - smoothing if weight is None else ((1 - smoothing) * weight[safe]).astype(real)[:, None]
+            a: Any = 1 - smoothing if weight is None else ((1 - smoothing) * weight[safe]).astype(real)[:, None]
             terms = [exponentials.sum(1), at_target]
             b, w, all_weights = 0.0, None, 0.0
             if smoothing:

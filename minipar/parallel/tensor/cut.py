@@ -36,7 +36,7 @@ def cut(whole: Tensor, dim: int, rows: range | tuple[int, ...]) -> Tensor:
     It stays the same object, so that what is tied stays tied. One that is this part already is left alone; ValueError
     for one that is another part.
     """
-    known = part_of(whole)  # type: ignore[arg-type]
+    known = part_of(whole)
     part = Part(dim, tuple(rows), known.total if known else whole.shape[dim])
     if known is not None:
         if known != part:
@@ -45,7 +45,7 @@ def cut(whole: Tensor, dim: int, rows: range | tuple[int, ...]) -> Tensor:
     xp = namespace(whole.array)
     whole.data = wrap(xp.ascontiguousarray(xp.take(whole.array, xp.asarray(part.rows), axis=dim)))
     whole.grad = None
-    return mark(whole, part)  # type: ignore[arg-type,return-value]
+    return mark(whole, part)
 
 
 def take_over(layer: Module, original: Module) -> None:

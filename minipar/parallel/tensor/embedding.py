@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...backend import namespace
 from ...nn.embedding import Embedding
 from ...ops.embedding import check_numbers, embedding
@@ -53,7 +55,7 @@ class VocabParallelEmbedding(Split, Embedding):
         placed = PutItem(own, (len(numbers), self.embedding_dim))(picked)
         return reduce_from_ranks(reshape(placed, (*input.shape, self.embedding_dim)), self.comm)
 
-    def _numbers(self, input: Tensor):  # type: ignore[no-untyped-def]
+    def _numbers(self, input: Tensor) -> Any:
         """The row numbers, checked against the whole table."""
         return check_numbers("embedding", input, _Shape((self.num_embeddings, self.embedding_dim)))
 

@@ -80,7 +80,7 @@ class SequenceParallelEncoderLayer(Split, TransformerEncoderLayer):
         self.linear2 = RowParallelLinear(split.linear2, comm, sequence_axis=self.axis)
         self.norm1, self.norm2 = (SequenceParallelLayerNorm(norm, comm) for norm in (split.norm1, split.norm2))
         own = self.linear1.rows
-        self.dropout = PartDropout(split.dropout, -1, own.start, self.linear1.out_features)
+        self.dropout: Any = PartDropout(split.dropout, -1, own.start, self.linear1.out_features)
 
     def forward(
         self,
