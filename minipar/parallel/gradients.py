@@ -32,10 +32,16 @@ class GradientExchange:
     """Adds up the gradients of `parameters` over the ranks of `comm`, in buckets of at most `bucket` bytes.
 
     (A parameter that is larger makes a bucket of its own.) Collective. Gradients are kept where all ranks see them, so
-    that nothing is copied to add them up.
+    that nothing is copied to add them up, unless `in_shared_memory` is False.
     """
 
-    def __init__(self, parameters: Iterable[Parameter], comm: Communicator, bucket: int = BUCKET) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        comm: Communicator,
+        bucket: int = BUCKET,
+        in_shared_memory: bool = True,
+    ) -> None:
         self.comm = comm
         self.divisor = 1.0
         self._parameters = list(parameters)
@@ -48,7 +54,9 @@ class GradientExchange:
         self._shared: list[tuple[Parameter, Any]] = []  # what was in `.grad` before: the same on every rank
         self._own = False  # is what is in `.grad` now this rank's alone?
         self._strays: dict[int, tuple[Parameter, int]] = {}  # parameters with a gradient of a backward not seen here
-        _share_gradients(flatten(self._parameters), comm)
+        self._arrivals: set[int] = set()  # ids of the parameters that this rank has used
+        if in_shared_memory:
+            _share_gradients(flatten(self._parameters), comm)
         for p in self._parameters:
             if p.tracked:
                 p.register_post_accumulate_grad_hook(self._arrived)
@@ -72,6 +80,7 @@ class GradientExchange:
         self.divisor = 1.0
         self._set_aside()
         self._plan()
+        self._arrivals.clear()
         self._missing = [passes * len(bucket) for bucket in self._buckets]
         self._sends = True
         try:
@@ -103,6 +112,7 @@ class GradientExchange:
         if not self._sends:
             self._strays[id(p)] = p, p.changes()
             return
+        self._arrivals.add(id(p))
         self._missing[self._place[id(p)]] -= 1
         while (place := len(self._under_way)) < len(self._buckets) and not self._missing[place]:
             self._send(self._buckets[place])
@@ -119,7 +129,7 @@ class GradientExchange:
 
     def _finish(self) -> None:
         trained = [p for bucket in self._buckets for p in bucket]
-        used = np.array([p.grad is not None for p in trained], np.uint8)
+        used = np.array([p.grad is not None or id(p) in self._arrivals for p in trained], np.uint8)
         for bucket in self._buckets[len(self._under_way) :]:
             for p in bucket:
                 if p.grad is None:
@@ -128,9 +138,14 @@ class GradientExchange:
         self.comm.all_reduce(used, "max")
         for complete in self._under_way:
             complete()
-        for p, by_anyone in zip(trained, used):
-            if not by_anyone:
-                p.grad = None
+        self._settle({id(p) for p, by_anyone in zip(trained, used) if not by_anyone})
+
+    def _settle(self, unused: set[int]) -> None:
+        """All gradients have been added up: forget those that nobody uses, and divide."""
+        for bucket in self._buckets:
+            for p in bucket:
+                if id(p) in unused:
+                    p.grad = None
         if self.divisor != 1.0:
             for bucket in self._buckets:
                 _divide(bucket, self.divisor)

@@ -47,3 +47,9 @@ def mark(tensor: AnyTensor, part: Part) -> AnyTensor:
 def part_of(tensor: Tensor) -> Part | None:
     """Which part of the unsplit parameter this is; None for the whole."""
     return getattr(tensor, "part", None)
+
+
+def is_split(tensor: Tensor) -> bool:
+    """Do ranks have different parts of this one? (Not of pieces of what is the same on every rank, as ZeRO's are.)"""
+    part = part_of(tensor)
+    return isinstance(part, Part) or getattr(part, "inside", None) is not None

@@ -31,11 +31,22 @@ class WholeState:
         for name, tensor in saved.items():
             self._names.setdefault(id(tensor), []).append(name)
         self._held = saved
+        self._pieces: set[int] = set()  # ids of what no other rank has
 
     def keep(self, modules: Iterable[Module]) -> None:
         """From now on this rank holds what is in `modules` alone."""
         inside = {id(t) for module in modules for t in (*module.parameters(), *module.buffers())}
         self._held = OrderedDict((name, tensor) for name, tensor in self._held.items() if id(tensor) in inside)
+
+    def keep_pieces(self, sharded: Iterable[Tensor], pieces: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """From now on this rank has of the `sharded` tensors only pieces, (tensor, piece) each."""
+        mine = {id(tensor): piece for tensor, piece in pieces}
+        gone = {id(tensor) for tensor in sharded} - set(mine)
+        for key, piece in mine.items():
+            self._names[id(piece)] = self._names[key]
+        self._pieces = set(map(id, mine.values()))
+        held = [(name, mine.get(id(t), t)) for name, t in self._held.items() if id(t) not in gone]
+        self._held = OrderedDict(held)
 
     def name(self, tensor: Tensor) -> str:
         """The first name of a parameter or buffer in the unsplit model."""
@@ -57,12 +68,10 @@ class WholeState:
         In the unsplit model's order; names for which every rank has None are left out, and without `all_names` all but
         the first of a tied tensor. Collective.
         """
-        at = self._mesh.coordinates
-        mine = {}
-        if at["data"] == at["space"] == 0:
-            wanted = [(n, tensor) for n, tensor in self._held.items() if all_names or n == self.name(tensor)]
-            held = [(name, part_of(tensor), what(tensor)) for name, tensor in wanted]
-            mine = {name: (part, to_numpy(array)) for name, part, array in held if array is not None}
+        first = self._mesh.replicas.rank == 0  # of those that hold the same
+        wanted = [(name, t) for name, t in self._held.items() if all_names or name == self.name(t)]
+        held = [(name, part_of(t), what(t)) for name, t in wanted if first or id(t) in self._pieces]
+        mine = {name: (part, to_numpy(array)) for name, part, array in held if array is not None}
         whole: dict[str, np.ndarray] = {}
         for theirs in self._mesh.comm.all_gather_object(mine):
             for name, (part, array) in theirs.items():
@@ -73,7 +82,7 @@ class WholeState:
         return OrderedDict((name, wrap(whole[name])) for name in self._order if name in whole)
 
     def take(self, state: Mapping[str, Any]) -> None:
-        """Copy this rank's parts out of the unsplit model's state dict.
+        """Copy this rank's parts out of the unsplit model's state dict. Collective.
 
         RuntimeError naming every missing and unexpected key, and every shape that does not fit; then nothing changes.
         """
@@ -88,6 +97,7 @@ class WholeState:
                 if array.shape != shape:
                     problems.append(f"{name!r} has shape {array.shape}, the model's is {tuple(shape)}")
                 parts.append((tensor, part, array))
+        problems = list(dict.fromkeys(p for theirs in self._mesh.comm.all_gather_object(problems) for p in theirs))
         if problems:
             raise RuntimeError(f"load_state_dict: {'; '.join(problems)}")
         with set_grad_mode(False):

@@ -25,7 +25,7 @@ from ..autograd.recompute import checkpoint
 from ..backend.random import default_generator
 from ..nn.batchnorm import BatchNormNd
 from ..nn.module import Module
-from ..nn.parameter import Parameter
+from ..nn.parameter import Parameter, zero_grad
 from ..ops.join import cat
 from ..tape import set_grad_mode
 from ..tensor import Tensor, wrap
@@ -37,7 +37,7 @@ from .gradients import BUCKET, GradientExchange
 from .losses import PartOfLoss
 from .mesh import Mesh
 from .optimizer_state import gather_optimizer_state, take_optimizer_state
-from .parts import part_of
+from .parts import is_split
 from .pipeline.orders import make_schedule
 from .pipeline.run import Run
 from .pipeline.schedule import Forward, Message, Schedule
@@ -49,6 +49,7 @@ from .state import WholeState
 from .sync_batch_norm import SyncBatchNorm
 from .tensor import tensor_parallel
 from .virtual_shards import ShardTree
+from .zero import ShardedParameters, units_of
 
 
 def parallelize(
@@ -61,6 +62,7 @@ def parallelize(
     cut: Sequence[int] | None = None,
     recompute: bool = False,
     virtual_shards: int | None = None,
+    zero: int = 0,
     bucket: int = BUCKET,
 ) -> ParallelModel:
     """`model`, split over `mesh`; every rank calls it with a model of the same structure, which is taken apart.
@@ -75,6 +77,7 @@ def parallelize(
     - `recompute`: keep of each stage and micro-batch its input alone, and run it forward again before its backward.
     - `virtual_shards`: train to the same bits on any number of data ranks up to this (virtual_shards.py); with data and
       tensor axes alone, and without micro-batches.
+    - `zero`: over data and space ranks, 1 shards the optimizer's state, 2 gradients too, 3 parameters too (zero.py).
     - `bucket`: bytes of gradients that are added up at once.
 
     ValueError for what does not fit the mesh.
@@ -88,7 +91,7 @@ def parallelize(
     >>> first == second
     True
     """
-    return ParallelModel(model, mesh, microbatches, schedule, chunks, cut, recompute, virtual_shards, bucket)
+    return ParallelModel(model, mesh, microbatches, schedule, chunks, cut, recompute, virtual_shards, zero, bucket)
 
 
 class ParallelModel:
@@ -107,6 +110,7 @@ class ParallelModel:
         cut: Sequence[int] | None,
         recompute: bool,
         virtual_shards: int | None,
+        zero: int,
         bucket: int,
     ) -> None:
         self.mesh = mesh
@@ -131,9 +135,9 @@ class ParallelModel:
             (name, module) for name, module in model.named_modules() if isinstance(module, BatchNormNd)
         ]
         self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
-        self._exchange = GradientExchange([p for _, p in self.named_parameters()], mesh.replicas, bucket)
         self._recompute = recompute
         self._tree = None
+        self._sharded: ShardedParameters | None = None
         if virtual_shards is not None:
             if mesh.pipeline.size > 1 or mesh.space.size > 1 or schedule.microbatches > 1:
                 raise ValueError(
@@ -141,6 +145,24 @@ class ParallelModel:
                     f"with {mesh} and microbatches={schedule.microbatches}"
                 )
             self._tree = ShardTree(mesh.data, virtual_shards)
+        if zero:
+            self._sharded = self._shard_parameters(zero, bucket)
+            self._exchange: GradientExchange = self._sharded.exchange
+        else:
+            self._exchange = GradientExchange([p for _, p in self.named_parameters()], mesh.replicas, bucket)
+
+    def _shard_parameters(self, stage: int, bucket: int) -> ShardedParameters:
+        if stage not in (1, 2, 3):
+            raise ValueError(f"zero must be 0, 1, 2 or 3, not {stage!r}")
+        if self._tree is not None or (self._recompute and stage == 3):
+            raise ValueError(f"zero={stage} does not go with virtual_shards, nor zero=3 with recompute")
+        if self._ties and stage > 1:
+            raise ValueError(f"zero={stage} does not go with parameters that several stages share: use zero=1")
+        units = [unit for module in self._stages.values() for unit in units_of(module)]
+        held = [p for _, p in self.named_parameters()]
+        sharded = ShardedParameters(held, self.mesh.replicas, stage, units, bucket)
+        self._whole.keep_pieces([p for p in held if p.tracked], sharded.pieces)
+        return sharded
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -166,6 +188,8 @@ class ParallelModel:
         self._check_micro_batches()
         if self._tree is not None:
             return self._loss_and_gradients_by_tree(self._tree, loss_fn, batch)
+        if self._sharded is not None:
+            self._sharded.begin()
         pieces = self._pieces(batch)
         inputs = self._cut(batch[0], pieces, rows=True)
         targets = [self._cut(target, pieces, rows=self._gives_rows) for target in batch[1:]]
@@ -176,6 +200,8 @@ class ParallelModel:
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
             loss, exchange.divisor = losses.tell(run.last_draw, len(batch[0]))
+        if self._sharded is not None:
+            self._sharded.take_gradients()
         return loss
 
     def _loss_and_gradients_by_tree(self, tree: ShardTree, loss_fn: LossFunction, batch: Sequence[Tensor]) -> float:
@@ -221,14 +247,18 @@ class ParallelModel:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output for a whole batch, on every rank, without a gradient."""
+        if self._sharded is not None:
+            self._sharded.tell_parameters()
         pieces = self._pieces((x,))
         inputs = self._cut(x, pieces, rows=True)
         outputs: list[Tensor] = []
         pipeline, last = self.mesh.pipeline, self.schedule.placement[-1]
         with set_grad_mode(False):
-            Run(
-                _forward_only(self.schedule), pipeline, self._stages, inputs, pieces, lambda _, y: outputs.append(y)
-            ).carry_out()
+            schedule = _forward_only(self.schedule)
+            run = Run(schedule, pipeline, self._stages, inputs, pieces, lambda _, y: outputs.append(y)).carry_out()
+            generator = default_generator()
+            draws = self.mesh.comm.all_reduce(np.array(run.last_draw), "max")  # in training mode there may be some
+            generator.set_state((generator.get_state()[0], int(draws)))
             mine = pipeline.broadcast_object(cat(outputs) if pipeline.rank == last else None, root=last)
             if self._gives_rows:
                 mine = put_together(mine, self.mesh.space, -2)
@@ -241,9 +271,7 @@ class ParallelModel:
         """
         if not max_norm > 0:
             raise ValueError(f"max_norm must be positive, not {max_norm}")
-        at = self.mesh.coordinates
-        first = at["data"] == at["space"] == 0  # of the ranks that hold the same
-        counted = [p for p in self._held_first() if p.grad is not None and (first and (part_of(p) or not at["tensor"]))]
+        counted = [p for p in self._held_first() if p.grad is not None]
         squares = sum((float((p.grad.array.astype(np.float64) ** 2).sum()) for p in counted), 0.0)  # type: ignore[union-attr]
         norm = math.sqrt(self.mesh.comm.all_reduce(np.array(squares)).item())
         if norm > max_norm:
@@ -253,15 +281,22 @@ class ParallelModel:
         return norm
 
     def _held_first(self) -> list[Parameter]:
-        """This rank's parameters, without copies of tied ones that another stage's rank holds as well, before it."""
-        return [p for _, p in self.named_parameters() if self._ties.first_owner(p)]
+        """This rank's parameters, without those that a rank before it holds as well."""
+        replica, tensor = self.mesh.replicas.rank, self.mesh.tensor.rank
+        return [
+            p
+            for _, p in self.named_parameters()
+            if self._ties.first_owner(p) and (self._sharded is not None or not replica) and (is_split(p) or not tensor)
+        ]
 
     # -- what this rank holds --------------------------------------------------------------------------------------
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name in the unsplit model, parameter) of what this rank holds, each once."""
-        found = {id(p): p for module in self._stages.values() for p in module.parameters()}
-        return ((self._whole.name(p), p) for p in found.values())
+        held = {id(p): p for module in self._stages.values() for p in module.parameters()}
+        if self._sharded is not None:
+            held = {id(p): p for p in held.values() if not p.tracked} | {id(p): p for _, p in self._sharded.pieces}
+        return ((self._whole.name(p), p) for p in held.values())
 
     def parameters(self) -> Iterator[Parameter]:
         """What this rank holds, for an optimizer; never nothing: without any, an empty parameter."""
@@ -270,8 +305,7 @@ class ParallelModel:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or fill them with zeros."""
-        for module in self._stages.values():
-            module.zero_grad(set_to_none)
+        zero_grad([p for _, p in self.named_parameters()], set_to_none)
 
     def train(self, mode: bool = True) -> ParallelModel:
         """Every layer in training mode (or not). Returns itself."""
@@ -297,6 +331,8 @@ class ParallelModel:
         RuntimeError naming every missing and unexpected key, and every shape that does not fit; then nothing changes.
         """
         self._whole.take(state_dict)
+        if self._sharded is not None:
+            self._sharded.tell_parameters()
 
     def optimizer_state_dict(self, optimizer: Any) -> dict[str, Any]:
         """The state dict that `optimizer`, of this rank's parameters, would have in one process. Collective.

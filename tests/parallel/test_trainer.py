@@ -8,6 +8,7 @@ from minipar import nn, optim, parallel
 from minipar.nn import functional as F
 
 LAYOUTS = ["data=2", "pipeline=2,microbatches=3", "tensor=2", "data=2,pipeline=2,tensor=2", "pipeline=3"]
+LAYOUTS += ["data=3,zero=1", "data=2,tensor=2,zero=2", "data=3,zero=3", "data=2,pipeline=2,microbatches=2,zero=3"]
 DATA = np.random.default_rng(1)
 X = minipar.tensor(DATA.normal(size=(7, 6)))
 Y = minipar.tensor(DATA.integers(0, 4, 7))

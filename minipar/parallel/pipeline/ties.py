@@ -31,6 +31,10 @@ class TiedParameters:
                 if group is not None:
                     self._groups.append((found[key], group))
 
+    def __bool__(self) -> bool:
+        """Has this rank a copy of any?"""
+        return bool(self._groups)
+
     def first_owner(self, p: Parameter) -> bool:
         """Is this rank the only one that holds `p`, or the first of those that do?"""
         return all(group.rank == 0 for tied, group in self._groups if tied is p)

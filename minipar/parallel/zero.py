@@ -1,0 +1,249 @@
+"""ZeRO: ranks that hold the same model need not hold all of its optimizer's state, gradients and parameters.
+
+Data parallelism keeps everything N times over. Here all parameters stand in one row, of which each rank owns an equal
+stretch, a piece of some of them:
+
+    parameters   [ fc2.bias | fc2.weight | fc1.bias | fc1.weight ]
+    owners       '------- rank 0 -------''------- rank 1 --------'
+
+    stage 1   an optimizer steps its rank's pieces alone; then every rank tells the others its new numbers
+    stage 2   … and a gradient is added up on the rank that owns it, and kept there alone
+    stage 3   … and so are parameters: a layer's are put together before it runs, forward and backward, and let go
+
+For Adam in float32 (16 bytes a parameter) that leaves 8 + 8/N, 4 + 12/N and 16/N bytes. Stages 1 and 2 send as much as
+data parallelism does, stage 3 half as much again (Rajbhandari et al., arXiv 1910.02054).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..backend import namespace, to_numpy
+from ..nn.container import Sequential
+from ..nn.module import Module
+from ..nn.parameter import Parameter
+from ..tape import mode
+from ..tensor import Tensor, wrap
+from .comm import Communicator
+from .gradients import GradientExchange
+from .parts import mark, part_of
+from .pipeline.layers import layers
+from .shares import share
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Elements start … stop - 1, in C order, of a parameter of this shape, or of the part of one that a rank has."""
+
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    inside: Any = None  # the Part that the parameter is, if it is one
+
+    def of(self, whole: np.ndarray) -> np.ndarray:
+        """These elements: a copy."""
+        held = whole if self.inside is None else self.inside.of(whole)
+        return held.reshape(-1)[self.start : self.stop].copy()
+
+    def put(self, part: np.ndarray, whole: np.ndarray) -> None:
+        """Write these elements to their places in `whole`."""
+        places = self.of(np.arange(whole.size).reshape(whole.shape))
+        whole.reshape(-1)[places] = part
+
+    def whole_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the whole (`shape` is that of these elements)."""
+        return self.shape if self.inside is None else self.inside.whole_shape(self.shape)
+
+
+@dataclass
+class Owned:
+    """A stretch of one parameter, and the rank that owns it; `piece` is what an optimizer steps, on that rank."""
+
+    parameter: Parameter
+    start: int
+    stop: int
+    owner: int
+    piece: Parameter | None = None
+
+
+def ownership(parameters: Sequence[Parameter], comm: Communicator) -> list[Owned]:
+    """Who owns what: of the parameters of each dtype in a row, every rank has an equal stretch."""
+    owned = []
+    for kind in sorted({p.dtype.str for p in parameters}):
+        row = [p for p in parameters if p.dtype.str == kind]
+        total, first = sum(p.array.size for p in row), 0
+        for p in row:
+            for rank in range(comm.size):
+                mine = share(total, rank, comm.size)
+                start, stop = max(mine.start - first, 0), min(mine.stop - first, p.array.size)
+                if start < stop:
+                    owned.append(Owned(p, start, stop, rank))
+            first += p.array.size
+    return owned
+
+
+class ShardedParameters:
+    """The trained ones of `parameters`, sharded over the ranks of `comm` by ZeRO's `stage`, 1, 2 or 3. Collective.
+
+    With stage 3, `units` are the layers whose parameters are put together when one runs.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Parameter], comm: Communicator, stage: int, units: Sequence[Module], bucket: int
+    ) -> None:
+        self._comm, self._stage = comm, stage
+        trained = [p for p in parameters if p.tracked][::-1]
+        self.owned = ownership(trained, comm)
+        for stretch in self.owned:
+            if stretch.owner == comm.rank:
+                stretch.piece = _piece(stretch, shares_memory=stage < 3)
+        self.pieces = [(o.parameter, o.piece) for o in self.owned if o.piece is not None]
+        self._stretches: dict[int, list[Owned]] = {}
+        for stretch in self.owned:
+            self._stretches.setdefault(id(stretch.parameter), []).append(stretch)
+        if stage == 1:
+            self.exchange = GradientExchange(trained[::-1], comm, bucket)
+        else:
+            self.exchange = OwnersExchange(trained[::-1], comm, bucket, self._stretches)
+        self._gone: set[int] = set()  # ids of the parameters that are not here
+        if stage == 3:
+            self._shard_units(units)
+
+    def begin(self) -> None:
+        """Before a batch: every rank gets the parameters as their owners have stepped them. Collective."""
+        self.tell_parameters()
+        for _, piece in self.pieces:
+            if piece.grad is not None:  # it may look at memory that this backward writes into
+                piece.grad = wrap(piece.grad.array.copy())
+
+    def take_gradients(self) -> None:
+        """Add the gradients that have been added up to the pieces', and let go of the parameters'."""
+        if self._stage == 1:
+            for stretch in self.owned:
+                p, piece = stretch.parameter, stretch.piece
+                if piece is not None and p.grad is not None:
+                    _add(piece, p.grad.array.reshape(-1)[stretch.start : stretch.stop])
+        for stretch in self.owned:
+            stretch.parameter.grad = None
+
+    def tell_parameters(self) -> None:
+        """Every rank gets the numbers of every piece, as their owners have them now. Collective."""
+        for stretch in self.owned:
+            if id(stretch.parameter) not in self._gone:
+                self._broadcast(stretch, stretch.parameter.array.reshape(-1))
+                stretch.parameter.bump("optimizer")
+
+    def _broadcast(self, stretch: Owned, flat: Any) -> None:
+        array = flat[stretch.start : stretch.stop]
+        if stretch.piece is not None and self._stage == 3:  # else the piece is this memory
+            array[...] = stretch.piece.array
+        host = to_numpy(array)
+        self._comm.broadcast(host, root=stretch.owner)
+        if host is not array:
+            array[...] = namespace(array).asarray(host)
+
+    # -- stage 3 ---------------------------------------------------------------------------------------------------
+
+    def _shard_units(self, units: Sequence[Module]) -> None:
+        """Let go of every parameter; put those of a unit together whenever it runs.
+
+        A parameter of several units stays whole.
+        """
+        users: dict[int, int] = {}
+        for unit in units:
+            for p in unit.parameters():
+                users[id(p)] = users.get(id(p), 0) + 1
+        for unit in units:
+            mine = [p for p in unit.parameters() if id(p) in self._stretches and users[id(p)] == 1]
+            for p in mine:
+                p.register_post_accumulate_grad_hook(self._let_go)
+                self._let_go(p)
+            unit.register_forward_pre_hook(partial(self._before_forward, mine))
+            unit.register_forward_hook(partial(self._after_forward, mine))
+
+    def _before_forward(self, parameters: list[Parameter], *_: Any) -> None:
+        self._put_together(parameters)
+
+    def _after_forward(self, parameters: list[Parameter], _: Module, __: Any, output: Any) -> None:
+        for p in parameters:
+            self._let_go(p)
+        for y in output if isinstance(output, tuple) else (output,):
+            if isinstance(y, Tensor) and y.tracked and mode.grad:
+                y.register_hook(partial(self._before_forward, parameters))
+
+    def _put_together(self, parameters: list[Parameter]) -> None:
+        for p in parameters:
+            if id(p) in self._gone:
+                self._gone.discard(id(p))
+                whole = namespace(p.array).empty(p.array.size, p.dtype)
+                for stretch in self._stretches[id(p)]:
+                    self._broadcast(stretch, whole)
+                p.array = whole.reshape(p.array.shape)
+
+    def _let_go(self, p: Any) -> None:
+        """Its shape and dtype stay, and its gradient, if there is one, is on its way."""
+        if id(p) not in self._gone:
+            self._gone.add(id(p))
+            xp = namespace(p.array)
+            p.array = xp.broadcast_to(xp.zeros((), p.dtype), p.array.shape)
+
+
+class OwnersExchange(GradientExchange):
+    """Gradients are added up on the rank that owns them, and kept there alone: the others' are gone once sent."""
+
+    def __init__(
+        self, parameters: list[Parameter], comm: Communicator, bucket: int, stretches: dict[int, list[Owned]]
+    ) -> None:
+        super().__init__(parameters, comm, bucket, in_shared_memory=False)
+        self._stretches = stretches
+        self._totals: list[tuple[Owned, np.ndarray]] = []
+
+    def _send(self, bucket: list[Parameter]) -> None:
+        works = []
+        for p in bucket:
+            flat = to_numpy(p.grad.array).reshape(-1)  # type: ignore[union-attr]
+            p.grad = None
+            for stretch in self._stretches[id(p)]:
+                part = flat[stretch.start : stretch.stop].copy()
+                works.append((stretch, self.comm.reduce(part, root=stretch.owner, async_op=True)))
+        self._under_way.append(partial(self._take, works))
+
+    def _take(self, works: list[tuple[Owned, Any]]) -> None:
+        for stretch, work in works:
+            total = work.wait()
+            if total is not None:
+                self._totals.append((stretch, total))
+
+    def _settle(self, unused: set[int]) -> None:
+        totals, self._totals = self._totals, []
+        for stretch, total in totals:
+            if id(stretch.parameter) not in unused:
+                _add(stretch.piece, total * total.dtype.type(1.0 / self.divisor))
+
+
+def units_of(module: Module) -> list[Module]:
+    """The layers whose parameters are put together at once: those of a Sequential, or else the module itself."""
+    if isinstance(module, Sequential) or hasattr(module, "pipeline_layers"):
+        return [layer for _, layer in layers(module)]
+    return [module]
+
+
+def _add(piece: Any, gradient: Any) -> None:
+    """Add to the gradient of a piece; a first one is taken as it is."""
+    if piece.grad is None:
+        piece.grad = wrap(namespace(piece.array).asarray(gradient))
+    else:
+        piece.grad.array += namespace(piece.array).asarray(gradient)
+
+
+def _piece(stretch: Owned, shares_memory: bool) -> Parameter:
+    """What an optimizer steps: it looks at the parameter's memory, or has its own."""
+    p = stretch.parameter
+    array = p.array.reshape(-1)[stretch.start : stretch.stop]
+    piece = Parameter(wrap(array if shares_memory else array.copy()))
+    return mark(piece, Piece(stretch.start, stretch.stop, tuple(p.shape), part_of(p)))
