@@ -33,6 +33,7 @@ class Layout:
     chunks: int = 1
     recompute: bool = False
     virtual_shards: int | None = None
+    zero: int = 0
 
     @classmethod
     def parse(cls, text: str, ranks: int | None = None) -> Layout:
@@ -65,11 +66,11 @@ class Layout:
         """How many ranks it takes."""
         return self.data * self.pipeline * self.space * self.tensor
 
-    def parallelize(self, model: Module, comm: Communicator) -> ParallelModel:
-        """`model` on the ranks of `comm` in this layout."""
-        options = asdict(self)
-        sizes = {axis: options.pop(axis) for axis in AXES}
-        return parallelize(model, Mesh(comm, **sizes), **options)
+    def parallelize(self, model: Module, comm: Communicator, **options: Any) -> ParallelModel:
+        """`model` on the ranks of `comm` in this layout; `options` are those of `parallelize` that it does not say."""
+        said = asdict(self)
+        sizes = {axis: said.pop(axis) for axis in AXES}
+        return parallelize(model, Mesh(comm, **sizes), **said, **options)
 
     def __str__(self) -> str:
         said = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default]
