@@ -17,7 +17,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, tied: bool = True, vocabulary: int = 11) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, WIDTH, padding_idx=3)
+        self.embedding = nn.Embedding(vocabulary, WIDTH, padding_idx=5)
         layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 10, 0.2, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, 2)
         self.head = nn.Linear(WIDTH, vocabulary, bias=not tied)

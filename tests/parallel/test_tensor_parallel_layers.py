@@ -228,6 +228,21 @@ def test_what_was_done_is_told():
     assert nothing == "a step: 0 collectives forward, 0 backward"
 
 
+PAIRS = {"mlp": 2, "cnn": 1, "grouped cnn": 1, "signal": 0, "volume": 1, "encoder": 2, "translator": 3, "looker": 0}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_every_pair_is_found(name):
+    """… so that the runs of test_tensor_parallel.py are about what they seem to be."""
+
+    def run(comm):
+        net = parallel.tensor_parallel(MODELS[name][0](), comm, narrow=1)
+        rows = (parallel.RowParallelLinear, parallel.RowParallelConv)
+        return sum(isinstance(m, rows) and not path.endswith("out_proj") for path, m in net.named_modules())
+
+    assert on_ranks(run, workers=3) == [PAIRS[name]] * 3
+
+
 @pytest.mark.parametrize(("name", "sequence"), [("mlp", False), ("cnn", False), ("encoder", False), ("encoder", True)])
 def test_the_collectives_told_are_those_made(name, sequence, monkeypatch):
     made = []

@@ -242,7 +242,7 @@ class _Plan:
     def _free_alone(self, module: Module) -> bool:
         """… and are its parameters its own, and no computed ones?"""
         own = module._parameters
-        given = all(name in own for name in ("weight", "bias") if hasattr(module, name))
+        given = all(name in own or getattr(module, name, None) is None for name in ("weight", "bias"))
         return self._free(module) and given and all(p is None or len(self.users[id(p)]) == 1 for p in own.values())
 
     # ── splitting ─────────────────────────────────────────────────────────────────────────────────────────────────────
