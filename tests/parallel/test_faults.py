@@ -463,6 +463,7 @@ def test_groups_that_differ_are_told_by_their_ranks_in_the_world(backend):
         parallel.launch(differ, workers=4, timeout=30, backend=backend)
     assert isinstance(caught.value.cause, parallel.MismatchError)
     assert re.search(r"rank 2 called all_reduce .*\(3,\).* rank 3 called all_reduce .*\(4,\)", str(caught.value))
+    assert "while it was" not in str(caught.value).partition("\n")[0], "the error has said it"
 
 
 @BACKENDS

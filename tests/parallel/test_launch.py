@@ -115,7 +115,7 @@ def test_a_communicator_is_closed_when_its_function_has_returned(backend):
         except parallel.CommunicatorError as error:
             return str(error)
 
-    assert parallel.launch(keep, workers=1, backend=backend) == ["barrier: the communicator of rank 0 is closed"]
+    assert parallel.launch(keep, workers=1, backend=backend) == ["barrier: this communicator is closed"]
     if backend == "thread":
         assert repr(kept[0]) == "<ThreadCommunicator rank 0 of 1, closed>"
 

@@ -317,8 +317,8 @@ def test_an_error_tells_of_all_ranks_and_of_equal_ones_once():
         "The other ranks:\n"
         "  ranks 0, 3-5, 7: in barrier #2, at train.py:40 in step\n"
         "  ranks 2, 8: running user code, at train.py:44 in load\n"
-        "  rank 6: failed in the same way, while it was in barrier #2\n"
-        "  rank 9: raised KeyError: 'k', while it was in barrier #1, at train.py:1 in f\n\n"
+        "  rank 6: failed in the same way, in barrier #2\n"
+        "  rank 9: raised KeyError: 'k', in barrier #1, at train.py:1 in f\n\n"
         "Stack of ranks 2, 8, stuck (most recent call last):\n  File 1"
     )
     assert [state.rank for state in error.ranks] == [0, 3, 4, 5, 7, 2, 8, 6, 9]

@@ -192,7 +192,7 @@ class Calls(ABC):
                 f"{threading.current_thread().name!r} called it: make all calls of a rank in one thread"
             )
         if self._closed:
-            raise CommunicatorError(f"{kind}: the communicator of rank {self.rank} is closed")
+            raise CommunicatorError(f"{kind}: this communicator is closed")
 
     # -- what a backend does ---------------------------------------------------------------------------------------
 

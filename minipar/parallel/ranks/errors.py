@@ -50,7 +50,7 @@ class RankState:
     stack: str = ""
 
     def told(self) -> str:
-        parts = [f"{self.failure}, while it was {self.doing}" if self.failure else self.doing]
+        parts = [f"{self.failure}, {self.doing}" if self.failure else self.doing]
         return ", at ".join([*parts, self.place] if self.place else parts)
 
 
