@@ -34,6 +34,7 @@ class Layout:
     recompute: bool = False
     virtual_shards: int | None = None
     zero: int = 0
+    shares: str = "equal"
 
     @classmethod
     def parse(cls, text: str, ranks: int | None = None) -> Layout:
@@ -55,6 +56,8 @@ class Layout:
                 raise ValueError(f"layout {text!r}: {item!r} is not name=value with one of {names}, each once")
             given[name] = _value(text, item, value, kinds[name])
         layout = cls(**given)
+        if layout.shares not in ("equal", "measured"):
+            raise ValueError(f"layout {text!r}: shares must be equal or measured, not {layout.shares!r}")
         if layout.schedule not in SCHEDULES:
             raise ValueError(
                 f"layout {text!r}: schedule must be one of {', '.join(SCHEDULES)}, not {layout.schedule!r}"

@@ -48,6 +48,7 @@ from .space import spatial
 from .state import WholeState
 from .sync_batch_norm import SyncBatchNorm
 from .tensor import tensor_parallel
+from .uneven import EqualShares, MeasuredShares, RecordedShares
 from .virtual_shards import ShardTree
 from .zero import ShardedParameters, units_of
 
@@ -63,6 +64,7 @@ def parallelize(
     recompute: bool = False,
     virtual_shards: int | None = None,
     zero: int = 0,
+    shares: str | Sequence[Sequence[float]] = "equal",
     bucket: int = BUCKET,
 ) -> ParallelModel:
     """`model`, split over `mesh`; every rank calls it with a model of the same structure, which is taken apart.
@@ -78,6 +80,8 @@ def parallelize(
     - `virtual_shards`: train to the same bits on any number of data ranks up to this (virtual_shards.py); with data and
       tensor axes alone, and without micro-batches.
     - `zero`: over data and space ranks, 1 shards the optimizer's state, 2 gradients too, 3 parameters too (zero.py).
+    - `shares`: how samples are dealt out to data ranks, "equal" or "measured" (by speed: uneven.py), or what a measured
+      run has recorded (`net.shares.record`), to get its bits again.
     - `bucket`: bytes of gradients that are added up at once.
 
     ValueError for what does not fit the mesh.
@@ -91,7 +95,9 @@ def parallelize(
     >>> first == second
     True
     """
-    return ParallelModel(model, mesh, microbatches, schedule, chunks, cut, recompute, virtual_shards, zero, bucket)
+    return ParallelModel(
+        model, mesh, microbatches, schedule, chunks, cut, recompute, virtual_shards, zero, shares, bucket
+    )
 
 
 class ParallelModel:
@@ -111,6 +117,7 @@ class ParallelModel:
         recompute: bool,
         virtual_shards: int | None,
         zero: int,
+        shares: str | Sequence[Sequence[float]],
         bucket: int,
     ) -> None:
         self.mesh = mesh
@@ -136,6 +143,7 @@ class ParallelModel:
         ]
         self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
         self._recompute = recompute
+        self.shares = _shares(shares, mesh)
         self._tree = None
         self._sharded: ShardedParameters | None = None
         if virtual_shards is not None:
@@ -200,6 +208,7 @@ class ParallelModel:
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
             loss, exchange.divisor = losses.tell(run.last_draw, len(batch[0]))
+            self.shares.measured(run.seconds, sum(count for _, count, _ in pieces))
         if self._sharded is not None:
             self._sharded.take_gradients()
         return loss
@@ -365,10 +374,22 @@ class ParallelModel:
     def _pieces(self, batch: Sequence[Tensor]) -> list[tuple[int, int, int]]:
         """(start, count, total) of each micro-batch of this rank."""
         total = _length(batch)
-        rows = share(total, self.mesh.data.rank, self.mesh.data.size)
-        count = rows.stop - rows.start
+        counts = self.shares.cut(total)
+        first, count = sum(counts[: self.mesh.data.rank]), counts[self.mesh.data.rank]
         cuts = [share(count, i, self.schedule.microbatches) for i in range(self.schedule.microbatches)]
-        return [(rows.start + piece.start, piece.stop - piece.start, total) for piece in cuts]
+        return [(first + piece.start, piece.stop - piece.start, total) for piece in cuts]
+
+
+def _shares(shares: Any, mesh: Mesh) -> EqualShares:
+    if shares == "equal":
+        return EqualShares(mesh.data.size)
+    if shares == "measured":
+        return MeasuredShares(mesh.comm, mesh.data.rank, mesh.data.size)
+    if isinstance(shares, str) or not len(shares) or any(len(weights) != mesh.data.size for weights in shares):
+        raise ValueError(
+            f"shares must be 'equal', 'measured', or for each step a list of {mesh.data.size} weights, not {shares!r}"
+        )
+    return RecordedShares(shares)
 
 
 def _divides_early(schedule: Schedule) -> bool:

@@ -9,7 +9,9 @@ Random numbers are drawn as one process would: how many draws the stages before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,7 @@ class Run:
         self.late: dict[tuple[int, int], SplitBackward] = {}  # of which gradients of weights are still to come
         self.sent: list[Work] = []  # messages that are under way
         self.most_kept = 0  # inputs and outputs at once
+        self.seconds = 0.0  # of work, without waiting for others
         self.draws = default_generator().get_state()[1]  # that had been made before this batch
         self.last_draw = self.draws
 
@@ -81,6 +84,14 @@ class Run:
             work.wait()
         return self
 
+    @contextmanager
+    def _at_work(self, i: int, name: str) -> Iterator[None]:
+        """Work on micro-batch i: what is drawn is drawn for its samples, and the time counts."""
+        start = perf_counter()
+        with sharded_samples(*self.samples[i]), timeline.span(name):
+            yield
+        self.seconds += perf_counter() - start
+
     def _forward(self, x: Forward) -> None:
         stage, i = x.stage, x.microbatch
         entered, draws = self.inputs[i], self.draws
@@ -89,7 +100,7 @@ class Run:
             entered = wrap(array).requires_grad_(self.schedule.trains and array.dtype.kind == "f")
         generator = default_generator()
         generator.set_state((generator.get_state()[0], draws))
-        with sharded_samples(*self.samples[i]), timeline.span(f"forward {i}"):
+        with self._at_work(i, f"forward {i}"):
             made: Any = self.stages[stage](entered)
             if stage == self.schedule.stages - 1:
                 made = self.finish(i, made)
@@ -105,7 +116,7 @@ class Run:
         entered, made = self.kept.pop((x.stage, x.microbatch))
         grad = self._gradient_of_output(x, made)
         if grad is not None:
-            with sharded_samples(*self.samples[x.microbatch]), timeline.span(f"backward {x.microbatch}"):
+            with self._at_work(x.microbatch, f"backward {x.microbatch}"):
                 made.backward(grad)
         self._keep_gradient(x, entered, lambda: entered.grad)
 
@@ -115,14 +126,14 @@ class Run:
         if grad is None:
             self._keep_gradient(x, entered, lambda: None)
             return
-        with sharded_samples(*self.samples[x.microbatch]), timeline.span(f"backward {x.microbatch}, input"):
+        with self._at_work(x.microbatch, f"backward {x.microbatch}, input"):
             late = self.late[x.stage, x.microbatch] = SplitBackward([(made, grad)])
             self._keep_gradient(x, entered, lambda: late.inputs([entered])[0])
 
     def _backward_weight(self, x: BackwardWeight) -> None:
         late = self.late.pop((x.stage, x.microbatch), None)
         if late is not None:
-            with timeline.span(f"backward {x.microbatch}, weights"):
+            with self._at_work(x.microbatch, f"backward {x.microbatch}, weights"):
                 late.weights()
 
     def _gradient_of_output(self, x: Instruction, made: Tensor | None) -> Tensor | None:
