@@ -167,7 +167,7 @@ def test_debug_names_calls_that_differ(tmp_path, way):
     ended = run_job(tmp_path, 3, script, MINIPAR_DEBUG="1" if way == "the environment" else "")
     assert ended.code != 0
     assert "went on" not in ended.stdout
-    assert "rank 0 called all_reduce #2 float64 (3,) max, but rank 1 called barrier #2" in ended.stderr
+    assert "ranks 0, 2 called all_reduce #2 float64 (3,) max, but rank 1 called barrier #2" in ended.stderr
 
 
 @pytest.mark.parametrize(

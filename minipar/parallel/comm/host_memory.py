@@ -7,9 +7,11 @@ nothing has to be inherited, no socket is opened, and nothing can be left behind
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from mmap import mmap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .shared_memory import create_block, map_block, open_block
@@ -17,6 +19,7 @@ from .shared_memory import create_block, map_block, open_block
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+_SEGMENTS = re.compile(r"(/dev/shm/(?:mpich_shm_|mpich_vci_|sm_segment\.)\S+)$", re.MULTILINE)
 _PROOF = 16  # bytes by which a rank knows that what it opened is the block, and not a file of another process
 
 
@@ -56,3 +59,13 @@ def _find(process: int, descriptor: int, proof: bytes) -> mmap | None:
     finally:
         os.close(opened)
     return memory if memory[:_PROOF] == proof else None
+
+
+def drop_names() -> None:
+    """Take away the names of the shared memory that MPI has made, once all ranks of the host have mapped it.
+
+    Whoever is killed from now on leaves nothing in /dev/shm.
+    """
+    with suppress(OSError):
+        for name in set(_SEGMENTS.findall(Path("/proc/self/maps").read_text(errors="surrogateescape"))):
+            Path(name).unlink(missing_ok=True)

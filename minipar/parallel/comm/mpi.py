@@ -70,7 +70,12 @@ class MPICommunicator(BoardCommunicator):
 
     def _begin(self, kind: str, array: np.ndarray | None, detail: str) -> None:
         super()._begin(kind, array, detail)
+        self._job.answer_questions()
         self._board.group[self._me] = self.identity
+
+    def _begin_message(self, kind: str, array: np.ndarray | None, detail: str) -> None:
+        super()._begin_message(kind, array, detail)
+        self._job.answer_questions()
 
     def _resume(self) -> None:
         super()._resume()

@@ -1,32 +1,20 @@
-"""An MPI job as one of its ranks sees it: the library, the hosts, what the ranks of its own host are doing, its end.
-
-A bare MPI program whose rank 1 raises hangs for ever: rank 1 waits in MPI_Finalize, the others wait for rank 1. Here
-
-    an exception that nobody catches    is printed, and ends the job (MPI_Abort);
-    a rank that has finished            tells the others, waits until they have finished too, and only then finalises:
-                                        one that waits for a message of it gets an error instead, and ends the job.
-"""
+"""An MPI job as one of its ranks sees it: the library, the hosts, what the ranks of its own host are doing."""
 
 from __future__ import annotations
 
-import atexit
+import math
 import os
-import re
-import signal
-import sys
 import time
-from contextlib import suppress
 from mmap import mmap
-from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import mpi_arrival
 from .board import Activity, Board
-from .errors import CommunicatorError, PeerFailedError
-from .host_memory import shared_block
-from .parent_death import die_with_the_parent
+from .errors import CommunicatorError
+from .host_memory import drop_names, shared_block
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -35,14 +23,13 @@ if TYPE_CHECKING:
     from .mpi import MPICommunicator
 
 INSTALL = 'pip install "minipar[mpi]"'
+_BETWEEN_ANSWERS = 0.05  # seconds
+_QUESTIONS = 4  # or farewells, that may have come meanwhile
 _FAREWELL = -9  # the tag of the last message of a rank
-_FAREWELL_LIMIT = 60.0  # seconds that it may be under way, once all have left
-_GRACE = 1.0  # seconds for which a rank that fails because of another lets that one speak first
-_SEGMENTS = re.compile(r"(/dev/shm/(?:mpich_shm_|mpich_vci_|sm_segment\.)\S+)$", re.MULTILINE)
 
 
-def load() -> ModuleType:
-    """mpi4py's MPI, initialised. ImportError that says what to install.
+def load(timeout: float = math.inf) -> ModuleType:
+    """mpi4py's MPI, initialised. ImportError that says what to install. Ends the process if not all ranks come in time.
 
     It is not finalised by itself (unless the program has imported it before): that would be done in every forked
     process too, which breaks the job; and it may hang (Open MPI 5.0) once a rank has died.
@@ -51,42 +38,53 @@ def load() -> ModuleType:
         import mpi4py
 
         mpi4py.rc.finalize = False
-        from mpi4py import MPI
+        return mpi_arrival.mpi_when_all_ranks_have_come(timeout)
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there, an MPI library is not
         raise ImportError(f"the MPI backend needs mpi4py and an MPI library: {INSTALL} ({error})") from error
-    return MPI
 
 
 class Job:
-    """What all communicators of a rank share. Collective: every rank of the job makes one.
+    """What all communicators of a rank share, as soon as it has begun.
 
-    `memory` is that of a board which all ranks see (None: those of a host make one). `debug`: every collective call
-    first compares what the ranks have called (None: if MINIPAR_DEBUG=1). `hierarchical`: all-reduce through the shared
-    memory of each host (hybrid.py; None: where there are several hosts, and one with several ranks). `elastic`: the
-    death of a rank does not end the job (elastic.py).
+    `debug`: every collective call first compares what the ranks have called (None: if MINIPAR_DEBUG=1).
+    `hierarchical`: all-reduce through the shared memory of each host (hybrid.py; None: where there are several hosts,
+    and one with several ranks). `elastic`: the death of a rank does not end the job (elastic.py). `timeout`: seconds
+    that MPI has to start.
     """
+
+    comm: MPI.Intracomm
+    leaving: MPI.Intracomm  # where a last barrier meets no other call
+    board: Board
+    of_all: MPICommunicator  # of all ranks, or of those that are left
 
     def __init__(
         self,
-        memory: mmap | None = None,
         *,
         debug: bool | None = None,
         hierarchical: bool | None = None,
         elastic: bool = False,
+        timeout: float = math.inf,
     ) -> None:
         if elastic:
             from .elastic import check_elastic
 
             check_elastic()
-        self.library = load()
+        self.library = load(timeout)
         self.elastic = elastic
-        self._process = os.getpid()
         self.debug = os.environ.get("MINIPAR_DEBUG", "") not in ("", "0") if debug is None else debug
         self.hierarchical = hierarchical
         self.abandoned: list[Any] = []  # requests that were given up, and their arrays
-        self.comm: MPI.Intracomm = self.library.COMM_WORLD.Dup()
-        self._leaving: MPI.Intracomm = self.comm.Dup()  # where a last barrier meets no other call
-        self.rank, self.size = self.comm.rank, self.comm.size
+        self.rank, self.size = self.library.COMM_WORLD.rank, self.library.COMM_WORLD.size
+        self._answer_again = 0.0  # when it is
+        self.has_begun = False
+
+    def begin(self, timeout: float, memory: mmap | None = None) -> MPICommunicator:
+        """Meet all other ranks, which must have come; returns the communicator of all.
+
+        `memory` is that of a board which all ranks see (None: those of a host make one).
+        """
+        self.comm = self.library.COMM_WORLD.Dup()
+        self.leaving = self.comm.Dup()
         self.hosts = self._find_hosts()
         here = [rank for rank in range(self.size) if self.hosts[rank] == self.hosts[self.rank]]
         host = self.comm.Split(here[0], self.rank)
@@ -96,7 +94,10 @@ class Job:
         self.board.activity[self.rank] = Activity.USER_CODE
         host.Barrier()
         host.Free()
-        _drop_names()
+        drop_names()
+        self.of_all = self.communicator(self.comm, timeout)
+        self.has_begun = True
+        return self.of_all
 
     def _find_hosts(self) -> list[int]:
         """For each rank the lowest rank on its host.
@@ -109,11 +110,6 @@ class Job:
         machine.Free()
         names = self.comm.allgather(name)
         return [names.index(name) for name in names]
-
-    def world(self, timeout: float) -> MPICommunicator:
-        """The communicator of all ranks."""
-        self._world = self.communicator(self.comm, timeout)
-        return self._world
 
     def communicator(
         self,
@@ -143,16 +139,25 @@ class Job:
         """The communicator of the ranks that are left, instead of `before`."""
         from .elastic import ElasticCommunicator
 
-        self._leaving = comm.Dup()
-        self._world = ElasticCommunicator(self, comm, before.timeout, before, members)
-        self._world.identity = hash(tuple(members))  # the survivors may have been in different calls of `before`
-        return self._world
+        self.leaving = comm.Dup()
+        small = ElasticCommunicator(self, comm, before.timeout, before, members)
+        small.identity = hash(tuple(members))  # the survivors may have been in different calls of `before`
+        self.of_all = small
+        return small
+
+    def answer_questions(self) -> None:
+        """In each call: a rank of another host that has finished may ask whether this one is still at work."""
+        now = time.monotonic()
+        if now > self._answer_again:
+            self._answer_again = now + _BETWEEN_ANSWERS
+            for _ in range(_QUESTIONS):  # MPI takes in one message each time
+                self.of_all._look_around()
 
     # -- finishing -------------------------------------------------------------------------------------------------
 
     def finished(self) -> set[int]:
         """The ranks that have finished, as far as is known here."""
-        world = self._world
+        world = self.of_all
         told = {member for rank, member in enumerate(world._members) if world._port.inbox.has((rank, _FAREWELL, 0))}
         return told | {rank for rank in self.seen if self.board.activity[rank] == Activity.FINISHED}
 
@@ -160,112 +165,17 @@ class Job:
         """The last collective call of a rank that has finished: in which communicator, and its number there."""
         if finished in self.seen:
             return self.board.group[finished], self.board.number[finished]
-        rank = self._world._members.index(finished)
-        identity, number = self._world._port.inbox.look_at((rank, _FAREWELL, 0))
+        rank = self.of_all._members.index(finished)
+        identity, number = self.of_all._port.inbox.look_at((rank, _FAREWELL, 0))
         return int(identity), int(number)
 
     def say_farewell(self) -> None:
         """Tell the ranks of other hosts that this one makes no more calls, and its last one; its own see the board."""
         last = np.array([self.board.group[self.rank], self.board.number[self.rank]], np.int64)
-        for rank, member in enumerate(self._world._members):
+        for rank, member in enumerate(self.of_all._members):
             if member not in self.seen:
-                self.abandoned.append(self._world._port.send(last, rank, _FAREWELL))
+                self.abandoned.append(self.of_all._port.send(last, rank, _FAREWELL))
                 next(self.abandoned[-1], None)
-
-    def end_with_the_program(self) -> None:
-        """Have the end of this rank's program, good or bad, end the job in the right way."""
-        die_with_the_parent()  # mpiexec may be killed before it can end its ranks
-        previous = sys.excepthook
-
-        def hook(kind: type[BaseException], error: BaseException, place: TracebackType | None) -> None:
-            previous(kind, error, place)
-            if self._is_forked():
-                return
-            if isinstance(error, PeerFailedError):
-                time.sleep(_GRACE)
-            if self.elastic:
-                self.flush()
-                os.kill(os.getpid(), signal.SIGKILL)  # Open MPI takes no other end for a death that others survive
-            self.abort()
-
-        sys.excepthook = hook
-        atexit.register(self._leave)
-
-    def _is_forked(self) -> bool:
-        """A forked process is nobody's rank: its end is not the job's."""
-        return os.getpid() != self._process
-
-    def abort(self) -> None:
-        """End all ranks of the job."""
-        self.flush()
-        self.board.fail(self.rank)
-        self.comm.Abort(1)
-
-    @staticmethod
-    def flush() -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-
-    def _leave(self) -> None:
-        """Finalise together with all others, or not at all."""
-        if self._is_forked():
-            return
-        try:
-            self._world.close()
-            failed = self.board.failed_rank
-            if failed is not None and not self.elastic:  # an error was caught; the ranks are out of step
-                print(f"minipar: rank {self.rank} ends the job: rank {failed} has failed", file=sys.stderr)
-                self.abort()
-            self._wait_for_all()
-            if self._world.size == self.size:
-                self.library.Finalize()
-        except (PeerFailedError, self.library.Exception):
-            if not self.elastic:
-                self.abort()
-        except BaseException as error:
-            print(f"minipar: rank {self.rank} could not finish: {error}", file=sys.stderr)
-            self.abort()
-
-    def _wait_for_all(self) -> None:
-        world = self._world
-        all_finished = self._leaving.Ibarrier()
-        calls, since = [0], time.monotonic()
-        while not all_finished.Test():
-            world._look_around()
-            time.sleep(1e-3)
-            busy = [r for r in self.seen if self.board.activity[r] not in (Activity.USER_CODE, Activity.FINISHED)]
-            before, calls = calls, [self.board.calls(rank) for rank in self.seen]
-            idle = [rank for rank in self.seen if self.board.activity[rank] == Activity.USER_CODE]
-            if busy or calls != before or not idle:  # a call has a timeout of its own; ranks elsewhere may be at work
-                since = time.monotonic()
-            if time.monotonic() - since > world.timeout:
-                self._say_who_is_missing(world.timeout)
-                self.abort()
-        since = time.monotonic()
-        while not self.finished() >= set(world._members):  # no message may be under way when MPI ends
-            world._look_around()
-            if time.monotonic() - since > min(world.timeout, _FAREWELL_LIMIT):
-                self._say_who_is_missing(time.monotonic() - since)
-                self.abort()
-
-    def _say_who_is_missing(self, timeout: float) -> None:
-        missing = set(self._world._members) - self.finished()
-        doing = [f"rank {r} is {self.board.doing(r) if r in self.seen else 'on another host'}" for r in sorted(missing)]
-        print(
-            f"minipar: rank {self.rank} has finished, and has waited {timeout:g} s for the others: {'; '.join(doing)}",
-            file=sys.stderr,
-        )
-
-
-def _drop_names() -> None:
-    """Take away the names of the shared memory that MPI has made, once all ranks of the host have mapped it.
-
-    Whoever is killed from now on leaves nothing in /dev/shm.
-    """
-    with suppress(OSError):
-        for name in set(_SEGMENTS.findall(Path("/proc/self/maps").read_text(errors="surrogateescape"))):
-            Path(name).unlink(missing_ok=True)
 
 
 def world_communicator(
@@ -273,8 +183,13 @@ def world_communicator(
 ) -> MPICommunicator:
     """The communicator of all ranks of a job that mpiexec has started; from now on an error ends all of them.
 
-    The options are those of `Job`. ImportError without mpi4py.
+    The options are those of `Job`. ImportError without mpi4py; CommunicatorTimeout if a rank does not come: it has
+    `timeout` seconds, or START_LIMIT if that is longer.
     """
-    job = Job(debug=debug, hierarchical=hierarchical, elastic=elastic)
-    job.end_with_the_program()
-    return job.world(timeout)
+    from .mpi_end import Ending
+
+    patience = max(timeout, mpi_arrival.START_LIMIT)
+    job = Job(debug=debug, hierarchical=hierarchical, elastic=elastic, timeout=patience)
+    Ending(job).comes_with_the_program()
+    mpi_arrival.await_all(job.library.COMM_WORLD, patience)
+    return job.begin(timeout)

@@ -20,6 +20,7 @@ from .work import Steps
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+QUESTION, ANSWER = -10, -11  # tags of messages without data: a rank that looks around answers at once
 _HEADER, _DATA = 0, 1  # MPI's tags; the user's, which may be larger than MPI allows, is in the header
 _SMALL = 4096  # bytes of data that travel with their header
 _LENGTH = 4  # bytes that tell how long the header is
@@ -59,6 +60,10 @@ class Port:
 
         yield from self._complete(start, dest)
 
+    def tell(self, dest: int, tag: int) -> None:
+        """Send a message without data, and do not wait."""
+        next(self.send(np.empty(0), dest, tag), None)
+
     @property
     def is_receiving(self) -> bool:
         """Whether a message has come in part."""
@@ -87,7 +92,10 @@ class Port:
             data[:] = head[start:]
         else:
             yield from self._complete(lambda: self._comm.Irecv([data, self._byte], source, _DATA), source)
-        self.inbox.put(source, tag, array)
+        if tag == QUESTION:
+            self.tell(source, ANSWER)
+        else:
+            self.inbox.put(source, tag, array)
 
 
 def as_bytes(array: np.ndarray) -> list[Any]:

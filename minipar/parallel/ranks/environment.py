@@ -50,9 +50,10 @@ def init(
     - `elastic`: the job survives the death of a rank: the others get `PeerFailedError`, and ``comm.shrink()``, which
       all of them then call, returns their new communicator. (Open MPI, ``mpiexec --with-ft ulfm``.)
 
-    TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py; RuntimeError
-    in a thread that a function run by `launch` has started (while ranks are threads of this process: in any thread but
-    theirs and the main one), and for options that the job cannot take, or can no longer.
+    TypeError or ValueError if `timeout` is no positive number; ImportError under mpiexec without mpi4py;
+    CommunicatorTimeout that names the ranks of the job which did not call it within 120 s, or `timeout` if that is
+    longer; RuntimeError in a thread that a function run by `launch` has started (while ranks are threads of this
+    process: in any thread but theirs and the main one), and for options that the job cannot take, or can no longer.
 
     >>> comm = minipar.parallel.init(timeout=30)
     >>> comm.rank, comm.size, comm.timeout

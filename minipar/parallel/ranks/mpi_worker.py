@@ -40,4 +40,4 @@ class MPIWorker(Worker):
     def _communicator(self, timeout: float) -> Communicator:
         from ..comm.mpi_job import Job
 
-        return Job(self._world).world(timeout)
+        return Job().begin(timeout, self._world)
