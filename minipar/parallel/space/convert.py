@@ -24,6 +24,7 @@ from .windows import (
     RowsConv2d,
     RowsConvTranspose2d,
     RowsMaxPool2d,
+    RowsPad2d,
     RowsUpsample,
 )
 
@@ -34,6 +35,7 @@ ROW_BY_ROW = (  # they treat every pixel, or every row, by itself
     *(nn.Softmax2d, nn.LocalResponseNorm, nn.ChannelShuffle),
 )
 HEAD = (nn.Flatten, nn.Linear, *ROW_BY_ROW, *DROPOUTS, BatchNorm1d, nn.LayerNorm, nn.Softmax, nn.LogSoftmax)
+PADDINGS = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)
 BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm)
 
 
@@ -70,12 +72,12 @@ def spatial(
     and parameters stay. Every parameter's gradient is this rank's part of the sum over `comm`. Batch norms take their
     statistics over `replicas`, `comm` and the ranks of data parallelism (by default `comm` alone).
 
-    Split are Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, nearest Upsample, batch, group and instance norms and
-    dropout; what treats each pixel by itself stays. Flatten with a Linear behind it, and global pooling, end the rows
-    with a sum over ranks; Flatten alone and other adaptive pooling with a gather. Other Upsample gathers, too, and goes
-    on with rows. A module of your own is converted child by child, in the order in which it has them: what its forward
-    does besides must treat each row by itself, as the additions of residual blocks do, and what it calls as a function
-    (F.conv2d) is not seen. `row_by_row`: classes of yours that stay as they are.
+    Split are Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, nearest Upsample, padding, batch, group and instance norms
+    and dropout; what treats each pixel by itself stays. Flatten with a Linear behind it, and global pooling, end the
+    rows with a sum over ranks; Flatten alone and other adaptive pooling with a gather. Other Upsample gathers, too, and
+    goes on with rows. A module of your own is converted child by child, in the order in which it has them: what its
+    forward does besides must treat each row by itself, as the additions of residual blocks do, and what it calls as a
+    function (F.conv2d) is not seen. `row_by_row`: classes of yours that stay as they are.
 
     NotImplementedError for a layer that cannot be split, naming it and what can be done.
 
@@ -154,6 +156,8 @@ class _Conversion:
             return module
         if kind in BATCH_NORMS:
             return SyncBatchNorm.in_place_of(module, self.replicas)
+        if kind in PADDINGS and (module.mode == "constant" or min(module.padding[2:]) >= 0):
+            return self._around(module, RowsPad2d)
         if kind in DROPOUTS:
             return self._around(module, RowsDropout)
         if kind in (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import nn
-from ...backend.random import holds_part_of_a_batch, part_of_elements
+from ...backend.random import held_parts, holds_part_of_a_batch, part_of_elements
 from ...nn.module import Module
 from ...ops.normalization import scaled
 from ...ops.shape import reshape
@@ -63,5 +63,5 @@ class RowsDropout(OnRows, Module):
         if not self.training:
             return self.dropout(input)
         heights = heights_of(input, self.space)
-        with part_of_elements(-2, sum(heights[: self.space.rank]), sum(heights)):
+        with part_of_elements(-2, sum(heights[: self.space.rank]), sum(heights), also=held_parts()):
             return self.dropout(input)

@@ -16,6 +16,7 @@ from ...backend import namespace
 from ...nn import functional as F
 from ...nn.conv import ConvolvingNd
 from ...nn.fusion import fuse_also
+from ...nn.module import Module
 from ...ops.conv import Convolution, convolve, named_padding
 from ...ops.conv_pool import pooled_convolution
 from ...ops.conv_transpose import transposed_size
@@ -177,6 +178,22 @@ class RowsUpsample(OnRows, nn.Upsample):
         scale = self.scale_factor if isinstance(self.scale_factor, tuple) else (self.scale_factor,) * 2
         scale = (1.0 if height else scale[0], 1.0 if columns else scale[1])
         return F.interpolate(x, None, scale, self.mode, None, self.recompute_scale_factor)
+
+
+class RowsPad2d(OnRows, Module):
+    """`padding`, one of nn's padding layers for images."""
+
+    def __init__(self, padding: Any) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, input: Tensor) -> Tensor:
+        left, right, above, below = self.padding.padding
+        mode = self.padding.mode
+        window = Window(1, 1, above, below, mode="zeros" if mode == "constant" else mode)
+        value = getattr(self.padding, "value", None)
+        rows, wanted, _ = rows_of_window(input, window, self.space, value or 0.0)
+        return own_rows(pad(rows, [left, right, 0, 0], mode, value), wanted)
 
 
 fuse_also(RowsConv2d, RowsMaxPool2d)
