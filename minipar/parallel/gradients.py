@@ -123,7 +123,7 @@ class GradientExchange:
         if isinstance(gradients, np.ndarray):
             self._under_way.append(self.comm.all_reduce(gradients, async_op=True).wait)
             return
-        packed = np.concatenate([to_numpy(p.grad.array).reshape(-1) for p in bucket])  # type: ignore[union-attr]
+        packed = np.concatenate([to_numpy(p.grad.array).reshape(-1) for p in bucket])
         work = self.comm.all_reduce(packed, async_op=True)
         self._under_way.append(lambda: _unpack(work.wait(), bucket))
 
@@ -195,7 +195,7 @@ def _share_gradients(buffers: list[FlatBuffer], comm: Communicator) -> None:
 def _unpack(packed: np.ndarray, bucket: list[Parameter]) -> None:
     start = 0
     for p in bucket:
-        grad = p.grad.array  # type: ignore[union-attr]
+        grad = p.grad.array
         grad[...] = namespace(grad).asarray(packed[start : start + grad.size]).reshape(grad.shape)
         start += grad.size
 

@@ -37,15 +37,21 @@ class PartOfLoss:
 def part_of_loss(loss: Tensor, weight: float | None = None) -> PartOfLoss:
     """What `loss` is a reduction of: the result of a loss function knows it, a sum is to be divided by `weight`.
 
-    ValueError for a loss whose denominator is unknown, and for one that comes with a second one.
+    TypeError for what is no tensor; ValueError for one that is not a single number, for a loss whose denominator is
+    unknown, and for one that comes with a second one.
     """
-    node = loss.node
-    known = isinstance(node, Denominated)
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"a loss function must return a loss, or (sum, denominator), not {type(loss).__name__}")
+    if loss.numel() != 1:
+        raise ValueError(
+            f"a loss must be a single number, not of shape {tuple(loss.shape)}: leave out reduction='none'"
+        )
+    node = loss.node if isinstance(loss.node, Denominated) else None
     if weight is not None:
-        if known and node.divide:
+        if node is not None and node.divide:
             raise ValueError("this loss is a mean already: leave weight out, or pass the sum (reduction='sum')")
         return PartOfLoss(WEIGHTED, loss.item(), float(weight))
-    if not known:
+    if node is None:
         raise ValueError(
             "the denominator of this loss is unknown: it must be the result of a loss function itself, or come with "
             "weight= (or as a pair (sum, denominator)), where the loss is then a sum over this rank's rows"

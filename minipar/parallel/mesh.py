@@ -28,7 +28,8 @@ class Mesh:
     communicators of the ranks that differ from this one along that axis alone, and `mesh.replicas` that of the ranks
     that hold the same parameters, along data and space (in this order: its rank is data · size of space + space).
 
-    TypeError for a size that is no int, ValueError if the sizes do not multiply to the number of ranks.
+    TypeError for a size that is no int, and for what is no communicator; ValueError if the sizes do not multiply to the
+    number of ranks.
 
     >>> def where(comm):
     ...     mesh = minipar.parallel.Mesh(comm, data=2, tensor=-1)
@@ -44,6 +45,8 @@ class Mesh:
     replicas: Communicator
 
     def __init__(self, comm: Communicator, data: int = 1, pipeline: int = 1, space: int = 1, tensor: int = 1) -> None:
+        if not isinstance(comm, Communicator):
+            raise TypeError(f"comm must be a Communicator, not {type(comm).__name__}")
         self.comm = comm
         self.sizes = _sizes({"data": data, "pipeline": pipeline, "space": space, "tensor": tensor}, comm.size)
         self.coordinates = _coordinates(comm.rank, self.sizes)

@@ -8,7 +8,7 @@ A tensor without a mark is whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -38,13 +38,23 @@ class Part:
         return (*shape[: self.dim], self.total, *shape[self.dim + 1 :])
 
 
-def mark(tensor: AnyTensor, part: Part) -> AnyTensor:
+class AnyPart(Protocol):
+    """What gathers and loads needs to know of a part: how to take it from the whole array, and put it there."""
+
+    def of(self, whole: np.ndarray) -> np.ndarray: ...
+
+    def put(self, part: np.ndarray, whole: np.ndarray) -> None: ...
+
+    def whole_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]: ...
+
+
+def mark(tensor: AnyTensor, part: AnyPart) -> AnyTensor:
     """Say that `tensor` is this part of the unsplit one. Returns it."""
     tensor.part = part  # type: ignore[attr-defined]
     return tensor
 
 
-def part_of(tensor: Tensor) -> Part | None:
+def part_of(tensor: Tensor) -> AnyPart | None:
     """Which part of the unsplit parameter this is; None for the whole."""
     return getattr(tensor, "part", None)
 

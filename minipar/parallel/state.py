@@ -17,7 +17,7 @@ from ..nn.module import Module
 from ..tape import set_grad_mode
 from ..tensor import Tensor, wrap
 from .mesh import Mesh
-from .parts import Part, part_of
+from .parts import AnyPart, part_of
 
 
 class WholeState:
@@ -109,6 +109,6 @@ def _array(value: Any) -> np.ndarray:
     return to_numpy(value.array) if isinstance(value, Tensor) else np.asarray(value)
 
 
-def _copy(tensor: Tensor, part: Part | None, whole: np.ndarray) -> None:
+def _copy(tensor: Tensor, part: AnyPart | None, whole: np.ndarray) -> None:
     tensor.array[...] = namespace(tensor.array).asarray(whole if part is None else part.of(whole))
     tensor.bump("load_state_dict")

@@ -16,12 +16,10 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..autograd.recompute import checkpoint
 from ..backend.random import default_generator
 from ..nn.batchnorm import BatchNormNd
 from ..nn.module import Module
@@ -39,6 +37,7 @@ from .mesh import Mesh
 from .optimizer_state import gather_optimizer_state, take_optimizer_state
 from .parts import is_split
 from .pipeline.orders import make_schedule
+from .pipeline.recomputed import recomputed
 from .pipeline.run import Run
 from .pipeline.schedule import Forward, Message, Schedule
 from .pipeline.stages import stages_of_model
@@ -84,7 +83,7 @@ def parallelize(
       run has recorded (`net.shares.record`), to get its bits again.
     - `bucket`: bytes of gradients that are added up at once.
 
-    ValueError for what does not fit the mesh.
+    TypeError unless `model` is a Module and `mesh` a Mesh; ValueError for what does not fit the mesh.
 
     >>> def train(comm):
     ...     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
@@ -95,6 +94,10 @@ def parallelize(
     >>> first == second
     True
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"model must be a Module, not {type(model).__name__}")
+    if not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh must be a Mesh, parallel.Mesh(comm, data=…), not {type(mesh).__name__}")
     return ParallelModel(
         model, mesh, microbatches, schedule, chunks, cut, recompute, virtual_shards, zero, shares, bucket
     )
@@ -103,7 +106,15 @@ def parallelize(
 class ParallelModel:
     """What `parallelize` returns: this rank's part of the model, and how to train it together with the others.
 
-    `mesh` is where it lives, `schedule` what its ranks do with a batch.
+    `mesh` is where it lives, `schedule` what its ranks do with a batch, `shares` how samples are dealt out.
+
+    >>> def train(comm):
+    ...     net = minipar.parallel.parallelize(nn.Linear(2, 1), minipar.parallel.Mesh(comm, data=2))
+    ...     step = optim.SGD(net.parameters(), lr=0.1)
+    ...     loss = net.train_step(F.mse_loss, step, minipar.ones(3, 2), minipar.zeros(3, 1))
+    ...     return list(net.state_dict()), net(minipar.ones(3, 2)).shape
+    >>> minipar.parallel.launch(train, workers=2, backend="thread")[0]
+    (['weight', 'bias'], (3, 1))
     """
 
     def __init__(
@@ -182,6 +193,8 @@ class ParallelModel:
 
         `optimizer` is made of `parameters()`: what this rank holds.
         """
+        if not hasattr(optimizer, "zero_grad"):
+            raise TypeError(f"optimizer must be an optimizer of net.parameters(), not {type(optimizer).__name__}")
         optimizer.zero_grad()
         loss = self.loss_and_gradients(loss_fn, *batch)
         with timeline.span("update"):
@@ -191,8 +204,11 @@ class ParallelModel:
     def loss_and_gradients(self, loss_fn: LossFunction, *batch: Tensor) -> float:
         """The loss of a whole batch, whose gradient is added to every `.grad`: `train_step` without an optimizer.
 
-        ValueError for a loss whose denominator is unknown, and where ranks pass batches of different lengths.
+        TypeError for a loss function that is none, and for what is no tensor; ValueError for a loss whose denominator
+        is unknown, and where ranks pass batches of different lengths.
         """
+        if not callable(loss_fn):
+            raise TypeError(f"loss_fn must be a function (output, *targets) -> loss, not {type(loss_fn).__name__}")
         self._check_micro_batches()
         if self._tree is not None:
             return self._loss_and_gradients_by_tree(self._tree, loss_fn, batch)
@@ -252,7 +268,7 @@ class ParallelModel:
     def _stages_to_run(self) -> Mapping[int, Callable[[Tensor], Tensor]]:
         if not self._recompute:
             return self._stages
-        return {stage: partial(checkpoint, module) for stage, module in self._stages.items()}
+        return {stage: recomputed(module) for stage, module in self._stages.items()}
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output for a whole batch, on every rank, without a gradient."""
@@ -281,7 +297,7 @@ class ParallelModel:
         if not max_norm > 0:
             raise ValueError(f"max_norm must be positive, not {max_norm}")
         counted = [p for p in self._held_first() if p.grad is not None]
-        squares = sum((float((p.grad.array.astype(np.float64) ** 2).sum()) for p in counted), 0.0)  # type: ignore[union-attr]
+        squares = sum((float((p.grad.array.astype(np.float64) ** 2).sum()) for p in counted), 0.0)
         norm = math.sqrt(self.mesh.comm.all_reduce(np.array(squares)).item())
         if norm > max_norm:
             for _, p in self.named_parameters():
@@ -368,6 +384,11 @@ class ParallelModel:
     def _cut(self, x: Tensor, pieces: list[tuple[int, int, int]], rows: bool) -> list[Tensor]:
         """The samples of each piece; with `rows`, of them this rank's rows of the images."""
         if rows and self.mesh.space.size > 1:
+            if x.ndim < 3:
+                raise ValueError(
+                    f"space={self.mesh.space.size} splits images (N, …, H, W) by rows, and what is told of each pixel: "
+                    f"a tensor of shape {tuple(x.shape)} in the batch has none"
+                )
             x = own_part(x, self.mesh.space, -2)
         return [x[start : start + count] for start, count, _ in pieces]
 
@@ -404,6 +425,9 @@ def _forward_only(schedule: Schedule) -> Schedule:
 
 
 def _length(batch: Sequence[Tensor]) -> int:
+    for x in batch:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"a batch must be tensors, the input and its targets, not {type(x).__name__}")
     sizes = {len(x) for x in batch}
     if len(sizes) != 1:
         raise ValueError(f"the tensors of a batch must have one first size, got {sorted(sizes)}")

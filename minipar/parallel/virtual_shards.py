@@ -31,7 +31,7 @@ from .comm import Communicator
 from .losses import MESSAGE, PartOfLoss, message, whole_loss
 
 if TYPE_CHECKING:
-    from .comm.algorithms import Peers, Steps
+    from .comm.algorithms.peers import Peers, Steps
 
 Node = tuple[int, int]  # the shards low … high - 1
 

@@ -206,7 +206,7 @@ class OwnersExchange(GradientExchange):
     def _send(self, bucket: list[Parameter]) -> None:
         works = []
         for p in bucket:
-            flat = to_numpy(p.grad.array).reshape(-1)  # type: ignore[union-attr]
+            flat = to_numpy(p.grad.array).reshape(-1)
             p.grad = None
             for stretch in self._stretches[id(p)]:
                 part = flat[stretch.start : stretch.stop].copy()

@@ -181,6 +181,21 @@ WORKERS = [
         )
         for layer in SPLIT_LAYERS
     ],
+    row("parallel.Mesh", lambda m: m.parallel.Mesh(2, data=2), "comm", "Communicator", "int", error=TypeError),
+    row(
+        "parallel.parallelize", lambda m: m.parallel.parallelize(m.nn.ReLU(), 2), "mesh", "Mesh", "int", error=TypeError
+    ),
+    row("parallel.parallelize", lambda m: m.parallel.parallelize(3, None), "model", "Module", "int", error=TypeError),
+    row("parallel.Layout", lambda m: m.parallel.Layout.parse("rows=2"), "'rows=2'", "pipeline", error=ValueError),
+    row("parallel.Layout", lambda m: m.parallel.Layout.parse("data=0"), "'data=0'", "from 1 on", error=ValueError),
+    row(
+        "parallel.assert_equivalent",
+        lambda m: m.parallel.assert_equivalent(3, (m.ones(2),), None, None),
+        "model",
+        "Module",
+        "int",
+        error=TypeError,
+    ),
     row("parallel.tensor_parallel", lambda m: m.parallel.tensor_parallel(3, None), "model", "int", error=TypeError),
     row("parallel.describe_split", lambda m: m.parallel.describe_split(3), "model", "int", error=TypeError),
     row(

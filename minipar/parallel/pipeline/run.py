@@ -115,7 +115,7 @@ class Run:
     def _backward(self, x: Backward) -> None:
         entered, made = self.kept.pop((x.stage, x.microbatch))
         grad = self._gradient_of_output(x, made)
-        if grad is not None:
+        if made is not None and grad is not None:
             with self._at_work(x.microbatch, f"backward {x.microbatch}"):
                 made.backward(grad)
         self._keep_gradient(x, entered, lambda: entered.grad)
@@ -123,7 +123,7 @@ class Run:
     def _backward_input(self, x: BackwardInput) -> None:
         entered, made = self.kept.pop((x.stage, x.microbatch))
         grad = self._gradient_of_output(x, made)
-        if grad is None:
+        if made is None or grad is None:
             self._keep_gradient(x, entered, lambda: None)
             return
         with self._at_work(x.microbatch, f"backward {x.microbatch}, input"):
@@ -141,8 +141,9 @@ class Run:
         if x.stage == self.schedule.stages - 1:
             assert self.slope is not None
             slope = self.slope(x.microbatch)
-            tracked = made is not None and made.tracked
-            return wrap(namespace(made.array).full_like(made.array, slope)) if tracked else None
+            if made is None or not made.tracked:
+                return None
+            return wrap(namespace(made.array).full_like(made.array, slope))
         array, _ = self.held.pop((GRADIENT, x.stage + 1, x.microbatch))
         return wrap(array) if made is not None and made.tracked else None
 

@@ -44,7 +44,7 @@ class TiedParameters:
         for p, group in self._groups:
             if p.grad is None:
                 p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
-            grad: Any = p.grad.array  # type: ignore[union-attr]
+            grad: Any = p.grad.array
             host = to_numpy(grad)
             group.all_reduce(host)
             if host is not grad:

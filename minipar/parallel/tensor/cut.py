@@ -37,11 +37,11 @@ def cut(whole: Tensor, dim: int, rows: range | tuple[int, ...]) -> Tensor:
     for one that is another part.
     """
     known = part_of(whole)
-    part = Part(dim, tuple(rows), known.total if known else whole.shape[dim])
     if known is not None:
-        if known != part:
+        if not isinstance(known, Part) or known != Part(dim, tuple(rows), known.total):
             raise ValueError("a parameter that two layers share can be split in one way only, not in two")
         return whole
+    part = Part(dim, tuple(rows), whole.shape[dim])
     xp = namespace(whole.array)
     whole.data = wrap(xp.ascontiguousarray(xp.take(whole.array, xp.asarray(part.rows), axis=dim)))
     whole.grad = None
