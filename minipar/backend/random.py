@@ -269,33 +269,34 @@ class PartOfElements(NamedTuple):
 
 
 class _Held(threading.local):
-    part: PartOfElements | None = None
+    parts: tuple[PartOfElements, ...] = ()
 
 
 _held = _Held()
 
 
 @contextmanager
-def part_of_elements(dim: int, start: int, total: int) -> Iterator[None]:
+def part_of_elements(dim: int, start: int, total: int, also: tuple[PartOfElements, ...] = ()) -> Iterator[None]:
     """Inside, dropout gets elements start … of `total` along axis `dim`, and draws as if it had them all.
 
     For layers of which each rank holds some features, channels, heads or rows. `dim` is negative, counted from the end.
+    What was said outside counts no more, but for what is named again: `also`, parts along other axes (`held_parts()`).
     """
     if dim >= 0:
         raise ValueError(f"dim must be negative (counted from the last axis), not {dim}")
     if not 0 <= start <= total:
         raise ValueError(f"a part must begin within its whole: start={start}, total={total}")
-    before = _held.part
-    _held.part = PartOfElements(dim, start, total)
+    before = _held.parts
+    _held.parts = (*also, PartOfElements(dim, start, total))
     try:
         yield
     finally:
-        _held.part = before
+        _held.parts = before
 
 
-def held_part() -> PartOfElements | None:
-    """What the innermost `part_of_elements` around this call says; None outside."""
-    return _held.part
+def held_parts() -> tuple[PartOfElements, ...]:
+    """What the innermost `part_of_elements` around this call says, one part an axis; empty outside."""
+    return _held.parts
 
 
 def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.ndarray:

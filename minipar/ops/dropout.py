@@ -109,8 +109,10 @@ def _dropped(
     rule: Callable[[float, Any], tuple[float, tuple[float, float]]] | None = None,
 ) -> Any:  # fmt: skip
     check_probability(p)
-    part = random.held_part()
-    whole = x.shape if part is None else part.whole(x.shape)
+    parts = random.held_parts()
+    whole = x.shape
+    for part in parts:
+        whole = part.whole(whole)
     if not training or p == 0 or not math.prod(whole):
         return x
     check_dtypes(name, x)
@@ -120,8 +122,8 @@ def _dropped(
         batch_dim = axis = normal_dim(batch_dim, len(shape), "batch_dim")
     ticket = random.ticket_for_samples(shape, batch_dim)
     scale, shifts = (1.0 if p == 1 else 1 / (1 - p), (0.0, 0.0)) if rule is None else rule(p, x.dtype.type)
-    if part is not None:
-        return _thinned(x, _kept(ticket, shape, axis, p, part, noise_shape(x.shape)), scale, shifts)
+    if parts:
+        return _thinned(x, _kept(ticket, shape, axis, p, parts, noise_shape(x.shape)), scale, shifts)
     sizes = (*_around(shape, axis), math.prod(x.shape) // math.prod(shape))
     return Dropout(ticket, sizes, p, scale, shifts)(x)
 
@@ -132,7 +134,12 @@ def _around(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
 
 
 def _kept(
-    ticket: np.ndarray, shape: tuple[int, ...], axis: int, p: float, part: random.PartOfElements, own: tuple[int, ...]
+    ticket: np.ndarray,
+    shape: tuple[int, ...],
+    axis: int,
+    p: float,
+    parts: tuple[random.PartOfElements, ...],
+    own: tuple[int, ...],
 ) -> np.ndarray:
     """What is kept, uint8 (1-D), of this rank's part, of shape `own`, of what is drawn for `shape`.
 
@@ -141,8 +148,9 @@ def _kept(
     drawn = kernel("dropout_forward", NOTHING)
     kept = np.empty(own, np.uint8)
     where: list[Any] = [slice(None)] * len(shape)
-    if own != shape:
-        where[part.dim] = slice(part.start, part.start + own[part.dim])
+    for part in parts:
+        if own[part.dim] != shape[part.dim]:
+            where[part.dim] = slice(part.start, part.start + own[part.dim])
     first, end, _ = where[axis].indices(shape[axis])
     where[axis] = slice(None)
     step = max(1, AT_ONCE // math.prod((*shape[:axis], *shape[axis + 1 :])))

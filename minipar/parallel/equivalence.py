@@ -1,12 +1,18 @@
 """The promise, as a function: a model trained in any layout is the model trained in one process.
 
 One process and every layout start from the same model and take the same steps; then losses, the gradients of the first
-step and all parameters are compared by the metric of equality.py, and the first layer that differs is named.
+step and all parameters are compared by the metric of equality.py, in the order in which a mistake would show, so that
+the first difference that is named is next to what is wrong:
+
+    the loss of step 1          forward, or the denominator
+    the gradients of step 1     backward: from the last layer to the first, as it runs
+    the losses of later steps   the optimizer, or what changes from batch to batch (random numbers, running statistics)
+    parameters and buffers at the end
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +24,7 @@ from ..nn.module import Module
 from ..random import fork_rng, manual_seed
 from ..tensor import Tensor
 from .comm import Communicator
-from .equality import TOLERANCE, Difference, compare_gradients, compare_parameters, first_difference
+from .equality import TOLERANCE, Difference, compare_gradients, compare_parameters
 from .layout import Layout
 from .losses import as_pair
 from .ranks.launch import launch
@@ -29,12 +35,67 @@ MakeOptimizer = Callable[[Any], Any]  # parameters -> an optimizer
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a run leaves: the loss of each step, gradients of the first, state and learning rate in the end."""
+    """What a run leaves: the loss of each step, gradients of the first, state before and after, and learning rate."""
 
     losses: list[float]
     gradients: dict[str, np.ndarray]
+    start: dict[str, np.ndarray]
     state: dict[str, np.ndarray]
     lr: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """`steps` steps of `model` on `batches`, taken in turn: what is trained in every layout. The model stays as it is.
+
+    `seed` is set before the first step.
+    """
+
+    model: Module
+    batches: Sequence[Batch]
+    loss_fn: Callable[..., Any]
+    optimizer: MakeOptimizer
+    steps: int = 20
+    seed: int = 0
+
+    def in_one_process(self) -> TrainingRun:
+        """What every layout is held against."""
+        model = deepcopy(self.model)
+        step = self.optimizer(model.parameters())
+
+        def train(batch: Batch) -> float:
+            given, *targets = batch
+            step.zero_grad()
+            loss, weight = as_pair(self.loss_fn(model(given), *targets))
+            loss = loss if weight is None else loss / weight
+            loss.backward()
+            step.step()
+            return loss.item()
+
+        return self._run(step, train, lambda: _gradients(model), model.state_dict)
+
+    def in_layout(self, comm: Communicator, layout: Layout, **options: Any) -> TrainingRun:
+        """The same on the ranks of `comm`; `options` are `parallelize`'s, beside those of the layout."""
+        net = layout.parallelize(deepcopy(self.model), comm, **options)
+        step = self.optimizer(net.parameters())
+        return self._run(step, lambda batch: net.train_step(self.loss_fn, step, *batch), net.gradients, net.state_dict)
+
+    def _run(
+        self,
+        optimizer: Any,
+        train: Callable[[Batch], float],
+        gradients: Callable[[], Mapping[str, Tensor]],
+        state: Callable[[], Mapping[str, Tensor]],
+    ) -> TrainingRun:
+        start, first = numbers(state()), {}
+        losses = []
+        with fork_rng():
+            manual_seed(self.seed)
+            for number in range(self.steps):
+                losses.append(train(self.batches[number % len(self.batches)]))
+                if number == 0:
+                    first = numbers(gradients())
+        return TrainingRun(losses, first, start, numbers(state()), optimizer.param_groups[0]["lr"])
 
 
 def assert_equivalent(
@@ -42,7 +103,7 @@ def assert_equivalent(
     batch: Batch | Sequence[Batch],
     loss_fn: Callable[..., Any],
     optimizer: MakeOptimizer,
-    layouts: Iterable[str | Layout] = ("data=2",),
+    layouts: Iterable[str | Layout] | Mapping[str, Mapping[str, Any]] = ("data=2",),
     *,
     steps: int = 20,
     backend: str = "thread",
@@ -52,11 +113,13 @@ def assert_equivalent(
     """Train `model` in one process and in every layout, and compare. Returns each layout's largest difference.
 
     `batch` is (input, targets…), or a list of such, taken in turn; `loss_fn(output, *targets)` as for `train_step`;
-    `optimizer(parameters)` makes one. Parameters and gradients are compared by `compare_parameters` and
-    `compare_gradients`, losses relative to the largest; `tolerance` is 1e-10 for float64 and 1e-5 for float32 unless
-    given. `seed` is set before the first step. The model itself is not changed.
+    `optimizer(parameters)` makes one. `layouts` may be a mapping: to each layout options of `parallelize` that are not
+    part of it (`cut`, `bucket`). Parameters and gradients are compared by `compare_parameters` and `compare_gradients`,
+    losses relative to the largest; `tolerance` is 1e-10 for float64 and 1e-5 for float32 unless given. `seed` is set
+    before the first step. The model itself is not changed.
 
-    AssertionError naming the layout, and of it the first layer that differs, how far, and at which rank.
+    AssertionError naming the layout and the rank, and the first thing that differs and how far: the loss of a step, or
+    the gradient of a layer (of the last one, where backward starts, if that is wrong already), or a parameter.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)).double()
     >>> batch = minipar.ones(5, 4, dtype=minipar.float64), minipar.tensor([0, 1, 0, 1, 1])
@@ -66,92 +129,70 @@ def assert_equivalent(
     >>> list(differences), max(differences.values()) < 1e-10
     (['data=2', 'pipeline=2,microbatches=3'], True)
     """
-    batches: list[Batch] = [batch] if isinstance(batch[0], Tensor) else list(batch)  # type: ignore[list-item]
-    start = _numbers(model.state_dict())
-    expected = train_in_one_process(deepcopy(model), batches, loss_fn, optimizer, steps, seed)
+    if not isinstance(model, Module):
+        raise TypeError(f"model must be a Module, not {type(model).__name__}")
+    batches: Any = [batch] if isinstance(batch[0], Tensor) else list(batch)
+    training = Training(model, batches, loss_fn, optimizer, steps, seed)
+    expected = training.in_one_process()
     if tolerance is None:
         tolerance = max(TOLERANCE[np.dtype(p.array.dtype)] for p in model.parameters())
+    options_of = layouts if isinstance(layouts, Mapping) else {}
     found = {}
-    for layout in layouts:
-        layout = Layout.parse(layout) if isinstance(layout, str) else layout
-        task = model, batches, loss_fn, optimizer, layout, steps, seed
-        runs = launch(_train_in_layout, *task, workers=layout.ranks, backend=backend)
-        found[str(layout)] = max(
-            _compare(layout, rank, run, expected, start, tolerance) for rank, run in enumerate(runs)
-        )
+    for name in layouts:
+        layout = Layout.parse(name) if isinstance(name, str) else name
+        options = options_of.get(str(name), {})
+        runs = launch(_in_layout, training, layout, options, workers=layout.ranks, backend=backend)
+        compared = [
+            assert_same_run(run, expected, tolerance, f"layout {layout}, rank {i}") for i, run in enumerate(runs)
+        ]
+        found[str(layout)] = max(compared)
     return found
 
 
-def train_in_one_process(
-    model: Module,
-    batches: Sequence[Batch],
-    loss_fn: Callable[..., Any],
-    optimizer: MakeOptimizer,
-    steps: int,
-    seed: int,
-) -> TrainingRun:
-    """`steps` steps of `model` itself: what every layout is held against."""
-    step = optimizer(model.parameters())
-    losses, gradients = [], {}
-    with fork_rng():
-        manual_seed(seed)
-        for number in range(steps):
-            given, *targets = batches[number % len(batches)]
-            step.zero_grad()
-            loss, weight = as_pair(loss_fn(model(given), *targets))
-            loss = loss if weight is None else loss / weight
-            loss.backward()
-            if number == 0:
-                gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-                gradients = _numbers(gradients)
-            step.step()
-            losses.append(loss.item())
-    return TrainingRun(losses, gradients, _numbers(model.state_dict()), step.param_groups[0]["lr"])
+def _in_layout(comm: Communicator, training: Training, layout: Layout, options: Mapping[str, Any]) -> TrainingRun:
+    return training.in_layout(comm, layout, **options)
 
 
-def _train_in_layout(
-    comm: Communicator,
-    model: Module,
-    batches: Sequence[Batch],
-    loss_fn: Callable[..., Any],
-    optimizer: MakeOptimizer,
-    layout: Layout,
-    steps: int,
-    seed: int,
-) -> TrainingRun:
-    net = layout.parallelize(deepcopy(model), comm)
-    step = optimizer(net.parameters())
-    losses, gradients = [], {}
-    manual_seed(seed)
-    for number in range(steps):
-        losses.append(net.train_step(loss_fn, step, *batches[number % len(batches)]))
-        if number == 0:
-            gradients = _numbers(net.gradients())
-    return TrainingRun(losses, gradients, _numbers(net.state_dict()), step.param_groups[0]["lr"])
-
-
-def _numbers(tensors: Any) -> dict[str, np.ndarray]:
-    return {name: to_numpy(tensor.array).copy() for name, tensor in tensors.items()}
-
-
-def _compare(
-    layout: Layout, rank: int, run: TrainingRun, expected: TrainingRun, start: dict[str, np.ndarray], tolerance: float
-) -> float:
-    """The largest difference. AssertionError naming the first that is larger than `tolerance`."""
-    largest = max(map(abs, expected.losses))
+def assert_same_run(run: TrainingRun, expected: TrainingRun, tolerance: float, where: str) -> float:
+    """The largest difference. AssertionError beginning with `where` and naming the first larger than `tolerance`."""
+    losses = _compare_losses(run.losses, expected.losses)
+    gradients = compare_gradients(run.gradients, expected.gradients)[::-1]
     compared = {
-        "the gradient of": compare_gradients(run.gradients, expected.gradients),
-        "the loss of": [
-            Difference(f"step {i + 1}", (), abs(a - b) / largest if a != b else 0.0)
-            for i, (a, b) in enumerate(zip(run.losses, expected.losses))
-        ],
-        f"after {len(run.losses)} steps": compare_parameters(run.state, expected.state, start, expected.lr),
+        "the loss of": losses[:1],
+        "in step 1, the gradient of": gradients,
+        "gradients are right in step 1, but the loss of": losses[1:],
+        f"all losses are right, but after {len(run.losses)} steps": compare_parameters(
+            run.state, expected.state, expected.start, expected.lr
+        ),
     }
     for what, rows in compared.items():
-        worst = first_difference(rows, tolerance)
-        if worst is not None:
+        wrong = [row for row in rows if row.exceeds(tolerance)]
+        if wrong:
+            first, *more = wrong
             raise AssertionError(
-                f"layout {layout}: {what} {worst.name} differs from one process by {worst.relative:.2g} (relative; "
-                f"allowed {tolerance:.2g}), on rank {rank}"
+                f"{where}: {what} {first.name} differs from one process by {first.relative:.2g} "
+                f"(relative; allowed are {tolerance:.2g})" + _and_more(more, len(rows))
             )
     return max((row.relative for rows in compared.values() for row in rows), default=0.0)
+
+
+def _and_more(more: list[Difference], of: int) -> str:
+    shown = ", ".join(f"{row.name} ({row.relative:.2g})" for row in more[:5])
+    return f"; so do {shown}{', …' if len(more) > 5 else ''}: {len(more) + 1} of {of}" if more else ""
+
+
+def _compare_losses(got: list[float], expected: list[float]) -> list[Difference]:
+    largest = max(map(abs, expected))
+    return [
+        Difference(f"step {i}", (), abs(a - b) / largest if a != b else 0.0)
+        for i, (a, b) in enumerate(zip(got, expected, strict=True), 1)
+    ]
+
+
+def _gradients(model: Module) -> dict[str, Tensor]:
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def numbers(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """A copy of each, as NumPy arrays."""
+    return {name: to_numpy(tensor.array).copy() for name, tensor in tensors.items()}
