@@ -12,6 +12,7 @@
 ``threads``     `--threads`: minipar beside itself with one thread
 ``profile``     `--profile`: where a step's time goes
 ``comm``        `--comm`: all-reduce between processes, beside gloo and MPI
+``parallel``    `--parallel`: training steps split over two workers
 ``all_results`` `--all-results`: all of these as files
 ``gpu``         `minipar bench --gpu`: checks and timings of the CUDA kernels
 """

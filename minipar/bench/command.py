@@ -65,6 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "other), and bound is what memory would need if no rank waited",
     )
     instead.add_argument(
+        "--parallel",
+        action="store_true",
+        help="instead: training steps split over two workers (by data, layers, features, rows of images), beside one "
+        "worker, beside what two unrelated runs can do here and beside PyTorch's DDP, with their bars (five minutes, "
+        "longer on a busy machine)",
+    )
+    instead.add_argument(
         "--all-results",
         type=Path,
         metavar="FOLDER",
@@ -96,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     mode = next(
         (
             name
-            for name in ("gpu", "sweep", "memory", "startup", "threads", "profile", "comm", "all_results")
+            for name in ("gpu", "sweep", "memory", "startup", "threads", "profile", "comm", "parallel", "all_results")
             if vars(args)[name]
         ),
         "",
@@ -166,6 +173,12 @@ def _comm(args: argparse.Namespace) -> int:
     return _finish(args, comm.measure(args.ranks or comm.RANKS, args.mpi or ()))
 
 
+def _parallel(args: argparse.Namespace) -> int:
+    from . import parallel
+
+    return _finish(args, parallel.measure())
+
+
 def _profile(args: argparse.Namespace) -> int:
     from . import profile
 
@@ -182,6 +195,7 @@ _MODES = {
     "threads": _threads,
     "profile": _profile,
     "comm": _comm,
+    "parallel": _parallel,
 }
 
 

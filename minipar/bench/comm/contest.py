@@ -100,12 +100,12 @@ def _repeats(crew: Crew, mode: str, nbytes: int) -> int:
 
 def _block(crew: Crew, mode: str, nbytes: int, repeats: int) -> Block:
     wait_for_quiet(crew.pids[0], PATIENCE)
-    before = _reading(crew.pids)
+    before = joint_reading(crew.pids)
     seconds = crew.run(mode, nbytes, repeats)
-    return Block.of(seconds, foreign_share(before, _reading(crew.pids)))
+    return Block.of(seconds, foreign_share(before, joint_reading(crew.pids)))
 
 
-def _reading(pids: Sequence[int]) -> Reading | None:
+def joint_reading(pids: Sequence[int]) -> Reading | None:
     """The clocks, with the time of all these processes as our own."""
     readings = [one for one in map(reading, pids) if one is not None]
     return replace(readings[-1], own=sum(one.own for one in readings)) if len(readings) == len(pids) else None
