@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ..comm.board import Activity, Board
 from . import processes
 from .channel import Channel, Kind, NotTaken
-from .errors import Failure
+from .errors import RETURNING, Failure
 from .final_wait import FinalWait
 from .inquest import Inquest
 from .launch import GRACE
@@ -19,7 +19,6 @@ from .parcel import unpack
 from .stacks import ProcessStack
 
 _POLL = 0.1  # seconds between two looks at processes: a child that a worker has forked keeps the dead worker's socket
-RETURNING = "returning a result that cannot be loaded here"
 
 
 class Contact(Protocol):

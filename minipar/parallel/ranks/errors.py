@@ -25,6 +25,7 @@ from ..comm.telling import told_once
 from . import stacks
 from .stacks import Frame
 
+RETURNING = "returning a result that cannot be loaded here"  # what a rank was doing, whose result is at fault
 _RAISED = "raised "
 _TEXT = 20_000  # characters of a text that travels: of a longer one the beginning and the end
 _EXCEPTION = 1 << 20  # bytes of a pickled exception that travels

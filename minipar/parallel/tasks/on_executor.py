@@ -15,8 +15,7 @@ import cloudpickle
 
 from ...backend.settings import ThreadSettings
 from ..comm.spans import clock
-from ..ranks.answers import RETURNING
-from ..ranks.errors import Failure
+from ..ranks.errors import RETURNING, Failure
 from .assignment import Counter
 from .job import Job, Outcome, run_job, this_worker
 

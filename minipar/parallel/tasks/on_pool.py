@@ -13,11 +13,11 @@ from typing import Any
 from ..comm.communicator import Communicator
 from ..comm.spans import clock
 from ..comm.thread import ThreadCommunicator, ThreadWorld
-from ..ranks.answers import RETURNING, Answers
+from ..ranks.answers import Answers
 from ..ranks.channel import Kind, NotTaken
 from ..ranks.crew import Crew
 from ..ranks.environment import mark_as_rank
-from ..ranks.errors import Failure
+from ..ranks.errors import RETURNING, Failure
 from ..ranks.mapping import OWNED
 from ..ranks.output import wait_and_show
 from ..ranks.parcel import unpack
