@@ -171,13 +171,7 @@ class _GatherFromRanks(Function):
         return _part_at(g, ctx.dim, ctx.start, ctx.size), None, None
 
 
-class _AllGather(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, comm: Communicator, dim: int) -> Tensor:
-        ctx.comm, ctx.dim, ctx.size = comm, dim, x.shape[dim]
-        ctx.start = int(comm.all_gather(np.array(x.shape[dim]))[: comm.rank].sum())
-        return put_together(x, comm, dim)
-
+class _AllGather(_GatherFromRanks):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
