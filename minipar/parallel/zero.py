@@ -97,29 +97,43 @@ class ShardedParameters:
         self, parameters: Iterable[Parameter], comm: Communicator, stage: int, units: Sequence[Module], bucket: int
     ) -> None:
         self._comm, self._stage = comm, stage
-        trained = [p for p in parameters if p.tracked][::-1]
+        self._tracked = [(p, p.tracked) for p in parameters]
+        trained = [p for p, tracked in self._tracked if tracked][::-1]
         self.owned = ownership(trained, comm)
+        self._stretches: dict[int, list[Owned]] = {}
+        for stretch in self.owned:
+            self._stretches.setdefault(id(stretch.parameter), []).append(stretch)
+        if stage == 1:  # before there are pieces: it may move parameters to other memory
+            self.exchange = GradientExchange(trained[::-1], comm, bucket)
+        else:
+            self.exchange = OwnersExchange(trained[::-1], comm, bucket, self._stretches)
         for stretch in self.owned:
             if stretch.owner == comm.rank:
                 stretch.piece = _piece(stretch, shares_memory=stage < 3)
         self.pieces = [(o.parameter, o.piece) for o in self.owned if o.piece is not None]
-        self._stretches: dict[int, list[Owned]] = {}
-        for stretch in self.owned:
-            self._stretches.setdefault(id(stretch.parameter), []).append(stretch)
-        if stage == 1:
-            self.exchange = GradientExchange(trained[::-1], comm, bucket)
-        else:
-            self.exchange = OwnersExchange(trained[::-1], comm, bucket, self._stretches)
         self._gone: set[int] = set()  # ids of the parameters that are not here
+        self._of_units: list[Parameter] = []  # those that come and go
         if stage == 3:
             self._shard_units(units)
 
     def begin(self) -> None:
-        """Before a batch: every rank gets the parameters as their owners have stepped them. Collective."""
+        """Before a batch: every rank gets the parameters as their owners have stepped them. Collective.
+
+        What a batch that failed has left behind is forgotten. RuntimeError if other parameters are trained than when
+        they were sharded.
+        """
+        if any(p.tracked != tracked for p, tracked in self._tracked):
+            raise RuntimeError(
+                f"zero={self._stage}: requires_grad of a parameter has changed since parallelize dealt them out to "
+                "ranks; freeze parameters before, or make a new optimizer and parallelize again"
+            )
+        for stretch in self.owned:
+            stretch.parameter.grad = None
         self.tell_parameters()
-        for _, piece in self.pieces:
-            if piece.grad is not None:  # it may look at memory that this backward writes into
-                piece.grad = wrap(piece.grad.array.copy())
+        if self._stage == 1:
+            for _, piece in self.pieces:
+                if piece.grad is not None:  # it looks at memory that this backward writes into
+                    piece.grad = wrap(piece.grad.array.copy())
 
     def take_gradients(self) -> None:
         """Add the gradients that have been added up to the pieces', and let go of the parameters'."""
@@ -127,12 +141,14 @@ class ShardedParameters:
             for stretch in self.owned:
                 p, piece = stretch.parameter, stretch.piece
                 if piece is not None and p.grad is not None:
-                    _add(piece, p.grad.array.reshape(-1)[stretch.start : stretch.stop])
+                    piece.accumulate(p.grad.array.reshape(-1)[stretch.start : stretch.stop])
         for stretch in self.owned:
             stretch.parameter.grad = None
 
     def tell_parameters(self) -> None:
         """Every rank gets the numbers of every piece, as their owners have them now. Collective."""
+        for p in self._of_units:
+            self._let_go(p)
         for stretch in self.owned:
             if id(stretch.parameter) not in self._gone:
                 self._broadcast(stretch, stretch.parameter.array.reshape(-1))
@@ -160,6 +176,7 @@ class ShardedParameters:
                 users[id(p)] = users.get(id(p), 0) + 1
         for unit in units:
             mine = [p for p in unit.parameters() if id(p) in self._stretches and users[id(p)] == 1]
+            self._of_units += mine
             for p in mine:
                 p.register_post_accumulate_grad_hook(self._let_go)
                 self._let_go(p)
@@ -203,7 +220,14 @@ class OwnersExchange(GradientExchange):
         self._stretches = stretches
         self._totals: list[tuple[Owned, np.ndarray]] = []
 
+    def _plan(self) -> None:
+        super()._plan()
+        self._totals = []
+
     def _send(self, bucket: list[Parameter]) -> None:
+        """Begin to add up a bucket, once the one before the last is done: two are under way at most."""
+        for place in range(len(self._under_way) - 1):
+            self._under_way[place]()
         works = []
         for p in bucket:
             flat = to_numpy(p.grad.array).reshape(-1)
@@ -214,7 +238,8 @@ class OwnersExchange(GradientExchange):
         self._under_way.append(partial(self._take, works))
 
     def _take(self, works: list[tuple[Owned, Any]]) -> None:
-        for stretch, work in works:
+        while works:
+            stretch, work = works.pop(0)
             total = work.wait()
             if total is not None:
                 self._totals.append((stretch, total))
@@ -223,7 +248,8 @@ class OwnersExchange(GradientExchange):
         totals, self._totals = self._totals, []
         for stretch, total in totals:
             if id(stretch.parameter) not in unused:
-                _add(stretch.piece, total * total.dtype.type(1.0 / self.divisor))
+                total *= total.dtype.type(1.0 / self.divisor)
+                stretch.piece.accumulate(namespace(stretch.piece.array).asarray(total))
 
 
 def units_of(module: Module) -> list[Module]:
@@ -231,14 +257,6 @@ def units_of(module: Module) -> list[Module]:
     if isinstance(module, Sequential) or hasattr(module, "pipeline_layers"):
         return [layer for _, layer in layers(module)]
     return [module]
-
-
-def _add(piece: Any, gradient: Any) -> None:
-    """Add to the gradient of a piece; a first one is taken as it is."""
-    if piece.grad is None:
-        piece.grad = wrap(namespace(piece.array).asarray(gradient))
-    else:
-        piece.grad.array += namespace(piece.array).asarray(gradient)
 
 
 def _piece(stretch: Owned, shares_memory: bool) -> Parameter:
