@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from .collate import default_collate
+from .collate import default_collate, without_rows
 from .dataset import TensorDataset, samples_at
 
 END: Any = ("end of the stream",)
 
 
 class MapFetcher:
-    """The samples of the numbers it is given, collated; not `batched`, the one sample of one number."""
+    """The samples of the numbers it is given, collated; not `batched`, the one sample of one number.
+
+    Of no numbers (a rank's share of a small batch): what is made of sample 0, without its rows.
+    """
 
     def __init__(self, dataset: Any, collate_fn: Callable[[Any], Any], batched: bool) -> None:
         self.dataset, self.collate_fn, self.batched = dataset, collate_fn, batched
@@ -23,6 +26,8 @@ class MapFetcher:
     def __call__(self, indices: Any) -> Any:
         if not self.batched:
             return self.collate_fn(self.dataset[indices])
+        if not len(indices):
+            return without_rows(self([0]))
         if type(self.dataset) is TensorDataset and self.collate_fn is default_collate:
             return list(self.dataset[np.asarray(indices)])  # one look-up instead of a stack of single ones
         return self.collate_fn(samples_at(self.dataset, indices))
