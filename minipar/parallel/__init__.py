@@ -9,13 +9,17 @@ from .comm.algorithms import all_reduce_cost, simulate_all_reduce
 from .data import DataParallel
 from .equality import Difference, compare_gradients, compare_parameters, first_difference
 from .equivalence import assert_equivalent
+from .inexact.averaging import PeriodicModelAverager, average_parameters
+from .inexact.parameter_server import ParameterServer
 from .layout import Layout
+from .memory import BytesHeld, bytes_held
 from .mesh import Mesh
 from .part_dropout import PartDropout
 from .ranks.environment import init
 from .ranks.errors import RankState, WorkerError
 from .ranks.launch import launch
 from .ranks.pool import Pool
+from .sharded_batches import ShardedBatchSampler
 from .space import spatial
 from .sync_batch_norm import SyncBatchNorm
 from .tasks.assignment import Assignment, simulate_schedule
@@ -39,6 +43,7 @@ from .trainer import ParallelModel, parallelize
 
 __all__ = [
     "Assignment",
+    "BytesHeld",
     "ColumnParallelConv",
     "ColumnParallelLinear",
     "Communicator",
@@ -52,8 +57,10 @@ __all__ = [
     "Mesh",
     "MismatchError",
     "ParallelModel",
+    "ParameterServer",
     "PartDropout",
     "PeerFailedError",
+    "PeriodicModelAverager",
     "Pool",
     "PoolExecutor",
     "RankState",
@@ -61,11 +68,14 @@ __all__ = [
     "RowParallelLinear",
     "SequenceParallelEncoderLayer",
     "SequenceParallelLayerNorm",
+    "ShardedBatchSampler",
     "SyncBatchNorm",
     "VocabParallelEmbedding",
     "WorkerError",
     "all_reduce_cost",
     "assert_equivalent",
+    "average_parameters",
+    "bytes_held",
     "compare_gradients",
     "compare_parameters",
     "describe_split",

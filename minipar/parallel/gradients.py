@@ -114,28 +114,29 @@ class GradientExchange:
             return
         self._arrivals.add(id(p))
         self._missing[self._place[id(p)]] -= 1
-        while (place := len(self._under_way)) < len(self._buckets) and not self._missing[place]:
-            self._send(self._buckets[place])
+        while (place := len(self._under_way)) < len(self._buckets) - 1 and not self._missing[place]:
+            self._send(self._buckets[place])  # (of the last one nothing is hidden: it goes when all is done)
 
     def _send(self, bucket: list[Parameter]) -> None:
         """Begin the all_reduce of a bucket: in place where its gradients lie side by side, else of a copy."""
         gradients = side_by_side(bucket)
         if isinstance(gradients, np.ndarray):
-            self._under_way.append(self.comm.all_reduce(gradients, async_op=True).wait)
+            is_last = bucket is self._buckets[-1]  # to wait for it at once takes less than to be asked again and again
+            sent = self.comm.all_reduce(gradients, async_op=not is_last)
+            self._under_way.append((lambda: None) if is_last else sent.wait)
             return
-        packed = np.concatenate([to_numpy(p.grad.array).reshape(-1) for p in bucket])
-        work = self.comm.all_reduce(packed, async_op=True)
-        self._under_way.append(lambda: _unpack(work.wait(), bucket))
+        work = self.comm.all_reduce(pack(bucket), async_op=True)
+        self._under_way.append(lambda: unpack(work.wait(), bucket))
 
     def _finish(self) -> None:
         trained = [p for bucket in self._buckets for p in bucket]
-        used = np.array([p.grad is not None or id(p) in self._arrivals for p in trained], np.uint8)
+        used = np.array([p.grad is not None or id(p) in self._arrivals for p in trained], np.float32)
         for bucket in self._buckets[len(self._under_way) :]:
             for p in bucket:
                 if p.grad is None:
                     p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
             self._send(bucket)
-        self.comm.all_reduce(used, "max")
+        self.comm.all_reduce(used)  # by how many: a sum of a few floats is the cheapest call
         for complete in self._under_way:
             complete()
         self._settle({id(p) for p, by_anyone in zip(trained, used) if not by_anyone})
@@ -192,7 +193,13 @@ def _share_gradients(buffers: list[FlatBuffer], comm: Communicator) -> None:
         buffer.keep_gradients_in(grad)
 
 
-def _unpack(packed: np.ndarray, bucket: list[Parameter]) -> None:
+def pack(bucket: list[Parameter]) -> np.ndarray:
+    """A copy of a bucket's gradients, one after the other."""
+    return np.concatenate([to_numpy(p.grad.array).reshape(-1) for p in bucket])
+
+
+def unpack(packed: np.ndarray, bucket: list[Parameter]) -> None:
+    """Write to a bucket's gradients what `pack` has put one after the other."""
     start = 0
     for p in bucket:
         grad = p.grad.array

@@ -32,6 +32,8 @@ from .batch_loss import BatchLoss, LossFunction
 from .data import broadcast_state
 from .functional import own_part, put_together
 from .gradients import BUCKET, GradientExchange
+from .inexact.batch_stats import is_by_micro_batch, norm_by_micro_batch, take_running_statistics
+from .inexact.compression import exchange_of
 from .losses import PartOfLoss
 from .mesh import Mesh
 from .optimizer_state import gather_optimizer_state, take_optimizer_state
@@ -65,13 +67,15 @@ def parallelize(
     zero: int = 0,
     shares: str | Sequence[Sequence[float]] = "equal",
     bucket: int = BUCKET,
+    compress: str | None = None,
+    batch_stats: str = "whole",
 ) -> ParallelModel:
     """`model`, split over `mesh`; every rank calls it with a model of the same structure, which is taken apart.
 
     Every rank starts from the parameters and buffers of rank 0.
 
     - `microbatches`: into how many pieces each rank's samples are cut, one after the other. Batch norm cannot be exact
-      then: RuntimeError in training, naming the layer.
+      then: RuntimeError in training, naming the layer (but see `batch_stats`).
     - `schedule`, `chunks`: the order of pipeline stages and micro-batches (`pipeline.make_schedule`), or a Schedule.
     - `cut`: the first layer of each stage but the first, for a model that is a `Sequential`; by default stages have as
       equal numbers of parameters as consecutive layers can.
@@ -82,6 +86,13 @@ def parallelize(
     - `shares`: how samples are dealt out to data ranks, "equal" or "measured" (by speed: uneven.py), or what a measured
       run has recorded (`net.shares.record`), to get its bits again.
     - `bucket`: bytes of gradients that are added up at once.
+
+    Two options train to other numbers than one process does (docs/inexact.md shows by how much):
+
+    - `compress`: "fp16" or "topk:0.01" (the hundredth that is largest): gradients travel in fewer bytes
+      (inexact/compression.py). Not with `zero` or `virtual_shards`.
+    - `batch_stats`: "micro": batch norm takes the statistics of each rank's micro-batch alone (inexact/batch_stats.py).
+      Not over rows of images, nor with `virtual_shards`.
 
     TypeError unless `model` is a Module and `mesh` a Mesh; ValueError for what does not fit the mesh.
 
@@ -99,7 +110,19 @@ def parallelize(
     if not isinstance(mesh, Mesh):
         raise TypeError(f"mesh must be a Mesh, parallel.Mesh(comm, data=…), not {type(mesh).__name__}")
     return ParallelModel(
-        model, mesh, microbatches, schedule, chunks, cut, recompute, virtual_shards, zero, shares, bucket
+        model,
+        mesh,
+        microbatches,
+        schedule,
+        chunks,
+        cut,
+        recompute,
+        virtual_shards,
+        zero,
+        shares,
+        bucket,
+        compress,
+        batch_stats,
     )
 
 
@@ -130,11 +153,16 @@ class ParallelModel:
         zero: int,
         shares: str | Sequence[Sequence[float]],
         bucket: int,
+        compress: str | None,
+        batch_stats: str,
     ) -> None:
         self.mesh = mesh
         if isinstance(schedule, str):
             schedule = make_schedule(schedule, mesh.pipeline.size, microbatches, chunks)
         self.schedule = schedule
+        self._by_micro_batch = is_by_micro_batch(batch_stats, mesh, virtual_shards)
+        if compress is not None and (zero or virtual_shards is not None):
+            raise ValueError(f"compress={compress!r} does not go with zero or virtual_shards")
         broadcast_state(model, mesh.comm)
         if mesh.tensor.size > 1:
             model = tensor_parallel(model, mesh.tensor)
@@ -142,7 +170,9 @@ class ParallelModel:
         if mesh.space.size > 1:
             model = spatial(model, mesh.space, mesh.replicas)
             self._gives_rows = model.gives_rows
-        if mesh.replicas.size > 1:
+        if self._by_micro_batch:
+            norm_by_micro_batch(model)
+        elif mesh.replicas.size > 1:
             model = SyncBatchNorm.convert_sync_batchnorm(model, mesh.replicas)
         whole = WholeState(model, mesh)
         modules = stages_of_model(model, schedule.stages, cut)
@@ -168,7 +198,7 @@ class ParallelModel:
             self._sharded = self._shard_parameters(zero, bucket)
             self._exchange: GradientExchange = self._sharded.exchange
         else:
-            self._exchange = GradientExchange([p for _, p in self.named_parameters()], mesh.replicas, bucket)
+            self._exchange = exchange_of(compress, [p for _, p in self.named_parameters()], mesh.replicas, bucket)
 
     def _shard_parameters(self, stage: int, bucket: int) -> ShardedParameters:
         if stage not in (1, 2, 3):
@@ -185,8 +215,12 @@ class ParallelModel:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def train_step(self, loss_fn: LossFunction, optimizer: Any, *batch: Tensor) -> float:
+    def train_step(self, loss_fn: LossFunction, optimizer: Any, *batch: Tensor, sharded: bool = False) -> float:
         """One step on a whole batch, which every rank passes whole: returns its loss, the same on every rank.
+
+        With `sharded`, each data rank passes its own samples alone, as many as it has (or tensors without rows): the
+        whole batch is theirs, one after the other, in order of mesh.data (`ShardedBatchSampler` deals them out). Ranks
+        with one number in mesh.data pass the same.
 
         The batch is (input, targets…); `loss_fn(output, *targets)` gets the output and the targets of the same samples,
         and returns the result of a loss function, which knows its denominator, or (sum, denominator).
@@ -196,37 +230,46 @@ class ParallelModel:
         if not hasattr(optimizer, "zero_grad"):
             raise TypeError(f"optimizer must be an optimizer of net.parameters(), not {type(optimizer).__name__}")
         optimizer.zero_grad()
-        loss = self.loss_and_gradients(loss_fn, *batch)
+        loss = self.loss_and_gradients(loss_fn, *batch, sharded=sharded)
         with timeline.span("update"):
             optimizer.step()
         return loss
 
-    def loss_and_gradients(self, loss_fn: LossFunction, *batch: Tensor) -> float:
+    def loss_and_gradients(self, loss_fn: LossFunction, *batch: Tensor, sharded: bool = False) -> float:
         """The loss of a whole batch, whose gradient is added to every `.grad`: `train_step` without an optimizer.
 
         TypeError for a loss function that is none, and for what is no tensor; ValueError for a loss whose denominator
-        is unknown, and where ranks pass batches of different lengths.
+        is unknown, and where ranks pass batches of different lengths; for `sharded` with shares that are not equal, or
+        with virtual shards, which have samples of any rank.
         """
         if not callable(loss_fn):
             raise TypeError(f"loss_fn must be a function (output, *targets) -> loss, not {type(loss_fn).__name__}")
         self._check_micro_batches()
+        if sharded and (self._tree is not None or type(self.shares) is not EqualShares):
+            raise ValueError(
+                "sharded=True does not go with virtual_shards, nor with shares='measured': ranks pass what they have; "
+                "pass the whole batch on every rank"
+            )
         if self._tree is not None:
             return self._loss_and_gradients_by_tree(self._tree, loss_fn, batch)
         if self._sharded is not None:
             self._sharded.begin()
-        pieces = self._pieces(batch)
-        inputs = self._cut(batch[0], pieces, rows=True)
-        targets = [self._cut(target, pieces, rows=self._gives_rows) for target in batch[1:]]
+        pieces = self._pieces(batch, sharded)
+        first, total = pieces[0][0] if sharded else 0, pieces[0][2]
+        inputs = self._cut(batch[0], pieces, rows=True, first=first)
+        targets = [self._cut(target, pieces, rows=self._gives_rows, first=first) for target in batch[1:]]
         copies = 1 if self._gives_rows else self.mesh.space.size
-        losses = BatchLoss(self.mesh, loss_fn, targets, _divides_early(self.schedule), copies)
+        losses = BatchLoss(self.mesh, loss_fn, targets, total, _divides_early(self.schedule), copies)
         with self._exchange.adding_up(passes=len(pieces), then=self._ties.add_up) as exchange:
             stages = self._stages_to_run()
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
-            loss, exchange.divisor = losses.tell(run.last_draw, len(batch[0]))
+            loss, exchange.divisor = losses.tell(run.last_draw)
             self.shares.measured(run.seconds, sum(count for _, count, _ in pieces))
         if self._sharded is not None:
             self._sharded.take_gradients()
+        if self._by_micro_batch:
+            take_running_statistics(self._stages.values(), self.mesh.replicas)
         return loss
 
     def _loss_and_gradients_by_tree(self, tree: ShardTree, loss_fn: LossFunction, batch: Sequence[Tensor]) -> float:
@@ -242,7 +285,8 @@ class ParallelModel:
             nonlocal most
             rows = share(total, i, tree.shards)
             piece = rows.start, rows.stop - rows.start, total
-            losses = BatchLoss(self.mesh, loss_fn, [[target[rows]] for target in batch[1:]], divides_early=False)
+            targets = [[target[rows]] for target in batch[1:]]
+            losses = BatchLoss(self.mesh, loss_fn, targets, total, divides_early=False)
             generator.set_state((seed, draws))
             run = Run(
                 self.schedule,
@@ -323,6 +367,10 @@ class ParallelModel:
             held = {id(p): p for p in held.values() if not p.tracked} | {id(p): p for _, p in self._sharded.pieces}
         return ((self._whole.name(p), p) for p in held.values())
 
+    def modules(self) -> list[Module]:
+        """The stages of the model that this rank runs."""
+        return list(self._stages.values())
+
     def parameters(self) -> Iterator[Parameter]:
         """What this rank holds, for an optimizer; never nothing: without any, an empty parameter."""
         held = [p for _, p in self.named_parameters()]
@@ -373,16 +421,25 @@ class ParallelModel:
     def _check_micro_batches(self) -> None:
         """RuntimeError for a layer whose result depends on the whole batch, where it gets it piece by piece."""
         pieces = self.schedule.microbatches if self._tree is None else self._tree.shards
-        for name, module in self._couples_samples:
+        for name, module in () if self._by_micro_batch else self._couples_samples:
             if module.training and (pieces > 1 or self._tree is not None):
                 raise RuntimeError(
                     f"layer {name!r} ({type(module).__name__}) takes its statistics from the whole batch, which comes "
-                    f"in {pieces} pieces: use GroupNorm, put the layer in eval mode, or leave the batch whole "
-                    "(microbatches=1, no virtual_shards)"
+                    f"in {pieces} pieces: use GroupNorm, put the layer in eval mode, leave the batch whole "
+                    "(microbatches=1, no virtual_shards), or give up exactness (batch_stats='micro')"
                 )
 
-    def _cut(self, x: Tensor, pieces: list[tuple[int, int, int]], rows: bool) -> list[Tensor]:
-        """The samples of each piece; with `rows`, of them this rank's rows of the images."""
+    def _counts_of_all(self, count: int) -> list[int]:
+        """How many samples each data rank has, which all ranks of that number must agree on. Collective."""
+        told = self.mesh.comm.all_gather(np.array([self.mesh.data.rank, count])).tolist()
+        counts = dict(told)
+        if any(counts[place] != n for place, n in told):
+            lengths = ", ".join(f"{n} on rank {rank} (data rank {place})" for rank, (place, n) in enumerate(told))
+            raise ValueError(f"ranks with one number in mesh.data must pass the same samples, but have {lengths}")
+        return [counts[place] for place in range(self.mesh.data.size)]
+
+    def _cut(self, x: Tensor, pieces: list[tuple[int, int, int]], rows: bool, first: int = 0) -> list[Tensor]:
+        """The samples of each piece of `x`, which begins with sample `first`; with `rows`, this rank's rows of them."""
         if rows and self.mesh.space.size > 1:
             if x.ndim < 3:
                 raise ValueError(
@@ -390,12 +447,13 @@ class ParallelModel:
                     f"a tensor of shape {tuple(x.shape)} in the batch has none"
                 )
             x = own_part(x, self.mesh.space, -2)
-        return [x[start : start + count] for start, count, _ in pieces]
+        return [x[start - first : start - first + count] for start, count, _ in pieces]
 
-    def _pieces(self, batch: Sequence[Tensor]) -> list[tuple[int, int, int]]:
+    def _pieces(self, batch: Sequence[Tensor], sharded: bool = False) -> list[tuple[int, int, int]]:
         """(start, count, total) of each micro-batch of this rank."""
-        total = _length(batch)
-        counts = self.shares.cut(total)
+        length = _length(batch)
+        counts = self._counts_of_all(length) if sharded else self.shares.cut(length)
+        total = sum(counts)
         first, count = sum(counts[: self.mesh.data.rank]), counts[self.mesh.data.rank]
         cuts = [share(count, i, self.schedule.microbatches) for i in range(self.schedule.microbatches)]
         return [(first + piece.start, piece.stop - piece.start, total) for piece in cuts]

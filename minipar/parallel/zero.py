@@ -141,7 +141,7 @@ class ShardedParameters:
             for stretch in self.owned:
                 p, piece = stretch.parameter, stretch.piece
                 if piece is not None and p.grad is not None:
-                    piece.accumulate(p.grad.array.reshape(-1)[stretch.start : stretch.stop])
+                    _add(piece, p.grad.array.reshape(-1)[stretch.start : stretch.stop])
         for stretch in self.owned:
             stretch.parameter.grad = None
 
@@ -249,7 +249,7 @@ class OwnersExchange(GradientExchange):
         for stretch, total in totals:
             if id(stretch.parameter) not in unused:
                 total *= total.dtype.type(1.0 / self.divisor)
-                stretch.piece.accumulate(namespace(stretch.piece.array).asarray(total))
+                _add(stretch.piece, namespace(stretch.piece.array).asarray(total))
 
 
 def units_of(module: Module) -> list[Module]:
@@ -257,6 +257,14 @@ def units_of(module: Module) -> list[Module]:
     if isinstance(module, Sequential) or hasattr(module, "pipeline_layers"):
         return [layer for _, layer in layers(module)]
     return [module]
+
+
+def _add(piece: Any, gradient: Any) -> None:
+    """Add to the gradient of a piece: a first one goes to its place in the piece's buffer, or is taken as it is."""
+    if piece.grad is None and piece.buffer is None:
+        piece.grad = wrap(gradient)
+    else:
+        piece.accumulate(gradient)
 
 
 def _piece(stretch: Owned, shares_memory: bool) -> Parameter:

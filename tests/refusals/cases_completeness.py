@@ -205,6 +205,29 @@ WORKERS = [
         "gather_output",
         error=NotImplementedError,
     ),
+    row(
+        "parallel.PeriodicModelAverager",
+        lambda m: m.parallel.PeriodicModelAverager(0),
+        "period=0",
+        "1",
+        error=ValueError,
+    ),
+    row(
+        "parallel.average_parameters",
+        lambda m: m.parallel.average_parameters([], 3),
+        "process_group",
+        "Communicator",
+        "int",
+        error=TypeError,
+    ),
+    row(
+        "parallel.ParameterServer",
+        lambda m: m.parallel.ParameterServer(m.nn.ReLU(), 2),
+        "comm",
+        "Communicator",
+        "int",
+        error=TypeError,
+    ),
     row("parallel.Pool", lambda m: m.parallel.Pool(devices=["cpu"]), "devices", "workers=2", error=ValueError),
     row(
         "parallel.spatial", lambda m: m.parallel.spatial(m.nn.ReLU(), 2), "comm", "Communicator", "int", error=TypeError
