@@ -7,7 +7,8 @@ stretch of it:
                            '------ bucket 0 ------''------ bucket 1 -------'
     time ─▶                backward of fc2, all_reduce of bucket 0 begins, backward of fc1, all_reduce of bucket 1 …
 
-As soon as the last gradient of a bucket is there, its all_reduce begins (Li et al., "PyTorch Distributed", VLDB 2020).
+As soon as the last gradient of a bucket is there, its all_reduce begins (Li et al., "PyTorch Distributed", VLDB 2020);
+that of the last bucket when backward is through, since nothing is left to be done meanwhile.
 Buckets go in one order on every rank, whatever a rank used: what it did not use counts as zeros.
 """
 
@@ -115,7 +116,7 @@ class GradientExchange:
         self._arrivals.add(id(p))
         self._missing[self._place[id(p)]] -= 1
         while (place := len(self._under_way)) < len(self._buckets) - 1 and not self._missing[place]:
-            self._send(self._buckets[place])  # (of the last one nothing is hidden: it goes when all is done)
+            self._send(self._buckets[place])
 
     def _send(self, bucket: list[Parameter]) -> None:
         """Begin the all_reduce of a bucket: in place where its gradients lie side by side, else of a copy."""

@@ -7,6 +7,7 @@ what that is to be divided by: the gradient of the whole is Σ gradients of the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,9 @@ def as_pair(made: Any) -> tuple[Tensor, float | None]:
 
 def message(parts: list[PartOfLoss]) -> np.ndarray:
     """float64 (MESSAGE,) of this rank's parts: the sum over all ranks goes to `whole_loss`."""
-    kinds = np.bincount([part.kind for part in parts], minlength=KINDS)
+    kinds = [0.0] * KINDS
+    for part in parts:
+        kinds[part.kind] += 1
     return np.array([sum(p.total for p in parts), sum(p.denominator for p in parts), *kinds], np.float64)
 
 
@@ -79,9 +82,8 @@ def whole_loss(summed: np.ndarray, copies: int = 1) -> tuple[float, float]:
     `copies`: how often each part was counted (by ranks that compute the same). ValueError if parts were reduced in
     different ways.
     """
-    total, denominator, *kinds = summed
-    if np.count_nonzero(kinds) > 1:
+    total, denominator, *kinds = summed.tolist()
+    if sum(count > 0 for count in kinds) > 1:
         raise ValueError("all ranks must reduce their loss in the same way: mean, sum, or with a weight")
-    divisor = float(copies) if kinds[SUM] else float(denominator)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.float64(total) / divisor), divisor
+    divisor = float(copies) if kinds[SUM] else denominator
+    return (total / divisor if divisor else total * math.inf), divisor  # as NumPy divides by 0: 0 / 0 is NaN

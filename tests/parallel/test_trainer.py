@@ -194,6 +194,31 @@ def test_ranks_with_different_batches_are_told():
         on_ranks(train, "data=2", [7, 6])
 
 
+@pytest.mark.parametrize("layout", ["data=3", "data=2,tensor=2", "data=3,microbatches=2,schedule=gpipe"])
+def test_ranks_without_samples_go_on_drawing_where_the_others_do(layout):
+    def dropped():
+        minipar.manual_seed(3)
+        return nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 4)).double()
+
+    def train(comm):
+        net = parallel.Layout.parse(layout).parallelize(dropped(), comm)
+        step = sgd(net.parameters())
+        return [net.train_step(F.cross_entropy, step, X[:n], Y[:n]) for n in (1, 7, 2, 7)]
+
+    minipar.manual_seed(3)
+    whole, losses = dropped(), []
+    step = sgd(whole.parameters())
+    for n in (1, 7, 2, 7):
+        step.zero_grad()
+        loss = F.cross_entropy(whole(X[:n]), Y[:n])
+        loss.backward()
+        step.step()
+        losses.append(loss.item())
+    ranks = parallel.Layout.parse(layout).ranks
+    for told in parallel.launch(train, workers=ranks, backend="thread"):
+        np.testing.assert_allclose(told, losses, rtol=1e-12)
+
+
 def test_batch_norm_and_micro_batches_are_refused_by_name():
     def train(comm):
         whole = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)).double()
