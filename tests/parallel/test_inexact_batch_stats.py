@@ -42,7 +42,9 @@ def test_it_is_the_mean_over_micro_batches_that_are_normed_alone(axes, options):
     for loss, state, _ in ranks:
         np.testing.assert_allclose(loss, sum(part.item() for part in losses) / 4, rtol=1e-12)
         for name, p in model.named_parameters():
-            np.testing.assert_allclose(state[name], p.detach().numpy() - 0.1 * p.grad.numpy() / 4, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                state[name], p.detach().numpy() - 0.1 * p.grad.numpy() / 4, rtol=1e-9, atol=1e-12
+            )
     if "pipeline" not in axes:
         for _, _, held in ranks:
             assert all(np.array_equal(mine, first) for mine, first in zip(held, ranks[0][2]))
