@@ -1,0 +1,148 @@
+"""The promise: in whatever way a training step is split, it gives the losses, gradients and parameters of one process.
+
+The matrix: {models, each with dropout} × {losses} × {strategies, schedules, hybrids of 4 and 8 ranks} × {threads,
+processes, MPI} × {float64, float32} × {SGD with momentum, Adam} × {batches that divide evenly, or not, or leave ranks
+without rows} × {1, 2, 3, 4 micro-batches}. Here any two choices meet in some case; the slow tests have any three, and
+every strategy, model, loss, size of batch and number of micro-batches.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.util import find_spec
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from minipar import parallel
+from minipar.parallel.equality import TOLERANCE
+from minipar.parallel.equivalence import TrainingRun, assert_same_run
+from tests.parallel.equivalence.layouts import HYBRIDS, STRATEGIES, layout_of, refusal
+from tests.parallel.equivalence.matrix import FACTORS, applies, applies_often, covering_cases, run_cases
+from tests.parallel.equivalence.models import ZERO_GRADIENTS, ZOO
+from tests.parallel.equivalence.trainings import Case, in_one_process
+
+FIELDS = Case._fields
+# Backends, and on how many ranks: processes are started once for all cases, and those of fewer ranks run side by side.
+OFTEN = [*(("thread", ranks) for ranks in (1, 2, 3, 4, 8)), ("process", 4), ("mpi", 4)]
+
+
+@cache
+def reference(case: Case) -> TrainingRun:
+    return in_one_process(case)
+
+
+def expected(case: Case) -> TrainingRun:
+    return reference(case._replace(strategy="one rank", microbatches=1, backend="thread"))
+
+
+def on_ranks(backend: str, ranks: int, cases: list[Case]) -> dict[Case, list[TrainingRun | str]]:
+    """What the ranks of each case have."""
+    if backend == "mpi" and find_spec("mpi4py") is None:
+        pytest.skip('needs mpi4py and an MPI library: pip install ".[mpi]"')
+    of_ranks = parallel.launch(run_cases, cases, workers=ranks, backend=backend, timeout=60)
+    return {case: [made[case] for made in of_ranks if case in made] for case in cases}
+
+
+def trouble(case: Case, runs: list[TrainingRun | str]) -> str:
+    """What is wrong in a case; nothing if all is well."""
+    if len(runs) != case.layout.ranks:
+        return f"{case.name}: {len(runs)} ranks"
+    for rank, run in enumerate(runs):
+        if isinstance(run, str):
+            return f"{case.name}, rank {rank}: {run}"
+        try:
+            assert_same_run(run, expected(case), TOLERANCE[np.dtype(case.dtype)], f"{case.name}, rank {rank}")
+        except AssertionError as error:
+            return str(error)
+    return ""
+
+
+def check(backend: str, ranks: int, cases: list[Case]) -> None:
+    """Run those of these cases that are this backend's, on so many ranks: threads only what needs just as many."""
+    cases = [case for case in cases if case.backend == backend]
+    if backend == "thread":
+        cases = [case for case in cases if case.layout.ranks == ranks]
+    wrong = [told for case, runs in on_ranks(backend, ranks, cases).items() if (told := trouble(case, runs))]
+    assert not wrong, "\n".join([f"{len(wrong)} of {len(cases)} cases:", *wrong])
+
+
+@pytest.mark.parametrize(("backend", "ranks"), OFTEN)
+def test_any_two_choices(backend, ranks):
+    check(backend, ranks, covering_cases(2, applies_often))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "ranks"), [*OFTEN[:-2], ("process", 8), ("mpi", 8)])
+def test_any_three_choices(backend, ranks):
+    check(backend, ranks, covering_cases(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ZOO)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_loss_and_batch_and_number_of_micro_batches(strategy, model):
+    _, _, losses, _, _, sizes, microbatches, _ = FACTORS
+    rows = product([strategy], [model], losses, ["sgd"], ["float64"], sizes, microbatches, ["thread"])
+    cases = [Case(*values) for values in rows if applies(values)]
+    if cases:
+        check("thread", cases[0].layout.ranks, cases)
+    else:
+        assert all(refusal(strategy, model, count) for count in microbatches)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_does_not_apply_is_refused_clearly(strategy):
+    cases, said = [], []
+    for model, count in product(ZOO, (1, 2, 3)):
+        says = refusal(strategy, model, count)
+        if says:
+            cases.append(Case(strategy, model, "mean", "sgd", "float64", "even", count, "thread"))
+            said.append(says)
+    if cases:
+        made = on_ranks("thread", cases[0].layout.ranks, cases)
+        for case, says in zip(cases, said):
+            for run in made[case]:
+                assert isinstance(run, str), case.name
+                assert re.search(says, run), f"{case.name}: {run}"
+
+
+def test_what_the_covering_cases_cover():
+    cases = covering_cases(2, applies_often)
+    everything = [values for values in product(*FACTORS) if applies_often(values)]
+    pairs = {pair for values in everything for pair in combinations(zip(FIELDS, values), 2)}
+    assert {pair for case in cases for pair in combinations(zip(FIELDS, case), 2)} == pairs
+    met = {(case.strategy, case.model) for case in cases}
+    for strategy, model in product(STRATEGIES, ZOO):
+        possible = [count for count in (1, 2, 3, 4) if refusal(strategy, model, count) is None]
+        assert ((strategy, model) in met) == bool(possible)
+    assert len(cases) < 250
+    assert len(HYBRIDS) >= 8
+    assert {layout_of(name, 1).ranks for name in HYBRIDS} == {4, 8}
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_where_gradients_are_mathematically_zero(model):
+    """Adam's steps are made of rounding noise there: these models, and no others, are left out with Adam."""
+    case = Case("one rank", model, "mean", "sgd", "float64", "even", 1, "thread")
+    largest = max(np.abs(gradient).max() for gradient in expected(case).gradients.values())
+    noise = 1e-13 * largest
+    noisy = [name for name, g in expected(case).gradients.items() if ((np.abs(g) < noise) & (g != 0)).any()]
+    assert noisy == ZERO_GRADIENTS.get(model, [])
+
+
+REPEATED = ["data over 3", "1f1b, recomputed", "tensor over 2", "space over 2", "data × pipeline × tensor"]
+
+
+@pytest.mark.parametrize("strategy", REPEATED)
+def test_the_same_seed_and_layout_give_the_same_bits(strategy):
+    case = Case(strategy, "CNN", "weighted", "adam", "float32", "uneven", 2, "process")
+    first, again = [[bits(run) for run in on_ranks("process", case.layout.ranks, [case])[case]] for _ in range(2)]
+    assert first == again
+    assert len(set(first)) == 1  # on every rank
+
+
+def bits(run: TrainingRun) -> tuple:
+    return tuple(run.losses), *((name, array.tobytes()) for name, array in (run.gradients | run.state).items())
