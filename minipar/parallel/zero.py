@@ -249,7 +249,7 @@ class OwnersExchange(GradientExchange):
         for stretch, total in totals:
             if id(stretch.parameter) not in unused:
                 total *= total.dtype.type(1.0 / self.divisor)
-                _add(stretch.piece, namespace(stretch.piece.array).asarray(total))
+                _add(stretch.piece, namespace(stretch.parameter.array).asarray(total))
 
 
 def units_of(module: Module) -> list[Module]:

@@ -186,6 +186,28 @@ WORKERS = [
         "parallel.parallelize", lambda m: m.parallel.parallelize(m.nn.ReLU(), 2), "mesh", "Mesh", "int", error=TypeError
     ),
     row("parallel.parallelize", lambda m: m.parallel.parallelize(3, None), "model", "Module", "int", error=TypeError),
+    row(
+        "parallel.ShardedBatchSampler",
+        lambda m: m.parallel.ShardedBatchSampler([[0]], 2, 2),
+        "2 from 0 to 1",
+        "not 2",
+        error=ValueError,
+    ),
+    row(
+        "parallel.ShardedBatchSampler",
+        lambda m: m.parallel.ShardedBatchSampler(3, 0, 2),
+        "batch_sampler",
+        "int",
+        error=TypeError,
+    ),
+    row(
+        "parallel.bytes_held",
+        lambda m: m.parallel.bytes_held(3, None),
+        "model",
+        "ParallelModel",
+        "int",
+        error=TypeError,
+    ),
     row("parallel.Layout", lambda m: m.parallel.Layout.parse("rows=2"), "'rows=2'", "pipeline", error=ValueError),
     row("parallel.Layout", lambda m: m.parallel.Layout.parse("data=0"), "'data=0'", "from 1 on", error=ValueError),
     row(
