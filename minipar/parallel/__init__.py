@@ -14,6 +14,7 @@ from .inexact.parameter_server import ParameterServer
 from .layout import Layout
 from .memory import BytesHeld, bytes_held
 from .mesh import Mesh
+from .parallelize import parallelize
 from .part_dropout import PartDropout
 from .ranks.environment import init
 from .ranks.errors import RankState, WorkerError
@@ -39,7 +40,7 @@ from .tensor import (
     tensor_parallel,
     vocab_parallel_cross_entropy,
 )
-from .trainer import ParallelModel, parallelize
+from .trainer import ParallelModel
 
 __all__ = [
     "Assignment",

@@ -11,8 +11,9 @@ from typing import Any
 from ..nn.module import Module
 from .comm import Communicator
 from .mesh import AXES, Mesh
+from .parallelize import parallelize
 from .pipeline.orders import SCHEDULES
-from .trainer import ParallelModel, parallelize
+from .trainer import ParallelModel
 
 
 @dataclass(frozen=True)

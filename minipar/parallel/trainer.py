@@ -1,132 +1,38 @@
-"""One front door for every layout: `parallelize(model, mesh)` trains as the model itself would in one process.
+"""The training step of a model that is split, the same for every layout.
 
-    mesh axis    what is split                         by
-    tensor       the features of a layer               tensor/       layers are replaced by parts of themselves
-    space        the rows of images                    space/        layers are replaced by ones that ask neighbours
-    pipeline     the layers, and each batch once more  pipeline/     stages, micro-batches, a schedule
-    data         the batch                             gradients.py  gradients are added up as backward makes them
-
-In whatever way it is split, a batch is forward passes and backward passes in the order of a schedule (one stage and
-one micro-batch, if there is no pipeline); sums of gradients over mesh.replicas; one division by the denominator of the
-whole batch (losses.py); and an optimizer step on what this rank holds.
+A batch is forward passes and backward passes in the order of a schedule (one stage and one micro-batch, if there is no
+pipeline); sums of gradients over mesh.replicas; one division by the denominator of the whole batch (losses.py); and an
+optimizer step on what this rank holds (held.py).
 """
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backend.random import default_generator
-from ..nn.batchnorm import BatchNormNd
 from ..nn.module import Module
-from ..nn.parameter import Parameter, zero_grad
 from ..ops.join import cat
 from ..tape import set_grad_mode
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor
 from . import timeline
 from .batch_loss import BatchLoss, LossFunction
-from .data import broadcast_state
 from .functional import own_part, put_together
-from .gradients import BUCKET, GradientExchange
-from .inexact.batch_stats import is_by_micro_batch, norm_by_micro_batch, take_running_statistics
-from .inexact.compression import exchange_of
+from .held import HeldModel, Options
+from .inexact.batch_stats import take_running_statistics
 from .losses import PartOfLoss
 from .mesh import Mesh
-from .optimizer_state import gather_optimizer_state, take_optimizer_state
-from .parts import is_split
-from .pipeline.orders import make_schedule
 from .pipeline.recomputed import recomputed
 from .pipeline.run import Run
 from .pipeline.schedule import Forward, Message, Schedule
-from .pipeline.stages import stages_of_model
-from .pipeline.ties import TiedParameters
 from .shares import share
-from .space import spatial
-from .state import WholeState
-from .sync_batch_norm import SyncBatchNorm
-from .tensor import tensor_parallel
 from .uneven import EqualShares, MeasuredShares, RecordedShares
 from .virtual_shards import ShardTree
-from .zero import ShardedParameters, units_of
 
 
-def parallelize(
-    model: Module,
-    mesh: Mesh,
-    *,
-    microbatches: int = 1,
-    schedule: str | Schedule = "1f1b",
-    chunks: int = 1,
-    cut: Sequence[int] | None = None,
-    recompute: bool = False,
-    virtual_shards: int | None = None,
-    zero: int = 0,
-    shares: str | Sequence[Sequence[float]] = "equal",
-    bucket: int = BUCKET,
-    compress: str | None = None,
-    batch_stats: str = "whole",
-) -> ParallelModel:
-    """`model`, split over `mesh`; every rank calls it with a model of the same structure, which is taken apart.
-
-    Every rank starts from the parameters and buffers of rank 0.
-
-    - `microbatches`: into how many pieces each rank's samples are cut, one after the other. Batch norm cannot be exact
-      then: RuntimeError in training, naming the layer (but see `batch_stats`).
-    - `schedule`, `chunks`: the order of pipeline stages and micro-batches (`pipeline.make_schedule`), or a Schedule.
-    - `cut`: the first layer of each stage but the first, for a model that is a `Sequential`; by default stages have as
-      equal numbers of parameters as consecutive layers can.
-    - `recompute`: keep of each stage and micro-batch its input alone, and run it forward again before its backward.
-    - `virtual_shards`: train to the same bits on any number of data ranks up to this (virtual_shards.py); with data and
-      tensor axes alone, and without micro-batches.
-    - `zero`: over data and space ranks, 1 shards the optimizer's state, 2 gradients too, 3 parameters too (zero.py).
-    - `shares`: how samples are dealt out to data ranks, "equal" or "measured" (by speed: uneven.py), or what a measured
-      run has recorded (`net.shares.record`), to get its bits again.
-    - `bucket`: bytes of gradients that are added up at once.
-
-    Two options train to other numbers than one process does (docs/inexact.md shows by how much):
-
-    - `compress`: "fp16" or "topk:0.01" (the hundredth that is largest): gradients travel in fewer bytes
-      (inexact/compression.py). Not with `zero` or `virtual_shards`.
-    - `batch_stats`: "micro": batch norm takes the statistics of each rank's micro-batch alone (inexact/batch_stats.py).
-      Not over rows of images, nor with `virtual_shards`.
-
-    TypeError unless `model` is a Module and `mesh` a Mesh; ValueError for what does not fit the mesh.
-
-    >>> def train(comm):
-    ...     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
-    ...     net = minipar.parallel.parallelize(model, minipar.parallel.Mesh(comm, pipeline=2), microbatches=2)
-    ...     step = optim.SGD(net.parameters(), lr=0.1)
-    ...     return net.train_step(F.mse_loss, step, minipar.ones(6, 4), minipar.zeros(6, 1))
-    >>> first, second = minipar.parallel.launch(train, workers=2, backend="thread")
-    >>> first == second
-    True
-    """
-    if not isinstance(model, Module):
-        raise TypeError(f"model must be a Module, not {type(model).__name__}")
-    if not isinstance(mesh, Mesh):
-        raise TypeError(f"mesh must be a Mesh, parallel.Mesh(comm, data=…), not {type(mesh).__name__}")
-    return ParallelModel(
-        model,
-        mesh,
-        microbatches,
-        schedule,
-        chunks,
-        cut,
-        recompute,
-        virtual_shards,
-        zero,
-        shares,
-        bucket,
-        compress,
-        batch_stats,
-    )
-
-
-class ParallelModel:
+class ParallelModel(HeldModel):
     """What `parallelize` returns: this rank's part of the model, and how to train it together with the others.
 
     `mesh` is where it lives, `schedule` what its ranks do with a batch, `shares` how samples are dealt out.
@@ -140,80 +46,9 @@ class ParallelModel:
     (['weight', 'bias'], (3, 1))
     """
 
-    def __init__(
-        self,
-        model: Module,
-        mesh: Mesh,
-        microbatches: int,
-        schedule: str | Schedule,
-        chunks: int,
-        cut: Sequence[int] | None,
-        recompute: bool,
-        virtual_shards: int | None,
-        zero: int,
-        shares: str | Sequence[Sequence[float]],
-        bucket: int,
-        compress: str | None,
-        batch_stats: str,
-    ) -> None:
-        self.mesh = mesh
-        if isinstance(schedule, str):
-            schedule = make_schedule(schedule, mesh.pipeline.size, microbatches, chunks)
-        self.schedule = schedule
-        self._by_micro_batch = is_by_micro_batch(batch_stats, mesh, virtual_shards)
-        if compress is not None and (zero or virtual_shards is not None):
-            raise ValueError(f"compress={compress!r} does not go with zero or virtual_shards")
-        broadcast_state(model, mesh.comm)
-        if mesh.tensor.size > 1:
-            model = tensor_parallel(model, mesh.tensor)
-        self._gives_rows = False
-        if mesh.space.size > 1:
-            model = spatial(model, mesh.space, mesh.replicas)
-            self._gives_rows = model.gives_rows
-        if self._by_micro_batch:
-            norm_by_micro_batch(model)
-        elif mesh.replicas.size > 1:
-            model = SyncBatchNorm.convert_sync_batchnorm(model, mesh.replicas)
-        whole = WholeState(model, mesh)
-        modules = stages_of_model(model, schedule.stages, cut)
-        self._stages = {stage: modules[stage] for stage in schedule.stages_of(mesh.pipeline.rank)}
-        whole.keep(self._stages.values())
-        self._whole = whole
-        self._couples_samples = [
-            (name, module) for name, module in model.named_modules() if isinstance(module, BatchNormNd)
-        ]
-        self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
-        self._recompute = recompute
-        self.shares = _shares(shares, mesh)
-        self._tree = None
-        self._sharded: ShardedParameters | None = None
-        if virtual_shards is not None:
-            if mesh.pipeline.size > 1 or mesh.space.size > 1 or schedule.microbatches > 1:
-                raise ValueError(
-                    f"virtual_shards={virtual_shards} goes with the axes data and tensor, and one micro-batch, not "
-                    f"with {mesh} and microbatches={schedule.microbatches}"
-                )
-            self._tree = ShardTree(mesh.data, virtual_shards)
-        if zero:
-            self._sharded = self._shard_parameters(zero, bucket)
-            self._exchange: GradientExchange = self._sharded.exchange
-        else:
-            self._exchange = exchange_of(compress, [p for _, p in self.named_parameters()], mesh.replicas, bucket)
-
-    def _shard_parameters(self, stage: int, bucket: int) -> ShardedParameters:
-        if stage not in (1, 2, 3):
-            raise ValueError(f"zero must be 0, 1, 2 or 3, not {stage!r}")
-        if self._tree is not None or (self._recompute and stage == 3):
-            raise ValueError(f"zero={stage} does not go with virtual_shards, nor zero=3 with recompute")
-        if self._ties and stage > 1:
-            raise ValueError(f"zero={stage} does not go with parameters that several stages share: use zero=1")
-        units = [unit for module in self._stages.values() for unit in units_of(module)]
-        held = [p for _, p in self.named_parameters()]
-        sharded = ShardedParameters(held, self.mesh.replicas, stage, units, bucket)
-        self._whole.keep_pieces([p for p in held if p.tracked], sharded.pieces)
-        return sharded
-
-    # -- training --------------------------------------------------------------------------------------------------
+    def __init__(self, model: Module, mesh: Mesh, options: Options) -> None:
+        self.shares = _shares(options.shares, mesh)
+        super().__init__(model, mesh, options)
 
     def train_step(self, loss_fn: LossFunction, optimizer: Any, *batch: Tensor, sharded: bool = False) -> float:
         """One step on a whole batch, which every rank passes whole: returns its loss, the same on every rank.
@@ -310,7 +145,7 @@ class ParallelModel:
         return loss
 
     def _stages_to_run(self) -> Mapping[int, Callable[[Tensor], Tensor]]:
-        if not self._recompute:
+        if not self._options.recompute:
             return self._stages
         return {stage: recomputed(module) for stage, module in self._stages.items()}
 
@@ -332,91 +167,6 @@ class ParallelModel:
             if self._gives_rows:
                 mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)
-
-    def clip_grad_norm_(self, max_norm: float) -> float:
-        """Scale all gradients so that their 2-norm, over the whole model, is at most `max_norm`; returns what it was.
-
-        Call it between `loss_and_gradients` and the optimizer's step. ValueError unless `max_norm` is positive.
-        """
-        if not max_norm > 0:
-            raise ValueError(f"max_norm must be positive, not {max_norm}")
-        counted = [p for p in self._held_first() if p.grad is not None]
-        squares = sum((float((p.grad.array.astype(np.float64) ** 2).sum()) for p in counted), 0.0)
-        norm = math.sqrt(self.mesh.comm.all_reduce(np.array(squares)).item())
-        if norm > max_norm:
-            for _, p in self.named_parameters():
-                if p.grad is not None:
-                    p.grad.array *= p.grad.array.dtype.type(max_norm / (norm + 1e-6))
-        return norm
-
-    def _held_first(self) -> list[Parameter]:
-        """This rank's parameters, without those that a rank before it holds as well."""
-        replica, tensor = self.mesh.replicas.rank, self.mesh.tensor.rank
-        return [
-            p
-            for _, p in self.named_parameters()
-            if self._ties.first_owner(p) and (self._sharded is not None or not replica) and (is_split(p) or not tensor)
-        ]
-
-    # -- what this rank holds --------------------------------------------------------------------------------------
-
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """(name in the unsplit model, parameter) of what this rank holds, each once."""
-        held = {id(p): p for module in self._stages.values() for p in module.parameters()}
-        if self._sharded is not None:
-            held = {id(p): p for p in held.values() if not p.tracked} | {id(p): p for _, p in self._sharded.pieces}
-        return ((self._whole.name(p), p) for p in held.values())
-
-    def modules(self) -> list[Module]:
-        """The stages of the model that this rank runs."""
-        return list(self._stages.values())
-
-    def parameters(self) -> Iterator[Parameter]:
-        """What this rank holds, for an optimizer; never nothing: without any, an empty parameter."""
-        held = [p for _, p in self.named_parameters()]
-        return iter(held or [Parameter(wrap(np.empty(0, np.float32)))])
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or fill them with zeros."""
-        zero_grad([p for _, p in self.named_parameters()], set_to_none)
-
-    def train(self, mode: bool = True) -> ParallelModel:
-        """Every layer in training mode (or not). Returns itself."""
-        for module in self._stages.values():
-            module.train(mode)
-        return self
-
-    def eval(self) -> ParallelModel:
-        """Every layer in evaluation mode. Returns itself."""
-        return self.train(False)
-
-    def state_dict(self) -> OrderedDict[str, Tensor]:
-        """The unsplit model's state dict, a copy, on every rank. Collective."""
-        return self._whole.gather(lambda tensor: tensor.array)
-
-    def gradients(self) -> OrderedDict[str, Tensor]:
-        """The gradients of the unsplit model's parameters (of those that have one), on every rank. Collective."""
-        return self._whole.gather(lambda p: None if p.grad is None else p.grad.array, all_names=False)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take this rank's parts of an unsplit model's state dict, whatever layout it was saved from.
-
-        RuntimeError naming every missing and unexpected key, and every shape that does not fit; then nothing changes.
-        """
-        self._whole.take(state_dict)
-        if self._sharded is not None:
-            self._sharded.tell_parameters()
-
-    def optimizer_state_dict(self, optimizer: Any) -> dict[str, Any]:
-        """The state dict that `optimizer`, of this rank's parameters, would have in one process. Collective.
-
-        (Parameters of one group in the unsplit model's order.)
-        """
-        return gather_optimizer_state(optimizer, self._whole, self.mesh)
-
-    def load_optimizer_state_dict(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
-        """Give `optimizer` this rank's parts of such a state dict, whatever layout it was saved from. Collective."""
-        take_optimizer_state(optimizer, state_dict, self._whole, self.mesh)
 
     def _check_micro_batches(self) -> None:
         """RuntimeError for a layer whose result depends on the whole batch, where it gets it piece by piece."""
