@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import minipar
@@ -36,6 +36,7 @@ def _parameters(dtype, *shapes):
     st.integers(-60, 60),
     st.sampled_from([np.float32, np.float64]),
 )
+@example([1.0, 1.3e-7], 0, np.float32)
 def test_a_row_in_halves_is_near(numbers, exponent, dtype):
     row = np.array([numbers], dtype) * dtype(2.0**-exponent)
     error = np.abs(from_halves(as_halves(row), row.dtype) - row)
