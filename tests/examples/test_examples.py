@@ -122,10 +122,16 @@ def nobody_is_faster_than_foretold(printed: str) -> None:
     assert all(took >= foretold for foretold, took in runs), printed
 
 
+def whoever_is_idle_fetches(printed: str) -> None:
+    beforehand = "[[0, 1, 2, 3], [4, 5, 6, 7]]"
+    runs = [line for line in printed.splitlines() if "longest first" in line]
+    assert [line.endswith(beforehand) for line in runs] == [True, False], printed
+
+
 MORE = {
     "heterogeneous_descent": [the_slow_worker_gets_less],
     "data_parallel": [losses_of_one_and_two_are_the_same],
-    "assignment": [nobody_is_faster_than_foretold],
+    "assignment": [nobody_is_faster_than_foretold, whoever_is_idle_fetches],
 }
 
 
