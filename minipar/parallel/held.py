@@ -16,7 +16,7 @@ from ..nn.parameter import Parameter, zero_grad
 from ..tensor import Tensor, wrap
 from .data import broadcast_state
 from .gradients import BUCKET, GradientExchange
-from .inexact.batch_stats import is_by_micro_batch
+from .inexact.batch_stats import is_by_micro_batch, norm_by_micro_batch
 from .inexact.compression import exchange_of
 from .mesh import Mesh
 from .optimizer_state import gather_optimizer_state, take_optimizer_state
@@ -101,7 +101,9 @@ class HeldModel:
         if mesh.space.size > 1:
             model = spatial(model, mesh.space, mesh.replicas)
             self._gives_rows = model.gives_rows
-        if mesh.replicas.size > 1 and not self._by_micro_batch:
+        if self._by_micro_batch:
+            norm_by_micro_batch(model)
+        elif mesh.replicas.size > 1:
             model = SyncBatchNorm.convert_sync_batchnorm(model, mesh.replicas)
         return model
 
