@@ -13,7 +13,11 @@ from .trainer import ParallelModel
 
 @dataclass(frozen=True)
 class BytesHeld:
-    """Bytes on this rank: of `parameters`, of their `gradients`, and of what the `optimizer` keeps of each."""
+    """Bytes on this rank: of `parameters`, of their `gradients`, and of what the `optimizer` keeps of each.
+
+    >>> minipar.parallel.BytesHeld(parameters=128, gradients=64, optimizer=128).total
+    320
+    """
 
     parameters: int
     gradients: int
