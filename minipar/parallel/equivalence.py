@@ -155,6 +155,9 @@ def _in_layout(comm: Communicator, training: Training, layout: Layout, options: 
 
 def assert_same_run(run: TrainingRun, expected: TrainingRun, tolerance: float, where: str) -> float:
     """The largest difference. AssertionError beginning with `where` and naming the first larger than `tolerance`."""
+    one_only = sorted(run.gradients.keys() ^ expected.gradients.keys())
+    if one_only:
+        raise AssertionError(f"{where}: in step 1, {one_only} have a gradient here or in one process, but not in both")
     losses = _compare_losses(run.losses, expected.losses)
     gradients = compare_gradients(run.gradients, expected.gradients)[::-1]
     compared = {

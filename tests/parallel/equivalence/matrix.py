@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
+import numpy as np
+
 from minipar.parallel import Communicator
-from minipar.parallel.equivalence import TrainingRun
+from minipar.parallel.equality import TOLERANCE
+from minipar.parallel.equivalence import TrainingRun, assert_same_run
 from tests.parallel.equivalence.covering import covering
 from tests.parallel.equivalence.layouts import STRATEGIES, refusal
 from tests.parallel.equivalence.models import OF_CLASSES, SIZES, ZERO_GRADIENTS, ZOO
-from tests.parallel.equivalence.trainings import Case, in_layout
+from tests.parallel.equivalence.trainings import Case, in_layout, in_one_process
 
 BACKENDS = ("thread", "process", "mpi")
 FACTORS: list[Sequence] = [  # in the order of Case
@@ -57,3 +60,26 @@ def run_cases(comm: Communicator, cases: list[Case]) -> dict[Case, TrainingRun |
             for case in [case for case in cases if case.layout.ranks == ranks][mine::groups]:
                 made[case] = in_layout(group, case)
     return made
+
+
+@cache
+def reference(case: Case) -> TrainingRun:
+    return in_one_process(case)
+
+
+def expected(case: Case) -> TrainingRun:
+    return reference(case._replace(strategy="one rank", microbatches=1, backend="thread"))
+
+
+def trouble(case: Case, runs: list[TrainingRun | str]) -> str:
+    """What is wrong in a case; nothing if all is well."""
+    if len(runs) != case.layout.ranks:
+        return f"{case.name}: {len(runs)} ranks"
+    for rank, run in enumerate(runs):
+        if isinstance(run, str):
+            return f"{case.name}, rank {rank}: {run}"
+        try:
+            assert_same_run(run, expected(case), TOLERANCE[np.dtype(case.dtype)], f"{case.name}, rank {rank}")
+        except AssertionError as error:
+            return str(error)
+    return ""

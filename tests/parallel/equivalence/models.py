@@ -15,7 +15,7 @@ import minipar
 from minipar import nn
 from minipar.nn import functional as F
 
-WORDS, CLASSES = 11, 4
+WORDS, CLASSES = 48, 4  # so many words that tensor ranks share the last layer of an LSTM
 Targets = tuple[minipar.Tensor, ...]
 
 

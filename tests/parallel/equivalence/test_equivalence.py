@@ -9,7 +9,6 @@ every strategy, model, loss, size of batch and number of micro-batches.
 from __future__ import annotations
 
 import re
-from functools import cache
 from importlib.util import find_spec
 from itertools import combinations, product
 
@@ -17,25 +16,23 @@ import numpy as np
 import pytest
 
 from minipar import parallel
-from minipar.parallel.equality import TOLERANCE
-from minipar.parallel.equivalence import TrainingRun, assert_same_run
+from minipar.parallel.equivalence import TrainingRun
 from tests.parallel.equivalence.layouts import HYBRIDS, STRATEGIES, layout_of, refusal
-from tests.parallel.equivalence.matrix import FACTORS, applies, applies_often, covering_cases, run_cases
+from tests.parallel.equivalence.matrix import (
+    FACTORS,
+    applies,
+    applies_often,
+    covering_cases,
+    expected,
+    run_cases,
+    trouble,
+)
 from tests.parallel.equivalence.models import ZERO_GRADIENTS, ZOO
-from tests.parallel.equivalence.trainings import Case, in_one_process
+from tests.parallel.equivalence.trainings import Case
 
 FIELDS = Case._fields
 # Backends, and on how many ranks: processes are started once for all cases, and those of fewer ranks run side by side.
 OFTEN = [*(("thread", ranks) for ranks in (1, 2, 3, 4, 8)), ("process", 4), ("mpi", 4)]
-
-
-@cache
-def reference(case: Case) -> TrainingRun:
-    return in_one_process(case)
-
-
-def expected(case: Case) -> TrainingRun:
-    return reference(case._replace(strategy="one rank", microbatches=1, backend="thread"))
 
 
 def on_ranks(backend: str, ranks: int, cases: list[Case]) -> dict[Case, list[TrainingRun | str]]:
@@ -44,20 +41,6 @@ def on_ranks(backend: str, ranks: int, cases: list[Case]) -> dict[Case, list[Tra
         pytest.skip('needs mpi4py and an MPI library: pip install ".[mpi]"')
     of_ranks = parallel.launch(run_cases, cases, workers=ranks, backend=backend, timeout=60)
     return {case: [made[case] for made in of_ranks if case in made] for case in cases}
-
-
-def trouble(case: Case, runs: list[TrainingRun | str]) -> str:
-    """What is wrong in a case; nothing if all is well."""
-    if len(runs) != case.layout.ranks:
-        return f"{case.name}: {len(runs)} ranks"
-    for rank, run in enumerate(runs):
-        if isinstance(run, str):
-            return f"{case.name}, rank {rank}: {run}"
-        try:
-            assert_same_run(run, expected(case), TOLERANCE[np.dtype(case.dtype)], f"{case.name}, rank {rank}")
-        except AssertionError as error:
-            return str(error)
-    return ""
 
 
 def check(backend: str, ranks: int, cases: list[Case]) -> None:

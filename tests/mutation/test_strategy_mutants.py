@@ -1,0 +1,31 @@
+"""Would the matrix of layouts notice a wrong way to split a training step? Break each on purpose and see."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from minipar import parallel
+from tests.mutation.strategy_mutants import MUTANTS
+from tests.parallel.equivalence.matrix import run_cases, trouble
+from tests.parallel.equivalence.trainings import Case
+
+TIMEOUT = 5.0
+
+
+def noticed(case: Case) -> str:
+    try:
+        made = parallel.launch(run_cases, [case], workers=case.layout.ranks, backend="thread", timeout=TIMEOUT)
+    except parallel.WorkerError as error:
+        return str(error)
+    return trouble(case, [of_rank[case] for of_rank in made])
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_noticed(name: str) -> None:
+    put, case = MUTANTS[name]
+    assert noticed(case) == ""
+    with ExitStack() as stack:
+        put(stack)
+        assert noticed(case) != ""
