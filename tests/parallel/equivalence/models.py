@@ -89,15 +89,16 @@ def lstm() -> nn.Module:
 
 
 def autoencoder() -> nn.Module:
+    """Smooth: rounding in float32, made large by Adam, would take some ReLU across its kink."""
     return nn.Sequential(
         *(
             nn.Conv2d(1, 4, 3, stride=2, padding=1),
-            nn.ReLU(),
+            nn.SiLU(),
             nn.Dropout(0.2),
             nn.Conv2d(4, 6, 3, padding=1),
             nn.Tanh(),
         ),
-        *(nn.ConvTranspose2d(6, 4, 4, stride=2, padding=1), nn.ReLU(), nn.Dropout2d(0.2)),
+        *(nn.ConvTranspose2d(6, 4, 4, stride=2, padding=1), nn.SiLU(), nn.Dropout2d(0.2)),
         *(nn.Conv2d(4, 1, 3, padding=1), nn.Sigmoid()),
     )
 
@@ -158,7 +159,7 @@ def mean_of_pixels(output, images, mask):
 
 
 def sum_of_pixels(output, images, mask):
-    return F.l1_loss(output, images, reduction="sum")
+    return F.mse_loss(output, images, reduction="sum")
 
 
 def weighted_pixels(output, images, mask):
