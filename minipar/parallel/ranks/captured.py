@@ -21,7 +21,7 @@ def warn_of_captured(function: Callable[..., Any], call: str) -> None:
     names = ", ".join(f"{name} ({sizes[name] / 2**20:.1f} MB)" for name in large)
     warnings.warn(
         f"the function given to {call} carries {total / 2**20:.1f} MB{': ' + names if names else ''}; "
-        f"pass such data as an argument instead",
+        f"pass such data as an argument instead, and what a Pool uses again by pool.put",
         stacklevel=_frames_of_this_package() + 1,
     )
 

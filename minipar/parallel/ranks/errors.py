@@ -124,7 +124,7 @@ class Failure:
         return cls(
             rank, what, doing, remote_traceback=text, exception=error,
             is_consequence=is_consequence, is_timeout=is_timeout, frames=frames,
-            tells_doing=isinstance(error, MismatchError | CommunicatorTimeout),
+            tells_doing=isinstance(error, MismatchError | CommunicatorTimeout) or type(error) is CommunicatorError,
         )  # fmt: skip
 
     @classmethod
