@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,13 @@ class BatchLoss:
             loss, divisor = told[np.argmax(told[:, 0]), 1:3].tolist()
             all_draws, all_rows = told[:, 3], told[:, 4]
         if (all_rows != self._rows).any():
-            lengths = ", ".join(f"{int(n)} on rank {rank}" for rank, n in enumerate(all_rows))
-            raise ValueError(f"ranks have batches of different lengths: {lengths}; every rank passes the same batch")
+            raise different_lengths(all_rows)
         generator = default_generator()
         generator.set_state((generator.get_state()[0], int(all_draws.max())))
         return loss, 1.0 if self._divides_early or not divisor else divisor
+
+
+def different_lengths(rows: Iterable[float]) -> ValueError:
+    """The error for ranks that pass batches of these lengths."""
+    lengths = ", ".join(f"{int(n)} on rank {rank}" for rank, n in enumerate(rows))
+    return ValueError(f"ranks have batches of different lengths: {lengths}; every rank passes the same batch")

@@ -23,9 +23,10 @@ from ..backend.random import default_generator, sharded_samples
 from ..nn.module import Module
 from ..tensor import Tensor, wrap
 from . import timeline
+from .batch_loss import different_lengths
 from .comm import Communicator
 from .gradients import GradientExchange
-from .losses import as_pair, message, part_of_loss, whole_loss
+from .losses import MESSAGE, as_pair, message, part_of_loss, whole_loss
 from .shares import share
 
 
@@ -96,7 +97,7 @@ class DataParallel(Module):
         optimizer.zero_grad()
         rows = self.shard(*batch)
         with self._samples(), timeline.span("forward"):
-            made = loss_fn(self.module, *rows) if len(rows[0]) else None
+            made = loss_fn(self.module, *rows) if len(rows[0]) or self._needs_every_rank() else None
         total = self.backward(*as_pair(made))
         with timeline.span("update"):
             optimizer.step()
@@ -114,20 +115,29 @@ class DataParallel(Module):
         """
         parts = [] if loss is None else [part_of_loss(loss, weight)]
         rows = 0 if self._held is None else self._held[2]
-        told = np.concatenate([message(parts), [self._drawn_by_first_rank(), rows]])
-        *summed, drawn, all_rows = self.comm.all_reduce(told)
-        if all_rows != rows * self.comm.size:
-            raise ValueError(
-                f"ranks have batches of different lengths: {rows} rows on rank {self.comm.rank}; every rank "
-                "passes the same whole batch to shard or train_step, which takes its rows"
-            )
-        self._keep_step(int(drawn), had_rows=loss is not None)
-        total, divisor = whole_loss(np.array(summed))
+        all_rows = np.zeros(self.comm.size)
+        all_rows[self.comm.rank] = rows
+        told = self.comm.all_reduce(np.concatenate([message(parts), [self._drawn_by_first_rank()], all_rows]))
+        drawn, all_rows = told[MESSAGE], told[MESSAGE + 1 :]
+        if (all_rows != rows).any():
+            raise different_lengths(all_rows)
+        had_rows = loss is not None and (self._held is None or self._held[1] > 0)
+        self._keep_step(int(drawn), had_rows)
+        total, divisor = whole_loss(told[:MESSAGE])
         with self._exchange.adding_up() if self._syncs else self._exchange.keeping():
-            if loss is not None and parts[0].denominator:
+            if loss is not None and (parts[0].denominator or self._needs_every_rank()):
+                if had_rows and not parts[0].denominator:
+                    raise RuntimeError(
+                        "SyncBatchNorm under DataParallel: no sample of this rank counts; use parallelize"
+                    )
+                slope = parts[0].slope / divisor if parts[0].denominator else 0.0
                 with timeline.span("backward"):
-                    loss.backward(wrap(namespace(loss.array).full_like(loss.array, parts[0].slope / divisor)))
+                    loss.backward(wrap(namespace(loss.array).full_like(loss.array, slope)))
         return total
+
+    def _needs_every_rank(self) -> bool:
+        """Is there a layer that exchanges something with all ranks, also with those that have no rows?"""
+        return self.module.training and any(getattr(m, "needs_every_rank", False) for m in self.module.modules())
 
     @contextmanager
     def no_sync(self) -> Iterator[None]:

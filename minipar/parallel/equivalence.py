@@ -136,11 +136,11 @@ def assert_equivalent(
     expected = training.in_one_process()
     if tolerance is None:
         tolerance = max(TOLERANCE[np.dtype(p.array.dtype)] for p in model.parameters())
-    options_of = layouts if isinstance(layouts, Mapping) else {}
+    options_of: Mapping[Any, Mapping[str, Any]] = layouts if isinstance(layouts, Mapping) else {}
     found = {}
     for name in layouts:
         layout = Layout.parse(name) if isinstance(name, str) else name
-        options = options_of.get(str(name), {})
+        options = options_of.get(name, {})
         runs = launch(_in_layout, training, layout, options, workers=layout.ranks, backend=backend)
         compared = [
             assert_same_run(run, expected, tolerance, f"layout {layout}, rank {i}") for i, run in enumerate(runs)

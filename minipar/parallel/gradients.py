@@ -55,6 +55,7 @@ class GradientExchange:
         self._shared: list[tuple[Parameter, Any]] = []  # what was in `.grad` before: the same on every rank
         self._own = False  # is what is in `.grad` now this rank's alone?
         self._strays: dict[int, tuple[Parameter, int]] = {}  # parameters with a gradient of a backward not seen here
+        self.uses: dict[int, int] = {}  # id of a parameter: its backward passes a micro-batch, where they are not one
         self._arrivals: set[int] = set()  # ids of the parameters that this rank has used
         if in_shared_memory:
             _share_gradients(flatten(self._parameters), comm)
@@ -82,7 +83,7 @@ class GradientExchange:
         self._set_aside()
         self._plan()
         self._arrivals.clear()
-        self._missing = [passes * len(bucket) for bucket in self._buckets]
+        self._missing = [passes * sum(self.uses.get(id(p), 1) for p in bucket) for bucket in self._buckets]
         self._sends = True
         try:
             yield self
@@ -90,6 +91,10 @@ class GradientExchange:
                 self._finish()
             if then is not None:
                 then()
+        except BaseException:  # what is in `.grad` now is of this rank alone, and of a part of the batch
+            for p in self._parameters:
+                p.grad = None
+            raise
         finally:
             self._sends, self._own = False, False
             self._under_way.clear()

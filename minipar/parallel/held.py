@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..nn.batchnorm import BatchNormNd
+from ..nn.embedding import Embedding, EmbeddingBag
 from ..nn.module import Module
 from ..nn.parameter import Parameter, zero_grad
 from ..tensor import Tensor, wrap
@@ -21,6 +22,7 @@ from .inexact.compression import exchange_of
 from .mesh import Mesh
 from .optimizer_state import gather_optimizer_state, take_optimizer_state
 from .parts import is_split
+from .pipeline.check import check
 from .pipeline.orders import make_schedule
 from .pipeline.schedule import Schedule
 from .pipeline.stages import stages_of_model
@@ -57,11 +59,27 @@ class Options:
             raise ValueError(f"compress={self.compress!r} does not go with zero or virtual_shards")
         if self.zero and (self.virtual_shards is not None or (self.recompute and self.zero == 3)):
             raise ValueError(f"zero={self.zero} does not go with virtual_shards, nor zero=3 with recompute")
+        if isinstance(self.schedule, Schedule):
+            self._check_schedule(self.schedule, mesh)
+        if self.virtual_shards is not None and self.shares != "equal":
+            raise ValueError(f"virtual_shards={self.virtual_shards} are dealt out by a rule: shares must be 'equal'")
         if self.virtual_shards is not None and (mesh.pipeline.size > 1 or mesh.space.size > 1 or self.microbatches > 1):
             raise ValueError(
                 f"virtual_shards={self.virtual_shards} goes with the axes data and tensor, and one micro-batch, not "
                 f"with {mesh} and microbatches={self.microbatches}"
             )
+
+    def _check_schedule(self, schedule: Schedule, mesh: Mesh) -> None:
+        check(schedule)
+        if len(schedule.ranks) != mesh.pipeline.size:
+            raise ValueError(f"{schedule!r} is not for pipeline={mesh.pipeline.size}")
+        if self.microbatches not in (1, schedule.microbatches) or self.chunks != 1:
+            raise ValueError(
+                f"{schedule!r} says itself how many micro-batches and chunks there are: leave out "
+                f"microbatches={self.microbatches} and chunks={self.chunks}"
+            )
+        if self.virtual_shards is not None and schedule.microbatches > 1:
+            raise ValueError(f"virtual_shards={self.virtual_shards} goes with one micro-batch, not with {schedule!r}")
 
 
 class HeldModel:
@@ -81,6 +99,7 @@ class HeldModel:
         self._whole = WholeState(model, mesh)
         self._whole.keep(self._stages.values())
         self._couples_samples = [(name, m) for name, m in model.named_modules() if isinstance(m, BatchNormNd)]
+        self._looks_at_indices = [(n, m) for n, m in model.named_modules() if isinstance(m, Embedding | EmbeddingBag)]
         self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
         self._tree = None if options.virtual_shards is None else ShardTree(mesh.data, options.virtual_shards)
         self._sharded: ShardedParameters | None = None
@@ -90,6 +109,9 @@ class HeldModel:
             self._exchange: GradientExchange = self._sharded.exchange
         else:
             self._exchange = exchange_of(options.compress, held, mesh.replicas, options.bucket)
+        for module in self._stages.values():
+            for p in module.parameters():
+                self._exchange.uses[id(p)] = self._exchange.uses.get(id(p), 0) + 1
 
     def _split_layers(self, model: Module) -> Module:
         """The model with layers that are parts of themselves, from rank 0's parameters and buffers."""
@@ -109,7 +131,7 @@ class HeldModel:
 
     def _shard(self, held: list[Parameter]) -> ShardedParameters:
         stage = self._options.zero
-        if self._ties and stage > 1:
+        if self._ties.exist and stage > 1:
             raise ValueError(f"zero={stage} does not go with parameters that several stages share: use zero=1")
         units = [unit for module in self._stages.values() for unit in units_of(module)]
         sharded = ShardedParameters(held, self.mesh.replicas, stage, units, self._options.bucket)
@@ -167,10 +189,13 @@ class HeldModel:
     def _held_first(self) -> list[Parameter]:
         """This rank's parameters, without those that a rank before it holds as well."""
         replica, tensor = self.mesh.replicas.rank, self.mesh.tensor.rank
+        whole_of = {} if self._sharded is None else {id(piece): p for p, piece in self._sharded.pieces}
         return [
             p
             for _, p in self.named_parameters()
-            if self._ties.first_owner(p) and (self._sharded is not None or not replica) and (is_split(p) or not tensor)
+            if self._ties.first_owner(whole_of.get(id(p), p))
+            and (self._sharded is not None or not replica)
+            and (is_split(p) or not tensor)
         ]
 
     # -- state -----------------------------------------------------------------------------------------------------

@@ -88,6 +88,6 @@ def _value(text: str, item: str, value: str, kind: type) -> Any:
         if value not in ("True", "False"):
             raise ValueError(f"layout {text!r}: {item!r} must be True or False")
         return value == "True"
-    if not value.isdecimal() or int(value) < 1:
+    if not value.isdecimal() or (int(value) < 1 and not item.startswith("zero")):
         raise ValueError(f"layout {text!r}: {item!r} must be a whole number from 1 on")
     return int(value)

@@ -43,10 +43,16 @@ def gather_optimizer_state(optimizer: Any, whole: WholeState, mesh: Mesh) -> dic
 
 
 def take_optimizer_state(optimizer: Any, state: dict[str, Any], whole: WholeState, mesh: Mesh) -> None:
-    """Give `optimizer` this rank's parts of one process's `state`. ValueError as `Optimizer.load_state_dict`."""
+    """Give `optimizer` this rank's parts of one process's `state`. ValueError if it has other groups of parameters."""
     held = [[p for p in group["params"] if whole.has(p)] for group in optimizer.param_groups]
     everyone = mesh.comm.all_gather_object([[whole.name(p) for p in group] for group in held])
     numbers = whole.numbered([[name for theirs in everyone for name in theirs[i]] for i in range(len(held))])
+    counts = [len({name for theirs in everyone for name in theirs[i]}) for i in range(len(held))]
+    saved_counts = [len(group["params"]) for group in state["param_groups"]]
+    if counts != saved_counts:
+        raise ValueError(
+            f"the state dict has groups of {saved_counts} parameters, the optimizers of this model of {counts}"
+        )
     entries, groups, local = {}, [], 0
     for group, saved in zip(optimizer.param_groups, state["param_groups"]):
         first = local

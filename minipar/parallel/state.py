@@ -37,6 +37,7 @@ class WholeState:
         """From now on this rank holds what is in `modules` alone."""
         inside = {id(t) for module in modules for t in (*module.parameters(), *module.buffers())}
         self._held = OrderedDict((name, tensor) for name, tensor in self._held.items() if id(tensor) in inside)
+        self._names = {key: names for key, names in self._names.items() if key in inside}
 
     def keep_pieces(self, sharded: Iterable[Tensor], pieces: Iterable[tuple[Tensor, Tensor]]) -> None:
         """From now on this rank has of the `sharded` tensors only pieces, (tensor, piece) each."""

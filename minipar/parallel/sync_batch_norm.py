@@ -20,7 +20,7 @@ from ..autograd.function import Function, once_differentiable
 from ..backend import namespace, to_numpy
 from ..backend.dispatch import kernel
 from ..backend.random import held_samples
-from ..nn.batchnorm import BatchNormNd
+from ..nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormNd
 from ..nn.module import Module
 from ..ops.op import array_of
 from ..tensor import Tensor, wrap
@@ -34,8 +34,9 @@ class SyncBatchNorm(BatchNormNd):
     """`nn.BatchNorm1d`, 2d or 3d, for input (N, C, …), over the samples of all ranks of `process_group`.
 
     `process_group` is a communicator (None: the one that `init()` gives), all of whose ranks run this layer, also those
-    that have no samples: pass it an input (0, C, …) there. In eval mode nothing is exchanged. The gradients of weight
-    and bias are this rank's parts of their sums, as every parameter's are under data parallelism.
+    that have no samples: pass it an input (0, C, …) there. With running statistics, nothing is exchanged in eval mode.
+    The gradients of weight and bias are this rank's parts of their sums, as every parameter's are under data
+    parallelism.
 
     ValueError for an input of one axis, or in training for one value a channel on all ranks together. RuntimeError in
     training where all ranks together hold only a part of the batch (micro-batches). It can be differentiated once.
@@ -73,21 +74,32 @@ class SyncBatchNorm(BatchNormNd):
     def convert_sync_batchnorm(cls, module: Module, process_group: Communicator | None = None) -> Module:
         """`module` with every BatchNorm1d, 2d and 3d in it, or itself, replaced by a SyncBatchNorm of the same state.
 
-        Changed in place but for `module` itself: use what is returned. Parameters and buffers are the same objects.
+        Changed in place but for `module` itself: use what is returned. Parameters, buffers and hooks are the same
+        objects. TypeError for a batch norm of one's own class, of which nobody knows what it does with statistics.
         """
-        if isinstance(module, BatchNormNd) and not isinstance(module, SyncBatchNorm):
-            return cls.in_place_of(module, process_group)
-        for name, child in module.named_children():
-            setattr(module, name, cls.convert_sync_batchnorm(child, process_group))
+        return cls._converted(module, process_group, {})
+
+    @classmethod
+    def _converted(cls, module: Module, process_group: Communicator | None, done: dict[int, Module]) -> Module:
+        """`done`: by id what a module has become; one may stand in several places."""
+        if id(module) in done or isinstance(module, SyncBatchNorm):
+            return done.get(id(module), module)
+        if isinstance(module, BatchNormNd):
+            if type(module) not in (BatchNorm1d, BatchNorm2d, BatchNorm3d):
+                raise TypeError(f"{type(module).__name__} cannot be made a SyncBatchNorm: it is a class of one's own")
+            done[id(module)] = cls.in_place_of(module, process_group)
+            return done[id(module)]
+        done[id(module)] = module
+        for name, child in list(module._modules.items()):
+            if child is not None:
+                setattr(module, name, cls._converted(child, process_group, done))
         return module
 
     @classmethod
     def in_place_of(cls, norm: BatchNormNd, process_group: Communicator | None) -> SyncBatchNorm:
         """A SyncBatchNorm with the state of `norm`: the same parameters and buffers."""
         made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats, process_group)
-        for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-            setattr(made, name, getattr(norm, name))
-        made.train(norm.training)
+        made.__dict__.update({**norm.__dict__, "process_group": process_group})
         return made
 
     def _check_input_dim(self, input: Tensor) -> None:

@@ -18,7 +18,7 @@ from ..ops.join import cat
 from ..tape import set_grad_mode
 from ..tensor import Tensor
 from . import timeline
-from .batch_loss import BatchLoss, LossFunction
+from .batch_loss import BatchLoss, LossFunction, different_lengths
 from .functional import own_part, put_together
 from .held import HeldModel, Options
 from .inexact.batch_stats import take_running_statistics
@@ -79,6 +79,8 @@ class ParallelModel(HeldModel):
         """
         if not callable(loss_fn):
             raise TypeError(f"loss_fn must be a function (output, *targets) -> loss, not {type(loss_fn).__name__}")
+        if not self.schedule.trains:
+            raise ValueError(f"{self.schedule!r} has no backward pass: choose another schedule to train")
         self._check_micro_batches()
         if sharded and (self._tree is not None or type(self.shares) is not EqualShares):
             raise ValueError(
@@ -109,6 +111,9 @@ class ParallelModel(HeldModel):
 
     def _loss_and_gradients_by_tree(self, tree: ShardTree, loss_fn: LossFunction, batch: Sequence[Tensor]) -> float:
         total = _length(batch)
+        told = self.mesh.comm.all_gather(np.array(total)).tolist()
+        if len(set(told)) > 1:
+            raise different_lengths(told)
         generator = default_generator()
         seed, draws = generator.get_state()
         most = draws
@@ -136,11 +141,18 @@ class ParallelModel(HeldModel):
             return losses.parts[0]
 
         parameters = [p for _, p in self.named_parameters()]
-        loss, gradients = tree.loss_and_gradients(parameters, shard)
-        for p, gradient in gradients:
-            p.accumulate(gradient)
-        for p, gradient in before:
-            p.accumulate(gradient)
+        try:
+            loss, gradients = tree.loss_and_gradients(parameters, shard)
+        except BaseException:
+            for p in parameters:
+                p.grad = None
+            raise
+        else:
+            for p, gradient in gradients:
+                p.accumulate(gradient)
+        finally:
+            for p, gradient in before:
+                p.accumulate(gradient)
         generator.set_state((seed, int(self.mesh.data.all_reduce(np.array(most), "max"))))
         return loss
 
@@ -171,6 +183,11 @@ class ParallelModel(HeldModel):
     def _check_micro_batches(self) -> None:
         """RuntimeError for a layer whose result depends on the whole batch, where it gets it piece by piece."""
         pieces = self.schedule.microbatches if self._tree is None else self._tree.shards
+        for name, embedding in self._looks_at_indices:
+            if embedding.training and pieces * self.mesh.data.size > 1:
+                for option in ("max_norm", "scale_grad_by_freq"):
+                    if getattr(embedding, option, None):
+                        raise RuntimeError(f"layer {name!r}: {option} looks at all samples of a batch, which is split")
         for name, module in () if self._by_micro_batch else self._couples_samples:
             if module.training and (pieces > 1 or self._tree is not None):
                 raise RuntimeError(

@@ -44,7 +44,7 @@ class EqualShares:
         return [rows.stop - rows.start for rows in (share(total, rank, self._size) for rank in range(self._size))]
 
     def measured(self, seconds: float, samples: int) -> None:
-        """This rank took `seconds` for `samples`."""
+        """A step is over, for which this rank took `seconds`, with `samples`."""
 
 
 class RecordedShares(EqualShares):
@@ -56,9 +56,10 @@ class RecordedShares(EqualShares):
         self._step = 0
 
     def cut(self, total: int) -> list[int]:
-        weights = self.record[min(self._step, len(self.record) - 1)]
+        return by_largest_remainder(total, self.record[min(self._step, len(self.record) - 1)])
+
+    def measured(self, seconds: float, samples: int) -> None:
         self._step += 1
-        return by_largest_remainder(total, weights)
 
 
 class MeasuredShares(EqualShares):
@@ -76,10 +77,10 @@ class MeasuredShares(EqualShares):
         self.record: list[list[float]] = []
 
     def cut(self, total: int) -> list[int]:
-        self.record.append(self._weights)
         return by_largest_remainder(total, self._weights)
 
     def measured(self, seconds: float, samples: int) -> None:
+        self.record.append(self._weights)
         self._seconds, self._samples, self._steps = self._seconds + seconds, self._samples + samples, self._steps + 1
         if self._steps == self._every:
             told = self._comm.all_gather(np.array([self._place, self._seconds, self._samples]))

@@ -99,6 +99,8 @@ class ShardedParameters:
         self._comm, self._stage = comm, stage
         self._tracked = [(p, p.tracked) for p in parameters]
         trained = [p for p, tracked in self._tracked if tracked][::-1]
+        for p in trained:  # pieces look at stretches of a parameter in C order
+            p.array = namespace(p.array).ascontiguousarray(p.array)
         self.owned = ownership(trained, comm)
         self._stretches: dict[int, list[Owned]] = {}
         for stretch in self.owned:

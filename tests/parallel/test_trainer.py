@@ -299,3 +299,176 @@ def test_virtual_shards_refuse_what_they_do_not_go_with():
     parallel.launch(make, {"pipeline": 2}, virtual_shards=4, workers=2, backend="thread")
     parallel.launch(make, {"data": 2}, virtual_shards=4, microbatches=2, workers=2, backend="thread")
     parallel.launch(make, {"data": 2}, virtual_shards=1, workers=2, backend="thread")
+
+
+# -- found by a reader, each once wrong without a word ---------------------------------------------------------------
+
+
+def _gradients_of_one_process(whole, batches=((X, Y),)):
+    for x, y in batches:
+        F.cross_entropy(whole(x), y).backward()
+    return {name: p.grad.numpy().copy() for name, p in whole.named_parameters()}
+
+
+def test_a_layer_in_two_stages_of_one_rank_is_sent_when_both_are_through():
+    def build():
+        minipar.manual_seed(3)
+        twice = nn.Linear(6, 6)
+        return nn.Sequential(twice, nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), twice, nn.Tanh(), nn.Linear(6, 4)).double()
+
+    def gradients(comm):
+        mesh = parallel.Mesh(comm, data=2, pipeline=2)
+        options = {"microbatches": 2, "schedule": "interleaved", "chunks": 2, "cut": [2, 4, 6], "bucket": 1}
+        net = parallel.parallelize(build(), mesh, **options)
+        net.loss_and_gradients(F.cross_entropy, X, Y)
+        return numbers(net.gradients())
+
+    expected = _gradients_of_one_process(build())
+    for got in parallel.launch(gradients, workers=4, backend="thread"):
+        for name, array in expected.items():
+            np.testing.assert_allclose(got[name], array, rtol=1e-10, atol=1e-15)
+
+
+def test_virtual_shards_are_of_one_batch():
+    def train(comm):
+        net = parallel.parallelize(model(), parallel.Mesh(comm, data=2), virtual_shards=2)
+        n = [7, 5][comm.rank]
+        with pytest.raises(ValueError, match="different lengths: 7 on rank 0, 5 on rank 1"):
+            net.loss_and_gradients(F.cross_entropy, X[:n], Y[:n])
+
+    parallel.launch(train, workers=2, backend="thread")
+
+
+class _Tied(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.weight = layer.weight
+
+    def forward(self, x):
+        return F.linear(x, self.weight)
+
+
+def _tied_model():
+    minipar.manual_seed(3)
+    first = nn.Linear(6, 6, bias=False)
+    return nn.Sequential(first, nn.Tanh(), nn.Linear(6, 6), _Tied(first), nn.Linear(6, 4)).double()
+
+
+def test_a_frozen_tied_weight_stays():
+    def train(comm):
+        whole = _tied_model()
+        whole[0].weight.requires_grad_(False)
+        before = whole[0].weight.numpy().copy()
+        net = parallel.parallelize(whole, parallel.Mesh(comm, pipeline=2), cut=[2])
+        net.train_step(F.cross_entropy, optim.SGD(net.parameters(), lr=0.1, weight_decay=0.5), X, Y)
+        return before, net.state_dict()["0.weight"].numpy()
+
+    for before, after in parallel.launch(train, workers=2, backend="thread"):
+        assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("zero", [0, 1])
+def test_a_tied_weight_counts_once_in_the_norm(zero):
+    def clipped(comm):
+        net = parallel.parallelize(_tied_model(), parallel.Mesh(comm, data=2, pipeline=2), cut=[2], zero=zero)
+        net.loss_and_gradients(F.cross_entropy, X, Y)
+        return net.clip_grad_norm_(0.01)
+
+    whole = _tied_model()
+    F.cross_entropy(whole(X), Y).backward()
+    norm = nn.utils.clip_grad_norm_(whole.parameters(), 0.01).item()
+    assert parallel.launch(clipped, workers=4, backend="thread") == pytest.approx([norm] * 4, rel=1e-12)
+
+
+def test_schedules_that_do_not_train_or_fit_are_refused():
+    make = parallel.pipeline.make_schedule
+
+    def refuse(comm):
+        mesh = parallel.Mesh(comm, pipeline=2)
+        net = parallel.parallelize(model(), mesh, schedule="inference")
+        with pytest.raises(ValueError, match="no backward pass"):
+            net.loss_and_gradients(F.cross_entropy, X, Y)
+        with pytest.raises(ValueError, match="not for pipeline=2"):
+            parallel.parallelize(model(), mesh, schedule=make("1f1b", 1, 2))
+        with pytest.raises(ValueError, match="leave out microbatches=4"):
+            parallel.parallelize(model(), mesh, schedule=make("1f1b", 2, 2), microbatches=4)
+
+    parallel.launch(refuse, workers=2, backend="thread")
+
+
+@pytest.mark.parametrize("options", [{}, {"virtual_shards": 2}], ids=["buckets", "tree"])
+def test_a_batch_that_fails_leaves_no_gradient_of_one_rank_behind(options):
+    def broken(output, target):
+        F.cross_entropy(output, target)
+        raise ArithmeticError
+
+    def gradients(comm):
+        net = parallel.parallelize(model(), parallel.Mesh(comm, data=2), **options)
+        net.loss_and_gradients(F.cross_entropy, X[:3], Y[:3])
+        with pytest.raises(ArithmeticError):
+            net.loss_and_gradients(broken, X, Y)
+        net.loss_and_gradients(F.cross_entropy, X[3:], Y[3:])
+        return numbers(net.gradients())
+
+    expected = _gradients_of_one_process(model(), ((X[:3], Y[:3]), (X[3:], Y[3:])))
+    for got in parallel.launch(gradients, workers=2, backend="thread"):
+        for name, array in expected.items():
+            np.testing.assert_allclose(got[name], array, rtol=1e-10, atol=1e-15)
+
+
+def test_the_optimizer_state_of_another_model_is_refused():
+    def load(comm):
+        net = parallel.parallelize(model(), parallel.Mesh(comm, pipeline=2))
+        other = nn.Linear(2, 2)
+        with pytest.raises(ValueError, match=r"groups of \[2\] parameters, the optimizers of this model of \[6\]"):
+            net.load_optimizer_state_dict(sgd(net.parameters()), sgd(other.parameters()).state_dict())
+
+    parallel.launch(load, workers=2, backend="thread")
+
+
+def test_ranks_with_parts_of_different_sizes_cut_in_the_same_place():
+    def build():
+        minipar.manual_seed(3)
+        layers = [nn.Linear(20, 3), nn.Tanh(), nn.Linear(3, 20), nn.Linear(20, 2), nn.Tanh(), nn.Linear(2, 4)]
+        return nn.Sequential(*layers).double()
+
+    batch = minipar.randn(5, 20, dtype=minipar.float64), Y[:5]
+    layouts = ["pipeline=2,tensor=2"]
+    assert max(parallel.assert_equivalent(build(), batch, F.cross_entropy, sgd, layouts, steps=3).values()) < 1e-10
+
+
+@pytest.mark.parametrize("zero", [1, 2, 3])
+def test_zero_steps_a_parameter_that_lies_in_another_order(zero):
+    def train(comm):
+        whole = model()
+        whole[0].weight = nn.Parameter(whole[0].weight.detach().t().contiguous().t())
+        net = parallel.parallelize(whole, parallel.Mesh(comm, data=2), zero=zero)
+        net.train_step(F.cross_entropy, sgd(net.parameters()), X, Y)
+        trained = model()
+        trained.load_state_dict(net.state_dict())
+        np.testing.assert_allclose(net(X).numpy(), trained(X).detach().numpy(), rtol=1e-12)
+
+    parallel.launch(train, workers=2, backend="thread")
+
+
+@pytest.mark.parametrize("option", ["max_norm", "scale_grad_by_freq"])
+def test_an_embedding_that_looks_at_the_whole_batch_is_refused_where_that_is_split(option):
+    def train(comm):
+        whole = nn.Sequential(nn.Embedding(5, 4, **{option: True})).double()
+        net = parallel.parallelize(whole, parallel.Mesh(comm, data=2))
+        with pytest.raises(RuntimeError, match=f"layer '0': {option}"):
+            net.loss_and_gradients(F.cross_entropy, Y, Y)
+
+    parallel.launch(train, workers=2, backend="thread")
+
+
+def test_data_parallel_with_sync_batch_norm_takes_ranks_without_rows():
+    def train(comm):
+        whole = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)).double()
+        net = parallel.DataParallel(parallel.SyncBatchNorm.convert_sync_batchnorm(whole, comm), comm)
+        step = sgd(net.parameters())
+        return [net.train_step(lambda net, x, y: F.cross_entropy(net(x), y), step, X[:2], Y[:2]) for _ in range(2)]
+
+    first, *others = parallel.launch(train, workers=3, backend="thread")
+    assert all(losses == first for losses in others)
+    assert np.isfinite(first).all()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 from ...nn.container import Sequential
 from ...nn.module import Module
+from ...nn.parameter import Parameter
+from ..parts import part_of
 from .cut import cut as best_cut
 from .layers import layers
 
@@ -27,7 +30,7 @@ def stages_of_model(model: Module, stages: int, first_layers: Sequence[int] | No
         return [model]
     row = layers(model)
     if first_layers is None:
-        sizes = [sum(p.numel() for p in layer.parameters()) for _, layer in row]
+        sizes = [sum(map(_whole_size, layer.parameters())) for _, layer in row]
         bounds = [0, *[piece.stop for piece in best_cut(sizes, stages)]]
     else:
         bounds = [0, *first_layers, len(row)]
@@ -37,3 +40,9 @@ def stages_of_model(model: Module, stages: int, first_layers: Sequence[int] | No
                 f"the first layer of each of the {stages} stages but the first"
             )
     return [Sequential(*[layer for _, layer in row[a:b]]) for a, b in pairwise(bounds)]
+
+
+def _whole_size(p: Parameter) -> int:
+    """How many numbers the unsplit parameter has: the same on ranks that have parts of different sizes."""
+    part = part_of(p)
+    return math.prod(p.shape if part is None else part.whole_shape(tuple(p.shape)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ...backend import namespace, to_numpy
 from ...nn.module import Module
 from ...nn.parameter import Parameter
@@ -25,23 +27,23 @@ class TiedParameters:
                 owners.setdefault(id(p), set()).add(rank)
                 found[id(p)] = p
         self._groups: list[tuple[Parameter, Any]] = []
+        self.exist = any(len(ranks) > 1 for ranks in owners.values())  # on whichever ranks
         for key, ranks in owners.items():
             if len(ranks) > 1:
                 group = comm.split(0 if comm.rank in ranks else None)
                 if group is not None:
                     self._groups.append((found[key], group))
 
-    def __bool__(self) -> bool:
-        """Has this rank a copy of any?"""
-        return bool(self._groups)
-
     def first_owner(self, p: Parameter) -> bool:
         """Is this rank the only one that holds `p`, or the first of those that do?"""
         return all(group.rank == 0 for tied, group in self._groups if tied is p)
 
     def add_up(self) -> None:
-        """Every copy's gradient becomes the sum of all copies'."""
+        """Every copy's gradient becomes the sum of all copies', or stays None if no stage uses it."""
         for p, group in self._groups:
+            used = p.tracked and group.all_reduce(np.array(p.grad is not None, np.float32)).item()
+            if not used:
+                continue
             if p.grad is None:
                 p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
             grad: Any = p.grad.array

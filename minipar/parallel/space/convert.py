@@ -104,13 +104,14 @@ class _Conversion:
     def __init__(self, comm: Communicator, replicas: Communicator, row_by_row: tuple[type[Module], ...]) -> None:
         self.comm, self.replicas, self.row_by_row = comm, replicas, (*ROW_BY_ROW, *row_by_row)
         self.rows, self.ended_in = True, ""
-        self.done: dict[int, tuple[Module, Module]] = {}
+        self.done: dict[tuple[int, bool], tuple[Module, Module]] = {}  # by id, and whether rows came
         self.changes: list[tuple[Module, str, Module]] = []  # (parent, name, child): made when all are known
 
     def converted(self, module: Module, name: str, in_a_row: bool) -> Module:
         """`in_a_row`: it stands in nothing but Sequentials, so what comes before it is known."""
-        if id(module) in self.done:  # the same layer in two places
-            return self.done[id(module)][1]
+        key = id(module), self.rows
+        if key in self.done:  # the same layer in two places
+            return self.done[key][1]
         kind = type(module)
         if kind is nn.Sequential:
             made = self._sequential(module, name, in_a_row)
@@ -120,7 +121,7 @@ class _Conversion:
             made = self._on_rows(module, name, in_a_row)
         else:
             made = self._behind_the_rows(module, name, in_a_row)
-        self.done[id(module)] = module, made
+        self.done[key] = module, made
         return made
 
     def carry_out(self) -> None:
@@ -133,7 +134,7 @@ class _Conversion:
         for (child, layer), following in zip(layers, behind):
             if self.rows and type(layer) is nn.Flatten and _is_whole(layer) and type(following) is nn.Linear:
                 made: Module = nn.Identity()
-                self.done[id(following)] = following, self._like(following, RowsLinear)
+                self.done[id(following), True] = following, self._like(following, RowsLinear)
             else:
                 made = self.converted(layer, f"{name}{child}.", in_a_row)
                 if type(made) is RowsLinear:

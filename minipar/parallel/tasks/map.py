@@ -8,6 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...backend.random import default_generator, set_default_generator
 from ...backend.settings import ThreadSettings
 from .. import timeline
 from ..comm.cores import usable_cores
@@ -224,9 +225,10 @@ def _begun(
 def _outcomes_here(fn: Callable[[Any], Any], jobs: list[Job], counter: Counter) -> Generator[Outcome, None, None]:
     """In this thread, one job after the other."""
     while (number := counter.next(0)) is not None:
-        before = ThreadSettings.of_this_thread()
+        before, generator = ThreadSettings.of_this_thread(), default_generator()
         try:
             outcome = run_job(fn, jobs[number], 0)
         finally:
             before.adopt()
+            set_default_generator(generator)  # the caller's own, not one of the same state
         yield outcome
