@@ -18,7 +18,7 @@ from ..tensor import Tensor, wrap
 from .data import broadcast_state
 from .gradients import BUCKET, GradientExchange
 from .inexact.batch_stats import is_by_micro_batch, norm_by_micro_batch
-from .inexact.compression import exchange_of
+from .inexact.compression import check_compression, exchange_of
 from .mesh import Mesh
 from .optimizer_state import gather_optimizer_state, take_optimizer_state
 from .parts import is_split
@@ -53,6 +53,7 @@ class Options:
 
     def check(self, mesh: Mesh) -> None:
         """ValueError for options that do not go together, or not with the mesh."""
+        check_compression(self.compress)
         if self.zero not in (0, 1, 2, 3):
             raise ValueError(f"zero must be 0, 1, 2 or 3, not {self.zero!r}")
         if self.compress is not None and (self.zero or self.virtual_shards is not None):

@@ -30,15 +30,10 @@ from ..gradients import GradientExchange, pack, unpack
 HEADROOM = 15  # the largest number of a row is scaled to 2**14 … 2**15: float16 ends at 65504
 
 
-def exchange_of(compress: str | None, parameters: list[Parameter], comm: Communicator, bucket: int) -> GradientExchange:
-    """The exchange that `compress` names: "fp16", or "topk:R" with R the ratio of numbers that travel, 0 < R <= 1.
-
-    None names the exact one. ValueError for any other text.
-    """
-    if compress is None:
-        return GradientExchange(parameters, comm, bucket)
-    if compress == "fp16":
-        return HalfExchange(parameters, comm, bucket)
+def check_compression(compress: str | None) -> float | None:
+    """The ratio R of "topk:R"; None for "fp16" and for no compression. ValueError for any other text."""
+    if compress in (None, "fp16"):
+        return None
     name, _, ratio = str(compress).partition(":")
     try:
         kept = float(ratio)
@@ -48,7 +43,18 @@ def exchange_of(compress: str | None, parameters: list[Parameter], comm: Communi
         raise ValueError(
             f"compress must be None, 'fp16', or 'topk:R' with 0 < R <= 1, as in 'topk:0.01', not {compress!r}"
         )
-    return TopKExchange(parameters, comm, bucket, kept)
+    return kept
+
+
+def exchange_of(compress: str | None, parameters: list[Parameter], comm: Communicator, bucket: int) -> GradientExchange:
+    """The exchange that `compress` names: "fp16", or "topk:R" with R the ratio of numbers that travel, 0 < R <= 1.
+
+    None names the exact one. ValueError for any other text.
+    """
+    ratio = check_compression(compress)
+    if ratio is not None:
+        return TopKExchange(parameters, comm, bucket, ratio)
+    return GradientExchange(parameters, comm, bucket) if compress is None else HalfExchange(parameters, comm, bucket)
 
 
 class HalfExchange(GradientExchange):

@@ -53,8 +53,8 @@ class ParameterServer:
                 shared.train_step(loss_fn, x, y)                   # … and works on its rows
             shared.finish()                                        # now every rank has the server's parameters
 
-    Workers begin with the parameters and buffers of rank 0. Buffers (batch norm's running statistics) are each rank's
-    own from then on, and those of rank 0 do not change.
+    Workers begin with the parameters and buffers of rank 0. Buffers are each rank's own from then on, and those of
+    rank 0 do not change. Batch norm must be in eval mode: a worker's rows are not the batch (RuntimeError).
 
     `leads` is on the server: of every answer, by how many steps its worker was ahead of the slowest.
 

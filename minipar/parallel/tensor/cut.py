@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from copy import copy
-from typing import Any
 
 from ...backend import namespace
 from ...nn.module import Module
@@ -63,7 +62,6 @@ class Split:
     """What all split layers say about themselves: what of it this rank has, and who talks when."""
 
     comm: Communicator
-    settings: Any
 
     def part_shown(self) -> str:
         """This rank's part, for people."""
