@@ -49,7 +49,6 @@ class Calls(ABC):
         self._number = 0  # of the collective calls that have begun
         self._queue: deque[Work] = deque()  # asynchronous collective calls: carried out in this order
         self._messages: list[Work] = []  # isend and irecv: each carried out as soon as it can be
-        self._cause: BaseException | None = None  # why this rank can be in step no more
         self._family: list[Calls] = [] if parent is None else parent._family  # of this rank: they get on together
         self._family.append(self)
         _alive.add(self)
@@ -117,8 +116,7 @@ class Calls(ABC):
         try:
             self._begin(kind, array, detail)
             result = self._drive(steps)
-        except BaseException as error:  # in the middle of a call: an interrupt too leaves this rank out of step
-            self._cause = self._cause or error
+        except BaseException:  # in the middle of a call: an interrupt too leaves this rank out of step
             self.fail()
             raise
         self._end()

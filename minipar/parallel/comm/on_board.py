@@ -107,9 +107,7 @@ class BoardCommunicator(Communicator):
         if failed == CALLER:
             raise PeerFailedError(f"the task was interrupted, {when}")
         if failed == self._me:
-            raise CommunicatorError(
-                f"rank {failed} has failed before: its communicator can no longer be used"
-            ) from self._cause
+            raise CommunicatorError(f"rank {failed} has failed before: its communicator can no longer be used")
         raise PeerFailedError(f"rank {failed} has failed, {when}")
 
     def _give_up(self, error: CommunicatorError) -> NoReturn:

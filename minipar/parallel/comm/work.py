@@ -86,7 +86,6 @@ class Work:
             self._error = error
         except BaseException as error:
             self._error, self._finished = error, True
-            self._comm._cause = self._comm._cause or error
             self._comm.fail()  # nobody may ever ask this work how it went
             if not isinstance(error, Exception):
                 raise
