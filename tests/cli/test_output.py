@@ -29,7 +29,7 @@ def run(*arguments: str, cwd: Path, stdout=subprocess.PIPE, **more: str) -> subp
     )
 
 
-def run_until(lines: int, *arguments: str, cwd: Path) -> tuple[int, bytes]:
+def run_until(lines: int, *arguments: str, cwd: Path) -> tuple[int, str]:
     """As `minipar … | head -LINES`: exit code, and what was said of errors."""
     with subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=environment()
@@ -37,14 +37,20 @@ def run_until(lines: int, *arguments: str, cwd: Path) -> tuple[int, bytes]:
         for _ in range(lines):
             process.stdout.readline()
         process.stdout.close()
-        errors = process.stderr.read()
+        errors = said(process.stderr.read())
     return process.returncode, errors
+
+
+def said(errors: bytes) -> str:
+    """Without what a new machine says besides: the kernels that it compiles."""
+    lines = errors.decode().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("minipar: compiling "))
 
 
 @pytest.mark.parametrize("lines", [0, 1, 3])
 def test_training_goes_on_when_nobody_reads_the_table(lines, tmp_path):
     code, errors = run_until(lines, *TRAIN, cwd=tmp_path)
-    assert (code, errors) in ((0, b""), (141, b""))
+    assert (code, errors) in ((0, ""), (141, ""))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
 
 
@@ -53,7 +59,7 @@ def test_training_goes_on_when_nobody_reads_the_table(lines, tmp_path):
 )
 def test_other_commands_end_silently_when_nobody_reads(arguments, tmp_path):
     code, errors = run_until(0, *arguments, cwd=tmp_path)
-    assert (code, errors) == (141, b"")
+    assert (code, errors) == (141, "")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="/dev/full is Linux's")
@@ -63,14 +69,14 @@ def test_a_full_disk_under_the_output_is_one_line(arguments, tmp_path):
         done = run(*arguments, cwd=tmp_path, stdout=full)
     assert done.returncode == 1
     name = "minipar" if arguments == ["--help"] else f"minipar {arguments[0]}"
-    assert done.stderr.decode() == f"{name}: No space left on device\n"
+    assert said(done.stderr) == f"{name}: No space left on device\n"
 
 
 def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
     (tmp_path / "out" / "checkpoint.safetensors").mkdir(parents=True)
     done = run(*TRAIN, cwd=tmp_path)
     assert done.returncode == 1
-    (line,) = done.stderr.decode().splitlines()
+    (line,) = said(done.stderr).splitlines()
     assert line.startswith("minipar train: ")
     assert line.endswith("out/checkpoint.safetensors: Is a directory")
 
