@@ -1,13 +1,17 @@
-"""Messages between two ranks of one machine: a ring of bytes from every rank to every other, and an inbox."""
+"""Messages between two ranks of one machine: a ring of bytes from every rank to every other, and an inbox.
 
-import pickle
+What does not fit into its ring now goes as a parcel (parcels.py), so that what has been sent leaves by itself.
+"""
+
 from collections import deque
 from collections.abc import Callable, Iterator
 from mmap import mmap
 
 import numpy as np
 
+from .header import HEADER, IN_RING, header_of, parsed
 from .inbox import Inbox
+from .parcels import Deliveries, Parcels
 from .ring import Ring, fill
 from .work import Steps
 
@@ -31,6 +35,8 @@ class Mail:
         others = [peer for peer in range(size) if peer != rank]
         self._outgoing = {peer: ring(rank, peer) for peer in others}
         self._leaving: dict[int, deque[object]] = {peer: deque() for peer in others}
+        self._parcels = {peer: Parcels() for peer in others}
+        self._deliveries = {peer: Deliveries(fence) for peer in others}
         self._incoming = {peer: ring(peer, rank) for peer in others}
         self._receivers = {peer: self._receive_from(peer) for peer in others}
 
@@ -47,22 +53,25 @@ class Mail:
     def send(
         self, array: np.ndarray, dest: int, tag: int, wait_for: Callable[[int, Callable[[], bool]], Steps]
     ) -> Steps:
-        """Ends when all is in the ring; messages to one rank leave one after the other."""
+        """Ends when all is on its way; messages to one rank leave one after the other."""
         if dest == self._rank:
             self._inbox.put(self._rank, tag, array.copy())
             return
         turn, leaving, ring = object(), self._leaving[dest], self._outgoing[dest]
         leaving.append(turn)
         yield from wait_for(dest, lambda: leaving[0] is turn)
-        header = pickle.dumps((tag, array.dtype, array.shape))
-        length = np.array([len(header)], np.int64)
-        for part in (length.view(np.uint8), np.frombuffer(header, np.uint8), array.reshape(-1).view(np.uint8)):
+        data = array.reshape(-1).view(np.uint8)
+        parcel = None if data.size + HEADER <= ring.room() else self._parcels[dest].pack(data)
+        header = header_of(tag, array.dtype, array.shape, IN_RING if parcel is None else parcel.label)
+        for part in (header, data) if parcel is None else (header,):
             done = 0
             while done < part.size:
                 if not ring.has_room():
                     yield from wait_for(dest, ring.has_room)
                 done += ring.write(part[done:])
         leaving.popleft()
+        if parcel is not None:
+            yield from wait_for(dest, parcel.is_found)
 
     def recv(self, source: int, tag: int, wait_for: Callable[[int, Callable[[], bool]], Steps]) -> Steps:
         """The next message of `source` with `tag` that nobody has asked for before."""
@@ -84,21 +93,23 @@ class Mail:
 
     def release(self) -> None:
         """Look at the memory no more."""
+        for parcels in (*self._parcels.values(), *self._deliveries.values()):
+            parcels.release()
         for held in (self._receivers, self._incoming, self._outgoing):
             held.clear()
 
     def _receive_from(self, source: int) -> Iterator[None]:
         """Messages of one rank, for ever; yields whenever there is nothing to read for now."""
-        ring = self._incoming[source]
+        ring, header = self._incoming[source], np.empty(HEADER, np.uint8)
         while True:
-            length = np.empty(1, np.int64)
-            yield from fill(ring, length.view(np.uint8))
-            header = np.empty(length[0], np.uint8)
             yield from fill(ring, header)
-            tag, dtype, shape = pickle.loads(header.tobytes())
-            array = np.empty(shape, dtype)
-            yield from fill(ring, array.reshape(-1).view(np.uint8))
-            self._inbox.put(source, tag, array)
+            tag, dtype, shape, nbytes, label = parsed(header.tobytes())
+            if label == IN_RING:
+                data = np.empty(nbytes, np.uint8)
+                yield from fill(ring, data)
+            else:
+                data = self._deliveries[source].unpack(label, nbytes)
+            self._inbox.put(source, tag, np.ndarray(shape, dtype, data))
 
 
 def _capacity(size: int) -> int:

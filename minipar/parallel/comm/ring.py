@@ -29,7 +29,11 @@ class Ring:
         memory[offset : offset + 2 * _LINE] = bytes(2 * _LINE)
 
     def has_room(self) -> bool:
-        return self._written[0] - self._read[0] < self._capacity
+        return self.room() > 0
+
+    def room(self) -> int:
+        """How many bytes can be written now."""
+        return self._capacity - (self._written[0] - self._read[0])
 
     def has_data(self) -> bool:
         return self._written[0] != self._read[0]

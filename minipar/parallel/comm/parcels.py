@@ -1,0 +1,130 @@
+"""Messages for which a ring has no room: each in a block of shared memory of its own, of which the ring tells.
+
+So an `isend` needs nobody's help to leave, however large its array is, while its rank goes on to compute. The receiver
+reads the array where it is; when no array looks at it any more, the block is empty, and the sender fills it again. So
+pages are made and mapped once. There are not too many blocks: what finds none waits for room in the ring.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from functools import partial
+from mmap import mmap
+
+import numpy as np
+
+from .header import Label
+from .shared_memory import create_block, map_block, open_block
+
+_MOST = 64 << 20  # bytes in all blocks for one rank
+_SMALLEST = 64 << 10
+_FIRST_LINE = 64  # bytes: who looks at the state should not wait for who writes the array
+_EMPTY, _SENT, _HELD = range(3)  # states of a block
+
+
+class Block:
+    """The memory of one parcel after the other, as one of its two ranks has mapped it."""
+
+    def __init__(self, memory: mmap) -> None:
+        self._memory = memory
+        self._state = np.frombuffer(memory, np.int64, 1)
+        self.capacity = len(memory) - _FIRST_LINE
+
+    @property
+    def state(self) -> int:
+        return self._state[0]
+
+    @state.setter
+    def state(self, state: int) -> None:
+        self._state[0] = state
+
+    def bytes(self, count: int) -> np.ndarray:
+        """The first `count`; every array that looks at them has this one as its base."""
+        return np.frombuffer(self._memory, np.uint8, count, _FIRST_LINE)
+
+
+class Sent:
+    """A block of this rank's, and its label."""
+
+    def __init__(self, label: Label, block: Block) -> None:
+        self.label = label
+        self.block = block
+        self._found = False
+
+    def is_found(self) -> bool:
+        """Has the receiver mapped the block? It cannot find it any more when this rank has ended."""
+        self._found = self._found or self.block.state != _SENT
+        return self._found
+
+
+class Parcels:
+    """The blocks for one other rank."""
+
+    def __init__(self) -> None:
+        self._sent: list[Sent] = []
+        self._nbytes = 0
+
+    def pack(self, data: np.ndarray) -> Sent | None:
+        """Copy these bytes into a block that is empty; None if there is none, and too much memory is in others."""
+        for sent in self._sent:
+            if sent.block.capacity >= data.size and sent.block.state == _EMPTY:
+                break
+        else:
+            made = self._make(data.size)
+            if made is None:
+                return None
+            sent = made
+        sent.block.bytes(data.size)[...] = data
+        sent.block.state = _SENT
+        return sent
+
+    def release(self) -> None:
+        """Look at the memory no more."""
+        for sent in self._sent:
+            os.close(sent.label.descriptor)
+        self._sent.clear()
+
+    def _make(self, nbytes: int) -> Sent | None:
+        capacity = max(_SMALLEST, 1 << (nbytes - 1).bit_length())
+        if self._nbytes + capacity > _MOST:
+            return None
+        try:
+            descriptor = create_block(_FIRST_LINE + capacity)
+        except OSError:  # no memory is left for it
+            return None
+        self._nbytes += capacity
+        sent = Sent(Label(len(self._sent), os.getpid(), descriptor), Block(map_block(descriptor)))
+        self._sent.append(sent)
+        return sent
+
+
+class Deliveries:
+    """The blocks of one other rank's parcels."""
+
+    def __init__(self, fence: Callable[[], None]) -> None:
+        self._fence = fence
+        self._blocks: dict[int, Block] = {}
+
+    def unpack(self, label: Label, nbytes: int) -> np.ndarray:
+        """The bytes of a parcel that has come, where they are: the sender leaves them while an array looks at them."""
+        block = self._blocks.get(label.number)
+        if block is None:
+            descriptor = open_block(label.process, label.descriptor)
+            try:
+                block = self._blocks[label.number] = Block(map_block(descriptor))
+            finally:
+                os.close(descriptor)
+        data = block.bytes(nbytes)
+        block.state = _HELD
+        weakref.finalize(data, partial(self._empty, block)).atexit = False
+        return data
+
+    def _empty(self, block: Block) -> None:
+        self._fence()
+        block.state = _EMPTY
+
+    def release(self) -> None:
+        """Look at the memory no more: what has been unpacked stays."""
+        self._blocks.clear()
