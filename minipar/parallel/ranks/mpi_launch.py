@@ -55,6 +55,7 @@ def run(
             answers.interrupt()
             raise
         crew.finish()
+        answers.check_ends()
         return results
 
 
@@ -64,6 +65,12 @@ class _Answers(Answers):
     def __init__(self, crew: MPICrew, board: Board, timeout: float) -> None:
         super().__init__(crew.ranks, board, timeout)
         self._crew = crew
+
+    def check_ends(self) -> None:
+        """WorkerError if mpiexec has ended a rank after it had answered: MPI_Abort may return before it takes effect."""
+        for rank in self._crew.ranks:
+            if rank.has_ended() and rank.exit_code() is None:
+                raise self._death_of(rank).error()
 
     def _death_of(self, worker: Contact) -> Failure:
         """Of a rank that ended by itself its parent has told; the others mpiexec has ended, parent and child."""
