@@ -10,7 +10,7 @@ Editors and type checkers read the block as it stands. (Python 3.15 has a word f
 
 import builtins
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 
 class Later:
@@ -39,20 +39,22 @@ class Later:
         """What `name` is. AttributeError, as of any module, if the package does not have it."""
         if name not in self.places:
             raise AttributeError(f"module {self._package['__name__']!r} has no attribute {name!r}")
-        module, own_name = self.places[name]
-        if module:
-            found = getattr(import_module(f"{self._package['__name__']}.{module}"), own_name)
+        place = self.places[name]
+        if place.module:
+            found = getattr(import_module(f"{self._package['__name__']}.{place.module}"), place.own_name)
         else:  # from . import nn
-            found = import_module(f"{self._package['__name__']}.{own_name}")
+            found = import_module(f"{self._package['__name__']}.{place.own_name}")
         self._package[name] = found
         return found
 
 
-class Place(NamedTuple):
+class Place:
     """A module within the package ("" for the package itself), and what the thing is called there."""
 
-    module: str
-    own_name: str
+    __slots__ = ("module", "own_name")  # a NamedTuple takes longer to make than all that is noted here
+
+    def __init__(self, module: str, own_name: str) -> None:
+        self.module, self.own_name = module, own_name
 
 
 class _Places:

@@ -71,7 +71,7 @@ def test_other_modules_import_while_ours_are_put_off():
         "with later:\n"
         "    from .colours import mauve as lilac\n"
         "    exec('from string import digits as seen', elsewhere := {})\n"
-        "print(later.places['lilac'], elsewhere['seen'], 'lilac' in globals())\n"
+        "print(later.places['lilac'].module, later.places['lilac'].own_name, elsewhere['seen'], 'lilac' in globals())\n"
         "try:\n"
         "    with later:\n"
         "        raise KeyError\n"
@@ -79,7 +79,7 @@ def test_other_modules_import_while_ours_are_put_off():
         "    import colorsys; print(colorsys.__name__)"
     )
     done = run_python(code)
-    expected = "Place(module='colours', own_name='mauve') 0123456789 False\ncolorsys\n"
+    expected = "colours mauve 0123456789 False\ncolorsys\n"
     assert done.stdout == expected, done.stderr
 
 

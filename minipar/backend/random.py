@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -218,44 +218,50 @@ def initial_seed() -> int:
     return _default.generator.initial_seed()
 
 
-class _Shard(threading.local):
-    start, count, total = 0, 0, 0
-    active = False
+class _Held(threading.local):
+    """What this thread holds of what one process would hold."""
+
+    samples: tuple[int, int, int] | None = None
+    parts: tuple[PartOfElements, ...] = ()
 
 
-_shard = _Shard()
+_held = _Held()
 
 
-@contextmanager
-def sharded_samples(start: int, count: int, total: int) -> Iterator[None]:
+class sharded_samples:
     """Inside, this thread holds samples start … start + count − 1 of a batch of `total`, and draws for those."""
-    if not 0 <= start <= start + count <= total:
-        raise ValueError(f"a shard must lie within its batch: start={start}, count={count}, total={total}")
-    before = dict(_shard.__dict__)
-    _shard.start, _shard.count, _shard.total, _shard.active = start, count, total, True
-    try:
-        yield
-    finally:
-        _shard.__dict__.clear()
-        _shard.__dict__.update(before)
+
+    __slots__ = ("_before", "_samples")
+
+    def __init__(self, start: int, count: int, total: int) -> None:
+        if not 0 <= start <= start + count <= total:
+            raise ValueError(f"a shard must lie within its batch: start={start}, count={count}, total={total}")
+        self._samples = start, count, total
+
+    def __enter__(self) -> None:
+        self._before, _held.samples = _held.samples, self._samples
+
+    def __exit__(self, *_: object) -> None:
+        _held.samples = self._before
 
 
 def holds_part_of_a_batch() -> bool:
     """Whether this thread is inside `sharded_samples` with fewer samples than the batch has."""
-    return _shard.active and _shard.count < _shard.total
+    return _held.samples is not None and _held.samples[1] < _held.samples[2]
 
 
 def held_samples() -> tuple[int, int, int] | None:
     """(start, count, total) inside `sharded_samples`, else None."""
-    return (_shard.start, _shard.count, _shard.total) if _shard.active else None
+    return _held.samples
 
 
-class PartOfElements(NamedTuple):
+class PartOfElements:
     """Elements start … of `total` along axis `dim` (counted from the end) of what one process would hold."""
 
-    dim: int
-    start: int
-    total: int
+    __slots__ = ("dim", "start", "total")
+
+    def __init__(self, dim: int, start: int, total: int) -> None:
+        self.dim, self.start, self.total = dim, start, total
 
     def whole(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of the whole, from that of the part."""
@@ -266,13 +272,6 @@ class PartOfElements(NamedTuple):
             )
         sizes[self.dim] = self.total
         return tuple(sizes)
-
-
-class _Held(threading.local):
-    parts: tuple[PartOfElements, ...] = ()
-
-
-_held = _Held()
 
 
 @contextmanager
@@ -309,8 +308,8 @@ def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.n
     whole, rows = list(shape), None
     if batch_dim is not None and shape:
         whole.insert(0, whole.pop(batch_dim))
-        if _shard.active:
-            whole[0], rows = _rows_of_shard(shape, batch_dim)
+        if _held.samples is not None:
+            whole[0], rows = _rows_of_shard(shape, batch_dim, *_held.samples)
     drawn = default_generator().uniform(whole, np.dtype(np.float32), rows)
     return drawn if batch_dim is None or not shape else np.moveaxis(drawn, 0, batch_dim)
 
@@ -318,18 +317,18 @@ def uniform_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.n
 def ticket_for_samples(shape: Sequence[int], batch_dim: int | None = 0) -> np.ndarray:
     """A ticket (`Generator._ticket`) for what `uniform_for_samples` would draw next of this shape."""
     rows = range(0)
-    if batch_dim is not None and shape and _shard.active:
-        rows = _rows_of_shard(shape, batch_dim)[1]
+    if batch_dim is not None and shape and _held.samples is not None:
+        rows = _rows_of_shard(shape, batch_dim, *_held.samples)[1]
     return default_generator()._ticket(rows.start)
 
 
-def _rows_of_shard(shape: Sequence[int], batch_dim: int) -> tuple[int, range]:
+def _rows_of_shard(shape: Sequence[int], batch_dim: int, start: int, count: int, total: int) -> tuple[int, range]:
     """(rows of the whole batch, which of them are this shard's)."""
-    each, rest = divmod(shape[batch_dim], _shard.count) if _shard.count else (0, shape[batch_dim])
+    each, rest = divmod(shape[batch_dim], count) if count else (0, shape[batch_dim])
     if rest:
         raise RuntimeError(
-            f"axis {batch_dim} of shape {tuple(shape)} must hold the {_shard.count} samples of this shard, for which "
+            f"axis {batch_dim} of shape {tuple(shape)} must hold the {count} samples of this shard, for which "
             "random numbers are drawn: pass batch_dim= the axis that does, or batch_dim=None where it is the same "
             "on every rank"
         )
-    return each * _shard.total, range(each * _shard.start, each * (_shard.start + _shard.count))
+    return each * total, range(each * start, each * (start + count))
