@@ -154,6 +154,15 @@ class FlatBuffer:
         """Does anybody look at a gradient in the buffer (or keep the place of one)?"""
         return any(_watched(self.grad_views, slot, 0) for slot in range(len(self.grad_views)))
 
+    def keep_parameters_in(self, data: Any, parameters: Iterable[Parameter]) -> None:
+        """From now on the parameters of this buffer (among these) lie in `data`, of its size and dtype."""
+        data[...] = self.data
+        self.data = data
+        self.data_views = [_view(data[a:b], shape) for (a, b), shape in zip(self.spans, self._shapes)]
+        for p in parameters:
+            if p.buffer is self:
+                p.array = self.data_views[p.slot]
+
     def keep_gradients_in(self, grad: Any) -> None:
         """From now on gradients lie in `grad`, zeros of the size and dtype of the buffer, while it has none."""
         self.grad = grad

@@ -57,11 +57,12 @@ class GradientExchange:
         self._strays: dict[int, tuple[Parameter, int]] = {}  # parameters with a gradient of a backward not seen here
         self.uses: dict[int, int] = {}  # id of a parameter: its backward passes a micro-batch, where they are not one
         self._arrivals: set[int] = set()  # ids of the parameters that this rank has used
-        if in_shared_memory:
-            _share_gradients(flatten(self._parameters), comm)
-        for p in self._parameters:
-            if p.tracked:
-                p.register_post_accumulate_grad_hook(self._arrived)
+        buffers = flatten(self._parameters) if in_shared_memory else []
+        if comm.size > 1:  # else there is nobody to send to early
+            _share_gradients(buffers, comm)
+            for p in self._parameters:
+                if p.tracked:
+                    p.register_post_accumulate_grad_hook(self._arrived)
 
     @contextmanager
     def keeping(self) -> Iterator[None]:

@@ -87,3 +87,13 @@ def whole_loss(summed: np.ndarray, copies: int = 1) -> tuple[float, float]:
         raise ValueError("all ranks must reduce their loss in the same way: mean, sum, or with a weight")
     divisor = float(copies) if kinds[SUM] else denominator
     return (total / divisor if divisor else total * math.inf), divisor  # as NumPy divides by 0: 0 / 0 is NaN
+
+
+def is_sum(summed: np.ndarray) -> bool:
+    """Does the sum of all messages tell of losses that are not divided?"""
+    return bool(summed[2 + SUM])
+
+
+def head_start(of_sums: bool, rows: int) -> float:
+    """What gradients are divided by before anybody knows what they are to be divided by: the samples of the batch."""
+    return 1.0 if of_sums else float(max(rows, 1))

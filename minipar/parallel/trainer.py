@@ -96,7 +96,7 @@ class ParallelModel(HeldModel):
         inputs = self._cut(batch[0], pieces, rows=True, first=first)
         targets = [self._cut(target, pieces, rows=self._gives_rows, first=first) for target in batch[1:]]
         copies = 1 if self._gives_rows else self.mesh.space.size
-        losses = BatchLoss(self.mesh, loss_fn, targets, total, _divides_early(self.schedule), copies)
+        losses = BatchLoss(self.mesh, loss_fn, targets, total, copies)
         with self._exchange.adding_up(passes=len(pieces), then=self._ties.add_up) as exchange:
             stages = self._stages_to_run()
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
@@ -126,7 +126,7 @@ class ParallelModel(HeldModel):
             rows = share(total, i, tree.shards)
             piece = rows.start, rows.stop - rows.start, total
             targets = [[target[rows]] for target in batch[1:]]
-            losses = BatchLoss(self.mesh, loss_fn, targets, total, divides_early=False)
+            losses = BatchLoss(self.mesh, loss_fn, targets, rows=1)  # the tree divides
             generator.set_state((seed, draws))
             run = Run(
                 self.schedule,
@@ -236,13 +236,6 @@ def _shares(shares: Any, mesh: Mesh) -> EqualShares:
             f"shares must be 'equal', 'measured', or for each step a list of {mesh.data.size} weights, not {shares!r}"
         )
     return RecordedShares(shares)
-
-
-def _divides_early(schedule: Schedule) -> bool:
-    """Does the last stage run all forwards before the first backward?"""
-    order = schedule.ranks[schedule.placement[-1]]
-    computes = [x for x in order if x.stage == schedule.stages - 1 and not isinstance(x, Message)]
-    return all(isinstance(x, Forward) for x in computes[: schedule.microbatches])
 
 
 def _forward_only(schedule: Schedule) -> Schedule:

@@ -16,7 +16,7 @@ data parallelism does, stage 3 half as much again (Rajbhandari et al., arXiv 191
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -105,10 +105,12 @@ class ShardedParameters:
         self._stretches: dict[int, list[Owned]] = {}
         for stretch in self.owned:
             self._stretches.setdefault(id(stretch.parameter), []).append(stretch)
-        if stage == 1:  # before there are pieces: it may move parameters to other memory
+        if stage == 1:  # before there are pieces: these move parameters to other memory
             self.exchange = GradientExchange(trained[::-1], comm, bucket)
         else:
             self.exchange = OwnersExchange(trained[::-1], comm, bucket, self._stretches)
+        if stage < 3:
+            share_parameters(trained, comm)
         for stretch in self.owned:
             if stretch.owner == comm.rank:
                 stretch.piece = _piece(stretch, shares_memory=stage < 3)
@@ -151,17 +153,19 @@ class ShardedParameters:
         """Every rank gets the numbers of every piece, as their owners have them now. Collective."""
         for p in self._of_units:
             self._let_go(p)
-        for stretch in self.owned:
-            if id(stretch.parameter) not in self._gone:
-                self._broadcast(stretch, stretch.parameter.array.reshape(-1))
-                stretch.parameter.bump("optimizer")
+        here = [stretch for stretch in self.owned if id(stretch.parameter) not in self._gone]
+        if self._stage == 3:
+            for stretch in here:
+                self._put_in(stretch, stretch.parameter.array.reshape(-1))
+        else:  # an owner's pieces are its stretches themselves, which mostly lie side by side
+            for owner, array in joined(here):
+                self._broadcast(array, owner)
+        for stretch in here:
+            stretch.parameter.bump("optimizer")
 
-    def _broadcast(self, stretch: Owned, flat: Any) -> None:
-        array = flat[stretch.start : stretch.stop]
-        if stretch.piece is not None and self._stage == 3:  # else the piece is this memory
-            array[...] = stretch.piece.array
+    def _broadcast(self, array: Any, owner: int) -> None:
         host = to_numpy(array)
-        self._comm.broadcast(host, root=stretch.owner)
+        self._comm.broadcast(host, root=owner)
         if host is not array:
             array[...] = namespace(array).asarray(host)
 
@@ -195,13 +199,20 @@ class ShardedParameters:
             if isinstance(y, Tensor) and y.tracked and mode.grad:
                 y.register_hook(partial(self._before_forward, parameters))
 
+    def _put_in(self, stretch: Owned, flat: Any) -> None:
+        """Write a stretch to its place in the whole parameter, from the piece of its owner."""
+        array = flat[stretch.start : stretch.stop]
+        if stretch.piece is not None:
+            array[...] = stretch.piece.array
+        self._broadcast(array, stretch.owner)
+
     def _put_together(self, parameters: list[Parameter]) -> None:
         for p in parameters:
             if id(p) in self._gone:
                 self._gone.discard(id(p))
                 whole = namespace(p.array).empty(p.array.size, p.dtype)
                 for stretch in self._stretches[id(p)]:
-                    self._broadcast(stretch, whole)
+                    self._put_in(stretch, whole)
                 p.array = whole.reshape(p.array.shape)
 
     def _let_go(self, p: Any) -> None:
@@ -210,6 +221,35 @@ class ShardedParameters:
             self._gone.add(id(p))
             xp = namespace(p.array)
             p.array = xp.broadcast_to(xp.zeros((), p.dtype), p.array.shape)
+
+
+def joined(stretches: Iterable[Owned]) -> Iterator[tuple[int, Any]]:
+    """(owner, array) of what lies side by side in one buffer and has one owner: fewer and longer messages."""
+    at: tuple[Any, int, int, int] | None = None  # buffer, start, stop, owner
+    for stretch in stretches:
+        p = stretch.parameter
+        if p.buffer is None or not p.in_buffer():
+            yield stretch.owner, p.array.reshape(-1)[stretch.start : stretch.stop]
+            continue
+        first = p.buffer.spans[p.slot][0]
+        start, stop = first + stretch.start, first + stretch.stop
+        if at is not None and (at[0] is not p.buffer or at[2:] != (start, stretch.owner)):
+            yield at[3], at[0].data[at[1] : at[2]]
+            at = None
+        at = p.buffer, start if at is None else at[1], stop, stretch.owner
+    if at is not None:
+        yield at[3], at[0].data[at[1] : at[2]]
+
+
+def share_parameters(parameters: list[Parameter], comm: Communicator) -> None:
+    """Keep parameters where all ranks see them: then they are told by one copy."""
+    buffers = list({id(p.buffer): p.buffer for p in parameters if p.buffer is not None}.values())
+    kinds = [(b.data.dtype.str, b.data.size) for b in buffers if isinstance(b.data, np.ndarray)]
+    if any(theirs != kinds for theirs in comm.all_gather_object(kinds)):
+        return
+    for buffer in buffers:
+        if isinstance(buffer.data, np.ndarray):
+            buffer.keep_parameters_in(comm.empty(buffer.data.size, buffer.data.dtype), parameters)
 
 
 class OwnersExchange(GradientExchange):

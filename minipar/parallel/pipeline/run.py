@@ -4,13 +4,13 @@ What a rank holds is kept as the schedule's checker writes it down: (what, stage
 the output of that stage and a GRADIENT that of its input. Every micro-batch has its own place, so that nothing is
 overwritten while somebody still needs it.
 
-Random numbers are drawn as one process would: how many draws the stages before have made travels with the activation.
+Random numbers are drawn as one process would: a stage is told, once a batch, how many draws the stages before it make
+on their way. (Every micro-batch starts from the same number: what is drawn are rows of the same draws.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -62,6 +62,7 @@ class Run:
         self.held: dict[Held, tuple[Any, int]] = {}  # an array, and how many draws had been made
         self.kept: dict[tuple[int, int], tuple[Any, Tensor | None]] = {}  # of a stage and micro-batch: input and output
         self.late: dict[tuple[int, int], SplitBackward] = {}  # of which gradients of weights are still to come
+        self.told: dict[int, int] = {}  # by stage: the draws that had been made behind it, as told between ranks
         self.sent: list[Work] = []  # messages that are under way
         self.most_kept = 0  # inputs and outputs at once
         self.seconds = 0.0  # of work, without waiting for others
@@ -84,14 +85,6 @@ class Run:
             work.wait()
         return self
 
-    @contextmanager
-    def _at_work(self, i: int, name: str) -> Iterator[None]:
-        """Work on micro-batch i: what is drawn is drawn for its samples, and the time counts."""
-        start = perf_counter()
-        with sharded_samples(*self.samples[i]), timeline.span(name):
-            yield
-        self.seconds += perf_counter() - start
-
     def _forward(self, x: Forward) -> None:
         stage, i = x.stage, x.microbatch
         entered, draws = self.inputs[i], self.draws
@@ -100,7 +93,7 @@ class Run:
             entered = wrap(array).requires_grad_(self.schedule.trains and array.dtype.kind == "f")
         generator = default_generator()
         generator.set_state((generator.get_state()[0], draws))
-        with self._at_work(i, f"forward {i}"):
+        with _AtWork(self, i, f"forward {i}"):
             made: Any = self.stages[stage](entered)
             if stage == self.schedule.stages - 1:
                 made = self.finish(i, made)
@@ -116,7 +109,7 @@ class Run:
         entered, made = self.kept.pop((x.stage, x.microbatch))
         grad = self._gradient_of_output(x, made)
         if made is not None and grad is not None:
-            with self._at_work(x.microbatch, f"backward {x.microbatch}"):
+            with _AtWork(self, x.microbatch, f"backward {x.microbatch}"):
                 made.backward(grad)
         self._keep_gradient(x, entered, lambda: entered.grad)
 
@@ -126,14 +119,14 @@ class Run:
         if made is None or grad is None:
             self._keep_gradient(x, entered, lambda: None)
             return
-        with self._at_work(x.microbatch, f"backward {x.microbatch}, input"):
+        with _AtWork(self, x.microbatch, f"backward {x.microbatch}, input"):
             late = self.late[x.stage, x.microbatch] = SplitBackward([(made, grad)])
             self._keep_gradient(x, entered, lambda: late.inputs([entered])[0])
 
     def _backward_weight(self, x: BackwardWeight) -> None:
         late = self.late.pop((x.stage, x.microbatch), None)
         if late is not None:
-            with self._at_work(x.microbatch, f"backward {x.microbatch}, weights"):
+            with _AtWork(self, x.microbatch, f"backward {x.microbatch}, weights"):
                 late.weights()
 
     def _gradient_of_output(self, x: Instruction, made: Tensor | None) -> Tensor | None:
@@ -156,16 +149,46 @@ class Run:
 
     def _send(self, x: Send) -> None:
         array, draws = self.held.pop((x.what, x.stage, x.microbatch))
-        tag = self.schedule.tag(x)
-        self.sent.append(self.comm.isend(np.array(draws), x.peer, tag))
-        self.sent.append(self.comm.isend(to_numpy(array), x.peer, tag))
+        if x.what == ACTIVATION:
+            self._tell_draws(x, draws)
+        self.sent.append(self.comm.isend(to_numpy(array), x.peer, self.schedule.tag(x)))
 
     def _receive(self, x: Receive) -> None:
-        tag = self.schedule.tag(x)
-        draws = self.comm.recv(x.peer, tag)
-        array = self.comm.recv(x.peer, tag)
-        self.held[x.what, x.sender, x.microbatch] = self._on_device(array), int(draws)
+        if x.what == ACTIVATION and x.sender not in self.told:
+            self.told[x.sender] = int(self.comm.recv(x.peer, self.schedule.tag_of_draws(x.sender)))
+        array = self.comm.recv(x.peer, self.schedule.tag(x))
+        self.held[x.what, x.sender, x.microbatch] = self._on_device(array), self.told.get(x.sender, 0)
+
+    def _tell_draws(self, x: Send, draws: int) -> None:
+        if x.stage not in self.told:
+            self.told[x.stage] = draws
+            self.sent.append(self.comm.isend(np.array(draws), x.peer, self.schedule.tag_of_draws(x.stage)))
+        elif draws != self.told[x.stage] and self.samples[x.microbatch][1]:
+            raise RuntimeError(
+                f"stage {x.stage} has drawn random numbers {draws - self.draws} times on micro-batch {x.microbatch} "
+                f"and {self.told[x.stage] - self.draws} times on another: it must draw as often on all, or the next "
+                "stages cannot draw as one process would"
+            )
 
     def _on_device(self, array: np.ndarray) -> Any:
         """Messages come in host memory; the rank may compute on a GPU."""
         return wrap(array).to(self.comm.device).array
+
+
+class _AtWork:
+    """Inside, a run works on micro-batch i: what is drawn is drawn for its samples, and the time counts."""
+
+    __slots__ = ("_run", "_samples", "_span", "_start")
+
+    def __init__(self, run: Run, i: int, name: str) -> None:
+        self._run, self._samples, self._span = run, sharded_samples(*run.samples[i]), timeline.span(name)
+
+    def __enter__(self) -> None:
+        self._start = perf_counter()
+        self._samples.__enter__()
+        self._span.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._span.__exit__(*error)
+        self._samples.__exit__(*error)
+        self._run.seconds += perf_counter() - self._start

@@ -155,6 +155,10 @@ Backward(stage=1, microbatch=0))
         """A tag for the communicator: the same at both ends of a message, another for each message of a batch."""
         return 2 * (message.sender * self.microbatches + message.microbatch) + (message.what == GRADIENT)
 
+    def tag_of_draws(self, stage: int) -> int:
+        """A tag for what the stage after this one has to know of random numbers: that of no message of the schedule."""
+        return 2 * self.stages * self.microbatches + stage
+
     def __str__(self) -> str:
         from .draw import draw  # which stands above
 
