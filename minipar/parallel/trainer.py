@@ -26,7 +26,7 @@ from .losses import PartOfLoss
 from .mesh import Mesh
 from .pipeline.recomputed import recomputed
 from .pipeline.run import Run
-from .pipeline.schedule import Forward, Message, Schedule
+from .pipeline.schedule import Forward, Schedule
 from .shares import share
 from .uneven import EqualShares, MeasuredShares, RecordedShares
 from .virtual_shards import ShardTree

@@ -93,8 +93,10 @@ class Mail:
 
     def release(self) -> None:
         """Look at the memory no more."""
-        for parcels in (*self._parcels.values(), *self._deliveries.values()):
+        for parcels in self._parcels.values():
             parcels.release()
+        for deliveries in self._deliveries.values():
+            deliveries.release()
         for held in (self._receivers, self._incoming, self._outgoing):
             held.clear()
 

@@ -67,7 +67,7 @@ class _Answers(Answers):
         self._crew = crew
 
     def check_ends(self) -> None:
-        """WorkerError if mpiexec has ended a rank after it had answered: MPI_Abort may return before it takes effect."""
+        """WorkerError if mpiexec has ended a rank that had answered: MPI_Abort may return before it takes effect."""
         for rank in self._crew.ranks:
             if rank.has_ended() and rank.exit_code() is None:
                 raise self._death_of(rank).error()
