@@ -14,6 +14,7 @@ from ..nn.batchnorm import BatchNormNd
 from ..nn.embedding import Embedding, EmbeddingBag
 from ..nn.module import Module
 from ..nn.parameter import Parameter, zero_grad
+from ..nn.utils.spectral_norm import has_spectral_norm
 from ..tensor import Tensor, wrap
 from .data import broadcast_state
 from .gradients import BUCKET, GradientExchange
@@ -100,6 +101,7 @@ class HeldModel:
         self._whole = WholeState(model, mesh)
         self._whole.keep(self._stages.values())
         self._couples_samples = [(name, m) for name, m in model.named_modules() if isinstance(m, BatchNormNd)]
+        self._iterates = [(name, m) for name, m in model.named_modules() if has_spectral_norm(m)]
         self._looks_at_indices = [(n, m) for n, m in model.named_modules() if isinstance(m, Embedding | EmbeddingBag)]
         self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
         self._tree = None if options.virtual_shards is None else ShardTree(mesh.data, options.virtual_shards)

@@ -10,10 +10,14 @@ from typing import Any
 
 from ..nn.module import Module
 from .comm import Communicator
+from .inexact.compression import check_compression
 from .mesh import AXES, Mesh
 from .parallelize import parallelize
 from .pipeline.orders import SCHEDULES
 from .trainer import ParallelModel
+
+
+_KINDS = {"int": int, "str": str, "bool": bool}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Layout:
     virtual_shards: int | None = None
     zero: int = 0
     shares: str = "equal"
+    compress: str | None = None
+    batch_stats: str = "whole"
 
     @classmethod
     def parse(cls, text: str, ranks: int | None = None) -> Layout:
@@ -49,7 +55,7 @@ class Layout:
                 raise ValueError("layout 'auto' needs the number of ranks")
             return cls(data=ranks)
         given: dict[str, Any] = {}
-        kinds = {field.name: int if field.default is None else type(field.default) for field in fields(cls)}
+        kinds = {field.name: _KINDS[str(field.type).removesuffix(" | None")] for field in fields(cls)}
         for item in filter(None, (item.strip() for item in text.split(","))):
             name, equals, value = item.partition("=")
             if name not in kinds or name in given or not equals:
@@ -59,6 +65,9 @@ class Layout:
         layout = cls(**given)
         if layout.shares not in ("equal", "measured"):
             raise ValueError(f"layout {text!r}: shares must be equal or measured, not {layout.shares!r}")
+        if layout.batch_stats not in ("whole", "micro"):
+            raise ValueError(f"layout {text!r}: batch_stats must be whole or micro, not {layout.batch_stats!r}")
+        check_compression(layout.compress)
         if layout.schedule not in SCHEDULES:
             raise ValueError(
                 f"layout {text!r}: schedule must be one of {', '.join(SCHEDULES)}, not {layout.schedule!r}"

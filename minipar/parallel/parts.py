@@ -25,6 +25,8 @@ class Part:
     rows: tuple[int, ...]
     total: int
 
+    differs = True
+
     def of(self, whole: np.ndarray) -> np.ndarray:
         """This part of the whole array: a copy."""
         return np.ascontiguousarray(np.take(whole, self.rows, axis=self.dim))
@@ -39,7 +41,13 @@ class Part:
 
 
 class AnyPart(Protocol):
-    """What gathers and loads needs to know of a part: how to take it from the whole array, and put it there."""
+    """What gathers and loads needs to know of a part: how to take it from the whole array, and put it there.
+
+    `differs`: have ranks different parts of the tensor? (Not where they are pieces of what is the same on every rank.)
+    """
+
+    @property
+    def differs(self) -> bool: ...
 
     def of(self, whole: np.ndarray) -> np.ndarray: ...
 
@@ -60,6 +68,6 @@ def part_of(tensor: Tensor) -> AnyPart | None:
 
 
 def is_split(tensor: Tensor) -> bool:
-    """Do ranks have different parts of this one? (Not of pieces of what is the same on every rank, as ZeRO's are.)"""
+    """Do tensor ranks have different parts of this one?"""
     part = part_of(tensor)
-    return isinstance(part, Part) or getattr(part, "inside", None) is not None
+    return part is not None and part.differs

@@ -181,13 +181,20 @@ class ParallelModel(HeldModel):
             return put_together(mine, self.mesh.data, 0)
 
     def _check_micro_batches(self) -> None:
-        """RuntimeError for a layer whose result depends on the whole batch, where it gets it piece by piece."""
+        """RuntimeError for a layer that must see the whole batch, or run once, where the batch comes piece by piece."""
         pieces = self.schedule.microbatches if self._tree is None else self._tree.shards
         for name, embedding in self._looks_at_indices:
             if embedding.training and pieces * self.mesh.data.size > 1:
                 for option in ("max_norm", "scale_grad_by_freq"):
                     if getattr(embedding, option, None):
                         raise RuntimeError(f"layer {name!r}: {option} looks at all samples of a batch, which is split")
+        for name, module in self._iterates:
+            if module.training and (pieces > 1 or self._options.recompute):
+                raise RuntimeError(
+                    f"layer {name!r}: spectral_norm iterates before every forward, of which one process has one a "
+                    "batch: leave the batch whole (microbatches=1, no virtual_shards, no recompute), or put the layer "
+                    "in eval mode"
+                )
         for name, module in () if self._by_micro_batch else self._couples_samples:
             if module.training and (pieces > 1 or self._tree is not None):
                 raise RuntimeError(

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .comm import Communicator
-from .shares import share
+from .shares import shares
 
 
 def by_largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
@@ -41,7 +41,7 @@ class EqualShares:
 
     def cut(self, total: int) -> list[int]:
         """How many of `total` samples each data rank gets."""
-        return [rows.stop - rows.start for rows in (share(total, rank, self._size) for rank in range(self._size))]
+        return shares(total, self._size)
 
     def measured(self, seconds: float, samples: int) -> None:
         """A step is over, for which this rank took `seconds`, with `samples`."""

@@ -45,6 +45,10 @@ class Piece:
     shape: tuple[int, ...]
     inside: Any = None  # the Part that the parameter is, if it is one
 
+    @property
+    def differs(self) -> bool:
+        return self.inside is not None
+
     def of(self, whole: np.ndarray) -> np.ndarray:
         """These elements: a copy."""
         held = whole if self.inside is None else self.inside.of(whole)

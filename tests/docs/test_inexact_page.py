@@ -39,9 +39,3 @@ def test_its_script_makes_its_table(tmp_path):
         assert abs(sent - told[name][2]) < 0.15
         if name not in ("staleness 4", "asynchronous"):
             assert abs(loss - told[name][1]) < 0.002
-
-
-def test_linked_files_exist():
-    links = re.findall(r"\]\(([^)#:]+)\)", TEXT)
-    assert links
-    assert all((PAGE.parent / link).exists() for link in links)

@@ -37,9 +37,3 @@ def test_its_table_has_every_attribute():
         re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in TEXT.splitlines() if line.startswith("| `")))
     )
     assert told == {*timeline.Span._fields, "duration_ns"}
-
-
-def test_linked_files_exist():
-    links = re.findall(r"\]\(([^)#:]+)\)", TEXT)
-    assert links
-    assert all((PAGE.parent / link).exists() for link in links)

@@ -71,6 +71,15 @@ CLAIMS = {  # how often it is compared with one process, and what it says beside
         r"tensor=2: .*\n  rank 0 holds 0\.weight 4×1×3×3, 2\.weight 4×4×3×3",
         r"space=2: ",
     ),
+    "inference": (
+        7,
+        r"mlp, one process holds 12,607,488 bytes; a batch takes \d+\.\d ms",
+        r"data=2: ranks hold 12,607,488 and 12,607,488 bytes; a batch takes \d+\.\d ms",
+        r"data=2,zero=3: ranks hold 6,303,744 and 6,303,744 bytes",
+        r"schedule=inference: ranks hold 6,303,744 and 6,303,744 bytes",
+        r"tensor=2: ranks hold 6,309,888 and 6,309,888 bytes",
+        r"cnn, .*\n.*\n  space=2: ranks hold 14,528 and 14,528 bytes",
+    ),
     "gan": (
         4,
         r"microbatches=2: .*\n  rank 0 holds G 0\.weight 48×16, D 0\.weight 48×64\n",

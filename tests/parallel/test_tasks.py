@@ -22,14 +22,6 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 SCHEDULES = ("static", "dynamic", "guided")
 
 
-@pytest.fixture(scope="module")
-def pool():
-    """For tests that leave it as it was."""
-    with parallel.Pool(workers=2, timeout=21) as pool:
-        pool.run(lambda comm: None)  # from here on nothing is to be opened any more
-        yield pool
-
-
 @pytest.fixture
 def own_pool():
     """For tests that do not. (Another timeout: pools of equal settings share their workers.)"""

@@ -219,6 +219,19 @@ def test_ranks_without_samples_go_on_drawing_where_the_others_do(layout):
         np.testing.assert_allclose(told, losses, rtol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{"microbatches": 2}, {"virtual_shards": 2}, {"recompute": True}])
+def test_spectral_norm_runs_once_a_batch(options):
+    def train(comm):
+        whole = nn.Sequential(nn.Linear(6, 8), nn.utils.spectral_norm(nn.Linear(8, 4))).double()
+        net = parallel.parallelize(whole, parallel.Mesh(comm), **options)
+        with pytest.raises(RuntimeError, match=r"layer '1': spectral_norm iterates .*microbatches=1, .*no recompute"):
+            net.loss_and_gradients(F.cross_entropy, X, Y)
+        net.eval()
+        return net.loss_and_gradients(F.cross_entropy, X, Y)
+
+    parallel.launch(train, workers=1, backend="thread")
+
+
 def test_batch_norm_and_micro_batches_are_refused_by_name():
     def train(comm):
         whole = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)).double()
@@ -256,6 +269,8 @@ def test_a_cut_that_is_none_is_refused(cut, says):
         ("schedule=2f2b", "schedule must be one of sequential"),
         ("recompute=yes", "must be True or False"),
         ("auto", "needs the number of ranks"),
+        ("data=2,compress=zip", "compress must be None, 'fp16', or 'topk:R'"),
+        ("batch_stats=none", "batch_stats must be whole or micro"),
     ],
 )
 def test_a_layout_that_is_none_is_refused(text, says):
@@ -264,7 +279,12 @@ def test_a_layout_that_is_none_is_refused(text, says):
 
 
 def test_a_layout_is_read_and_written_alike():
-    for text in (*LAYOUTS, "pipeline=2,microbatches=4,schedule=interleaved,chunks=2,recompute=True", "data=1"):
+    more = (
+        "pipeline=2,microbatches=4,schedule=interleaved,chunks=2,recompute=True",
+        "data=2,compress=topk:0.1",
+        "data=1",
+    )
+    for text in (*LAYOUTS, *more, "data=2,batch_stats=micro", "data=1"):
         assert str(parallel.Layout.parse(text)) == text
     assert parallel.Layout.parse("auto", ranks=6) == parallel.Layout(data=6)
     assert parallel.Layout.parse(" data=2 , space=3 ").ranks == 6

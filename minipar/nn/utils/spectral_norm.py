@@ -40,6 +40,11 @@ class SpectralNorm:
         setattr(module, self.name, self.weight(module, module.training))
 
 
+def has_spectral_norm(module: Module) -> bool:
+    """Is `spectral_norm` applied to this module itself?"""
+    return any(isinstance(hook.function, SpectralNorm) for hook in module._forward_pre_hooks.values())
+
+
 def spectral_norm(
     module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
 ) -> Module:
