@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import minipar
-from minipar import bench
+from minipar import bench, parallel
 from minipar.bench.comm.contenders import Contender
 from minipar.bench.comm.crew import Crew
-from minipar.bench.parallel import bars, comparison, contest, rank, splits
-from minipar.bench.parallel.contest import ALONE, DDP, IDEAL, SPLIT, THREADS, TOGETHER, Contest
+from minipar.bench.parallel import bars, comparison, contest, own, rank, splits
+from minipar.bench.parallel.contest import ALONE, DDP, HALVES, IDEAL, SPLIT, THREADS, TOGETHER, Contest
 from minipar.bench.parallel.splits import Split
 from minipar.bench.summary import Block, Row
 from minipar.parallel import Layout
@@ -138,6 +138,16 @@ def test_what_each_row_counts():
     assert not found.errors
 
 
+def test_a_share_of_the_batch_is_trained_without_the_others():
+    def halves(comm):
+        work = own.build(comm, "halves", "W1", "data=2")
+        return work.repeat(), work.losses
+
+    for seconds, losses in parallel.launch(halves, workers=2, backend="thread"):
+        assert 0 < seconds < 10
+        assert losses == []  # of other batches than the others'
+
+
 def test_the_ideal_follows_the_slower_stage():
     layout = Layout.parse("pipeline=2,microbatches=4")
     assert contest.ideal(layout, [(1.0, 1.0, 0.0), (2.0, 3.0, 0.5)]) == 1.0 + 4 * 5.0 + 1.0 + 0.5
@@ -190,6 +200,7 @@ def test_the_splits_have_the_rows_that_their_bars_need():
         assert split.subject in splits.SUBJECTS
         assert Layout.parse(split.layout).ranks == splits.RANKS
         names = [entry.row for entry in contest.entries(split)]
+        assert (HALVES in names) == split.layout.startswith("data=2")
         assert (THREADS in names, DDP in names, IDEAL in names) == (
             split.of_threads is not None,
             split.of_ddp is not None,

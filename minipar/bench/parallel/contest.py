@@ -20,9 +20,11 @@ from ..comm.crew import Crew
 from ..cpu_clock import foreign_share, wait_for_quiet
 from ..racer import ContenderError, python_path
 from ..summary import Block, Row, check_losses
+from .rank import WARM_UP
 from .splits import RANKS, Split
 
-ALONE, TOGETHER, SPLIT, THREADS, DDP, IDEAL = "1 worker", "2 unrelated", "split", "2 threads", "DDP", "ideal"
+ALONE, TOGETHER, SPLIT, HALVES = "1 worker", "2 unrelated", "split", "halves"
+THREADS, DDP, IDEAL = "2 threads", "DDP", "ideal"
 BLOCK_SECONDS = 0.3
 REPEATS = (2, 1000)  # of a block, least and most
 ENOUGH = 7  # quiet blocks of every row
@@ -99,6 +101,8 @@ def entries(split: Split) -> list[Entry]:
         Entry(TOGETHER, SPLIT, "together", lambda each: 1 / sum(1 / seconds for seconds in each)),
         Entry(SPLIT, SPLIT, "split"),
     ]
+    if Layout.parse(split.layout).data > 1:
+        found.append(Entry(HALVES, SPLIT, "halves"))
     if split.of_threads is not None:
         found.append(Entry(THREADS, THREADS, "alone"))
     if split.of_ddp is not None:
@@ -143,7 +147,7 @@ def _prepared(crew: Crew, split: Split, entry: Entry, row: Row) -> int:
     least, most = REPEATS
     start = perf_counter()
     crew.ask(entry.kind, split.subject, split.layout, least)
-    each = (perf_counter() - start) / (2 * least)
+    each = (perf_counter() - start) / (WARM_UP + least)
     return max(least, min(most, int(BLOCK_SECONDS / each)))
 
 

@@ -3,6 +3,7 @@
 alone     the five lines that everybody writes, in rank 0, while the others sleep
 together  the same in every rank, which know nothing of each other
 split     one step of `parallelize` over all ranks
+halves    each rank its share of the batch, as if nobody else were there; then they wait for one another
 stages    each rank its stage of a pipeline, by itself: what `simulate` makes an ideal time of
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -21,6 +23,7 @@ import minipar
 from ... import __version__, optim, set_num_threads
 from ...parallel import Communicator, Layout, launch
 from ...parallel.pipeline import stages_of_model
+from ...parallel.shares import share
 from ...tensor import Tensor
 from ..workloads import ordinary_step, prepare
 from .rank import Work, asleep, serve, steps
@@ -30,6 +33,8 @@ from .splits import SUBJECTS
 def build(comm: Communicator, kind: str, subject: str, layout: str) -> Work:
     if kind == "split":
         return steps(split_step(comm, subject, layout))
+    if kind == "halves":
+        return share_alone(comm, subject)
     if kind == "stages":
         return stage_alone(comm.rank, subject, Layout.parse(layout))
     if kind == "alone" and comm.rank:
@@ -44,6 +49,20 @@ def split_step(comm: Communicator, subject: str, layout: str) -> Any:
     net = Layout.parse(layout).parallelize(training.model, comm)
     optimizer = getattr(optim, workload.optimizer)(net.parameters(), lr=workload.lr)
     return partial(net.train_step, training.loss_function, optimizer, training.x, training.y)
+
+
+def share_alone(comm: Communicator, subject: str) -> Work:
+    """The least that a split of the batch can take: nothing is added up, but a step ends with that of the slowest."""
+    training = prepare(minipar, SUBJECTS[subject])
+    own = share(len(training.x), comm.rank, comm.size)
+    step = ordinary_step(replace(training, x=training.x[own], y=training.y[own]))
+
+    def step_and_wait() -> float:
+        loss = step().item()
+        comm.barrier()
+        return loss
+
+    return Work(steps(step_and_wait).repeat, [])  # the losses are those of other batches
 
 
 def stage_alone(rank: int, subject: str, layout: Layout) -> Work:
