@@ -16,7 +16,6 @@ from .parallelize import parallelize
 from .pipeline.orders import SCHEDULES
 from .trainer import ParallelModel
 
-
 _KINDS = {"int": int, "str": str, "bool": bool}
 
 
