@@ -22,11 +22,11 @@ start once, and sleep on a socket while others have their turn. *1 worker*: the 
 unrelated*: the same in two processes at once, seconds for each step that either has done, so that *× 1 worker* is C,
 what the machine can give; *split*: one step by two workers with one thread each; *halves*: each of the two takes the
 ordinary step on its half of the batch, adds up nothing and waits for the other, the least that splitting a batch can
-take here; *2 threads*: the ordinary step, one worker; *DDP*: PyTorch's DistributedDataParallel over gloo, two processes
-with one thread each; *ideal*: what the pipeline's schedule takes by the forward and backward times of each stage and
-the update, measured while the other rank runs its own stage, if messages cost nothing. A step is as slow as its slowest rank. *median*: of the medians of the
-quiet blocks (others used at most {QUIET:g} of a core); *best block*: the lowest of these medians; *minimum*: the
-fastest step."""
+take here; *2 threads*: the ordinary step, one worker; *DDP*: PyTorch's DistributedDataParallel over gloo, two
+processes with one thread each; *ideal*: what the pipeline's schedule takes by the forward and backward times of each
+stage and the update, measured while the other rank runs its own stage, if messages cost nothing. A step is as slow as
+its slowest rank. *median*: of the medians of the quiet blocks (others used at most {QUIET:g} of a core); *best block*:
+the lowest of these medians; *minimum*: the fastest step."""
 
 
 @dataclass
