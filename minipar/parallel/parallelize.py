@@ -47,7 +47,7 @@ def parallelize(
       then: RuntimeError in training, naming the layer (but see `batch_stats`).
     - `schedule`, `chunks`: the order of pipeline stages and micro-batches (`pipeline.make_schedule`), or a Schedule.
     - `cut`: the first layer of each stage but the first, for a model that is a `Sequential`; by default stages have as
-      equal numbers of parameters as consecutive layers can.
+      equal numbers of parameters as consecutive layers can. (`pipeline.measured_cut` goes by seconds.)
     - `recompute`: keep of each stage and micro-batch its input alone, and run it forward again before its backward.
     - `virtual_shards`: train to the same bits on any number of data ranks up to this (virtual_shards.py); with data and
       tensor axes alone, and without micro-batches.

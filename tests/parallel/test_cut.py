@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 import minipar
-from minipar import nn
-from minipar.parallel.pipeline import cut, layers, measure
+from minipar import nn, parallel
+from minipar.parallel.pipeline import cut, layers, measure, measured_cut
 
 # ── the best cut ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,6 +161,16 @@ def test_a_large_layer_costs_more_and_gets_a_stage_of_its_own():
     assert max(costs, key=lambda cost: cost.seconds).name == "3"
     stages = cut([cost.seconds for cost in costs], 3, [cost.nbytes for cost in costs])
     assert slice(3, 4) in stages
+
+
+def test_all_ranks_cut_by_what_the_first_has_measured():
+    def first_layers(comm):
+        layers = [nn.Linear(400, 400) if n == 3 else nn.Linear(400, 4) if n == 4 else nn.ReLU() for n in range(6)]
+        ours = nn.Sequential(*layers if comm.rank == 0 else [*layers, nn.ReLU()])
+        return measured_cut(ours, minipar.ones(256, 400), 2, comm)
+
+    first, second = parallel.launch(first_layers, workers=2, backend="thread")
+    assert first == second in ([3], [4])  # the large layer has the rest of its stage to itself
 
 
 def test_layers_before_the_first_parameter_have_no_backward():

@@ -31,5 +31,12 @@ PIPELINES = [
     of("cut", lambda p, m: p.cut([1, 2], 3), "2 layers", "stages=3"),
     of("layers", lambda p, m: p.layers(m.nn.ReLU()), "Sequential", "not ReLU", error=TypeError),
     of("stages_of_model", lambda p, m: p.stages_of_model(m.nn.Sequential(m.nn.ReLU()), 2, [1]), r"cut=\[1\]", "1 to 0"),
+    of(
+        "measured_cut",
+        lambda p, m: p.measured_cut(m.nn.ReLU(), m.ones(1), 1, "all"),
+        "comm",
+        "not str",
+        error=TypeError,
+    ),
     of("measure", lambda p, m: p.measure(m.nn.Sequential(m.nn.ReLU()), m.ones(1), repeats=0), "repeats=0", "1"),
 ]

@@ -32,7 +32,7 @@ from .schedule import (
     Send,
 )
 from .simulate import Simulation, Timed, simulate
-from .stages import stages_of_model
+from .stages import measured_cut, stages_of_model
 
 __all__ = [
     "ACTIVATION",
@@ -54,6 +54,7 @@ __all__ = [
     "layers",
     "make_schedule",
     "measure",
+    "measured_cut",
     "simulate",
     "stages_of_model",
 ]

@@ -9,9 +9,11 @@ from itertools import pairwise
 from ...nn.container import Sequential
 from ...nn.module import Module
 from ...nn.parameter import Parameter
+from ...tensor import Tensor
+from ..comm import Communicator
 from ..parts import part_of
 from .cut import cut as best_cut
-from .layers import layers
+from .layers import layers, measure
 
 
 def stages_of_model(model: Module, stages: int, first_layers: Sequence[int] | None = None) -> list[Module]:
@@ -40,6 +42,34 @@ def stages_of_model(model: Module, stages: int, first_layers: Sequence[int] | No
                 f"the first layer of each of the {stages} stages but the first"
             )
     return [Sequential(*[layer for _, layer in row[a:b]]) for a, b in pairwise(bounds)]
+
+
+def measured_cut(model: Module, sample: Tensor, stages: int, comm: Communicator) -> list[int]:
+    """The first layer of each stage but the first (`cut` of `parallelize`) so that the slowest takes the least time.
+
+    The layers are timed (`measure`) on `sample`, a micro-batch, forward and backward; among cuts as good the one that
+    sends the fewest bytes. Every rank of `comm` calls it, rank 0 measures for all. TypeError for a sample that is no
+    Tensor, and for a comm that is no Communicator; otherwise the errors of `measure` and of `cut`.
+
+    >>> def train(comm):
+    ...     wide = nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU()
+    ...     model, x = nn.Sequential(*wide, nn.Linear(512, 2)), minipar.ones(64, 512)
+    ...     first = minipar.parallel.pipeline.measured_cut(model, x, 2, comm)
+    ...     net = minipar.parallel.parallelize(model, minipar.parallel.Mesh(comm, pipeline=2), cut=first)
+    ...     return len(first)
+    >>> minipar.parallel.launch(train, workers=2, backend="thread")
+    [1, 1]
+    """
+    if not isinstance(sample, Tensor):
+        raise TypeError(f"measured_cut: sample must be a Tensor, not {type(sample).__name__}")
+    if not isinstance(comm, Communicator):
+        raise TypeError(f"measured_cut: comm must be a Communicator, not {type(comm).__name__}")
+    first = None
+    if comm.rank == 0:
+        costs = measure(model, sample)
+        pieces = best_cut([cost.seconds for cost in costs], stages, [cost.nbytes for cost in costs])
+        first = [piece.start for piece in pieces[1:]]
+    return comm.broadcast_object(first)
 
 
 def _whole_size(p: Parameter) -> int:
