@@ -22,22 +22,20 @@ FUSED_WITH_RELU: list[type[Any]] = [
     Conv1d,
     Conv2d,
 ]  # they have a `forward_relu`; subclasses may compute something else
-FUSED_WITH_POOL: list[type[Any]] = [Conv2d]  # … and a `forward_relu_pool`
-POOLS: list[type[Any]] = [MaxPool2d]
+FUSED_WITH_POOL: dict[type[Any], type[Any]] = {Conv2d: MaxPool2d}  # … and a `forward_relu_pool` for this pooling
 
 TWO = (2, (2, 2))
 
 Step = Callable[[Any], Any]
 
-_OWN: dict[type[Any], Any] = {kind: kind.forward for kind in FUSED_WITH_RELU + POOLS + [ReLU]}
+_OWN: dict[type[Any], Any] = {kind: kind.forward for kind in FUSED_WITH_RELU + [MaxPool2d, ReLU]}
 
 
 def fuse_also(convolution: type[Conv2d], pool: type[MaxPool2d]) -> None:
-    """Subclasses that compute something else, and know how to do it with a ReLU, and with a pool after that."""
+    """Subclasses that compute something else, and know how to do it with a ReLU, and with this pool after that."""
     _OWN[convolution], _OWN[pool] = convolution.forward, pool.forward
     FUSED_WITH_RELU.append(convolution)
-    FUSED_WITH_POOL.append(convolution)
-    POOLS.append(pool)
+    FUSED_WITH_POOL[convolution] = pool
 
 
 def _watched(modules: Iterable[Module]) -> bool:
@@ -130,15 +128,16 @@ def fused(modules: Iterable[Module]) -> list[Step]:
     for module in modules:
         if type(module) is ReLU and steps and type(steps[-1]) in FUSED_WITH_RELU:
             steps[-1] = WithReLU(steps[-1], module)
-        elif type(module) in POOLS and steps and _is_rectified_convolution(steps[-1]):
+        elif steps and _is_rectified_convolution(steps[-1], type(module)):
             steps[-1] = WithPool(steps[-1], cast(MaxPool2d, module))
         else:
             steps.append(module)
     return _rows(steps)
 
 
-def _is_rectified_convolution(step: Step) -> TypeGuard[WithReLU]:
-    return isinstance(step, WithReLU) and type(step.layer) in FUSED_WITH_POOL
+def _is_rectified_convolution(step: Step, pool: type[Module]) -> TypeGuard[WithReLU]:
+    """Is it one that knows how to be pooled so?"""
+    return isinstance(step, WithReLU) and FUSED_WITH_POOL.get(type(step.layer)) is pool
 
 
 def _rows(steps: list[Step]) -> list[Step]:

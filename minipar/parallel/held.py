@@ -51,6 +51,7 @@ class Options:
     bucket: int = BUCKET
     compress: str | None = None
     batch_stats: str = "whole"
+    row_by_row: tuple[type[Module], ...] = ()
 
     def check(self, mesh: Mesh) -> None:
         """ValueError for options that do not go together, or not with the mesh."""
@@ -124,7 +125,7 @@ class HeldModel:
             model = tensor_parallel(model, mesh.tensor)
         self._gives_rows = False
         if mesh.space.size > 1:
-            model = spatial(model, mesh.space, mesh.replicas)
+            model = spatial(model, mesh.space, mesh.replicas, self._options.row_by_row)
             self._gives_rows = model.gives_rows
         if self._by_micro_batch:
             norm_by_micro_batch(model)

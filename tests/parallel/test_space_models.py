@@ -188,12 +188,59 @@ def test_what_cannot_be_split_is_named(build, says):
     parallel.launch(run, workers=2, backend="thread")
 
 
-def test_a_layer_of_ones_own_may_be_said_to_be_of_single_rows():
-    def run(comm):
-        model = parallel.spatial(nn.Sequential(Doubled(), nn.Conv2d(1, 1, 3)), comm, row_by_row=(Doubled,))
-        return type(model[0]) is Doubled
+class Mixed(nn.Module):
+    """With a layer inside that is none of images."""
 
-    assert parallel.launch(run, workers=2, backend="thread") == [True, True]
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Bilinear(6, 6, 6)
+
+    def forward(self, x):
+        return self.inner(x, x)
+
+
+class Listed(nn.Module):
+    """Its layers are in lists, and one of them is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList([nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)])
+        self.then = nn.ModuleDict({"pool": nn.MaxPool2d(2), "softmax": nn.Softmax(1)})
+
+    def forward(self, x):
+        first, second = self.convolutions
+        return self.then["softmax"](self.then["pool"](second(second(first(x)))))
+
+
+@pytest.mark.parametrize(
+    ("build", "own"),
+    [
+        (lambda: nn.Sequential(Doubled(), nn.Conv2d(1, 1, 3)), (Doubled,)),
+        (lambda: nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), Mixed(), nn.Conv2d(1, 1, 3)), (Mixed,)),
+        (Listed, ()),
+    ],
+    ids=["said to be of single rows", "with children", "lists"],
+)
+def test_layers_of_ones_own(build, own):
+    def run(comm):
+        torch.manual_seed(0)
+        whole, x = build().double(), torch.randn(2, 1, 9, 6).double()
+        expected = whole(x).detach()
+        net = parallel.parallelize(whole, parallel.Mesh(comm, space=2), row_by_row=own)
+        return float((net(x) - expected).abs().max())
+
+    assert max(parallel.launch(run, workers=2, backend="thread")) < 1e-14
+
+
+def test_a_softmax_over_an_axis_from_the_front_takes_batches():
+    def run(comm):
+        model = parallel.spatial(nn.Sequential(nn.Softmax(1)), comm)
+        rows = pf.own_part(torch.ones(2, 3, 4, 5), comm, -2)
+        assert torch.allclose(model(rows), torch.full((2, 3, 2, 5), 1 / 3))
+        with pytest.raises(RuntimeError, match=r"takes images \(N, C, H, W\), not \(3, 2, 5\).*dim=-3"):
+            model(rows[0])
+
+    parallel.launch(run, workers=2, backend="thread")
 
 
 @pytest.mark.parametrize(

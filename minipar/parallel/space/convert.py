@@ -15,7 +15,7 @@ from ..comm import Communicator
 from ..part_dropout import DROPOUTS
 from ..sync_batch_norm import SyncBatchNorm
 from ..tensor.conv import ColumnParallelConv, RowParallelConv
-from .norms import RowsDropout, RowsGroupNorm, RowsInstanceNorm2d
+from .norms import RowsDropout, RowsGroupNorm, RowsInstanceNorm2d, RowsSoftmax
 from .whole import OfWholeImages, RowsGlobalAvgPool2d, RowsGlobalMaxPool2d, RowsLinear, RowsOfWholeImages
 from .windows import (
     ConvolutionOnRows,
@@ -35,7 +35,9 @@ ROW_BY_ROW = (  # they treat every pixel, or every row, by itself
     *(nn.Softmax2d, nn.LocalResponseNorm, nn.ChannelShuffle),
 )
 HEAD = (nn.Flatten, nn.Linear, *ROW_BY_ROW, *DROPOUTS, BatchNorm1d, nn.LayerNorm, nn.Softmax, nn.LogSoftmax)
+SOFTMAXES = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
 PADDINGS = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)
+LISTS = (nn.ModuleList, nn.ModuleDict)  # whose owner calls what is in them
 BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm)
 
 
@@ -102,7 +104,7 @@ class _Conversion:
     """One walk through a model. `rows`: do images come as rows where it is; `ended_in`: whose forward ended them."""
 
     def __init__(self, comm: Communicator, replicas: Communicator, row_by_row: tuple[type[Module], ...]) -> None:
-        self.comm, self.replicas, self.row_by_row = comm, replicas, (*ROW_BY_ROW, *row_by_row)
+        self.comm, self.replicas, self.own = comm, replicas, row_by_row
         self.rows, self.ended_in = True, ""
         self.done: dict[tuple[int, bool], tuple[Module, Module]] = {}  # by id, and whether rows came
         self.changes: list[tuple[Module, str, Module]] = []  # (parent, name, child): made when all are known
@@ -113,9 +115,11 @@ class _Conversion:
         if key in self.done:  # the same layer in two places
             return self.done[key][1]
         kind = type(module)
-        if kind is nn.Sequential:
+        if kind in self.own:
+            made = module
+        elif kind is nn.Sequential:
             made = self._sequential(module, name, in_a_row)
-        elif list(module.children()) and not kind.__module__.startswith(nn.__name__ + "."):
+        elif kind in LISTS or (list(module.children()) and not kind.__module__.startswith(nn.__name__ + ".")):
             made = self._of_ones_own(module, name)
         elif self.rows:
             made = self._on_rows(module, name, in_a_row)
@@ -153,8 +157,10 @@ class _Conversion:
 
     def _on_rows(self, module: Any, name: str, in_a_row: bool) -> Module:
         kind = type(module)
-        if kind in self.row_by_row or (kind is nn.Linear and in_a_row) or _is_of_columns(module):
+        if kind in ROW_BY_ROW or (kind is nn.Linear and in_a_row) or _is_of_columns(module):
             return module
+        if kind in SOFTMAXES and module.dim in (1, -3, 3, -1):
+            return module if module.dim < 0 else self._around(module, RowsSoftmax)
         if kind in BATCH_NORMS:
             return SyncBatchNorm.in_place_of(module, self.replicas)
         if kind in PADDINGS and (module.mode == "constant" or min(module.padding[2:]) >= 0):
@@ -217,7 +223,5 @@ def _is_whole(flatten: Any) -> bool:
 
 
 def _is_of_columns(module: Any) -> bool:
-    """Is it a norm or a softmax within each row?"""
-    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-        return len(module.normalized_shape) == 1
-    return type(module) in (nn.Softmax, nn.LogSoftmax, nn.Softmin) and module.dim in (1, -3, 3, -1)
+    """Is it a norm within each row?"""
+    return isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and len(module.normalized_shape) == 1

@@ -1,6 +1,8 @@
-"""Layers on rows that need to know of the others' rows, but look at no windows: norms and dropout."""
+"""Layers on rows that look at no windows: norms and dropout, which need to know of the others' rows, and softmax."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from ... import nn
 from ...backend.random import held_parts, holds_part_of_a_batch, part_of_elements
@@ -65,3 +67,20 @@ class RowsDropout(OnRows, Module):
         heights = heights_of(input, self.space)
         with part_of_elements(-2, sum(heights[: self.space.rank]), sum(heights), also=held_parts()):
             return self.dropout(input)
+
+
+class RowsSoftmax(OnRows, Module):
+    """`softmax`, over channels or columns as they are counted from the front, where images come in batches."""
+
+    def __init__(self, softmax: Any) -> None:
+        super().__init__()
+        self.softmax = softmax
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4:
+            dim = self.softmax.dim - 4
+            raise RuntimeError(
+                f"{self.softmax} on rows takes images (N, C, H, W), not {tuple(input.shape)}, whose axis "
+                f"{self.softmax.dim} may be that of the rows: count from the end, dim={dim}"
+            )
+        return self.softmax(input)
