@@ -28,7 +28,8 @@ TWO = (2, (2, 2))
 
 Step = Callable[[Any], Any]
 
-_OWN: dict[type[Any], Any] = {kind: kind.forward for kind in FUSED_WITH_RELU + [MaxPool2d, ReLU]}
+_OWN: dict[type[Any], Any] = {kind: kind.forward for kind in FUSED_WITH_RELU}
+_OWN |= {MaxPool2d: MaxPool2d.forward, ReLU: ReLU.forward}
 
 
 def fuse_also(convolution: type[Conv2d], pool: type[MaxPool2d]) -> None:
