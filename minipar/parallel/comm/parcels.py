@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from mmap import mmap
 
@@ -18,7 +19,7 @@ import numpy as np
 from .header import Label
 from .shared_memory import create_block, map_block, open_block
 
-_MOST = 64 << 20  # bytes in all blocks for one rank
+_MOST_BYTES, _MOST_BLOCKS = 64 << 20, 32  # for one rank; a block takes two file descriptors
 _SMALLEST = 64 << 10
 _FIRST_LINE = 64  # bytes: who looks at the state should not wait for who writes the array
 _EMPTY, _SENT, _HELD = range(3)  # states of a block
@@ -88,14 +89,18 @@ class Parcels:
 
     def _make(self, nbytes: int) -> Sent | None:
         capacity = max(_SMALLEST, 1 << (nbytes - 1).bit_length())
-        if self._nbytes + capacity > _MOST:
+        if self._nbytes + capacity > _MOST_BYTES or len(self._sent) == _MOST_BLOCKS:
             return None
-        try:
-            descriptor = create_block(_FIRST_LINE + capacity)
-        except OSError:  # no memory is left for it
-            return None
+        with ExitStack() as made:
+            try:
+                descriptor = create_block(_FIRST_LINE + capacity)
+                made.callback(os.close, descriptor)
+                block = Block(map_block(descriptor))
+            except OSError:  # no memory is left for it, or no descriptor
+                return None
+            made.pop_all()
         self._nbytes += capacity
-        sent = Sent(Label(len(self._sent), os.getpid(), descriptor), Block(map_block(descriptor)))
+        sent = Sent(Label(len(self._sent), os.getpid(), descriptor), block)
         self._sent.append(sent)
         return sent
 
