@@ -1,7 +1,7 @@
-"""Messages for which their ring has no room: they leave at once, are read where they lie, and stay as they were sent."""
+"""Messages for which their ring has no room: they leave at once, are read where they lie, and stay as they are."""
 
-import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,12 +75,12 @@ def test_what_is_kept_is_not_written_over(nbytes):
 def test_a_block_is_used_again_when_its_array_has_gone():
     def work(comm):
         other = 1 - comm.rank
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         for n in range(40):
             sent = comm.isend(filled(n), other)
             assert comm.recv(other)[-1] == n
             sent.wait()
-        return len(os.listdir("/proc/self/fd")) - before
+        return len(list(Path("/proc/self/fd").iterdir())) - before
 
     assert max(parallel.launch(work, workers=2)) <= 15  # a few blocks, each with up to three in one rank
 
