@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import minipar
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that tests start and interrupt would inherit it
 
@@ -34,11 +36,12 @@ _own_settings: dict[object, settings] = {}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Each parameter of a test starts from the settings that the test was written with.
+    """Every test draws the same random numbers, whichever ran before it; and starts from Hypothesis's own settings.
 
-    Hypothesis's plugin wraps them once more for every parameter; after a thousand it runs out of stack (6.170, without
+    Each parameter of a test from those that the test was written with: Hypothesis's plugin wraps them once more for every parameter; after a thousand it runs out of stack (6.170, without
     a database, as in CI).
     """
+    minipar.manual_seed(0)
     test = getattr(item, "obj", None)
     function = getattr(test, "__func__", test)
     if hasattr(function, "_hypothesis_internal_use_settings"):

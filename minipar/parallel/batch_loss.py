@@ -11,6 +11,7 @@ from ..backend.random import default_generator
 from ..tensor import Tensor
 from .losses import MESSAGE, SUM, PartOfLoss, as_pair, head_start, is_sum, message, part_of_loss, whole_loss
 from .mesh import Mesh
+from .same_batch import check_fingerprints
 
 LossFunction = Callable[..., Any]  # (output, *targets) -> a loss that knows its denominator, or (sum, denominator)
 
@@ -42,19 +43,21 @@ class BatchLoss:
         part = self.parts[i]
         return part.slope / head_start(part.kind == SUM, self._rows) if part.denominator else 0.0
 
-    def tell(self, draws: int) -> tuple[float, float]:
+    def tell(self, draws: int, batch: float, sharded: bool) -> tuple[float, float]:
         """(the loss, by what gradients are still to be divided), on every rank; and all have drawn as many numbers.
 
-        Collective: one sum of a few numbers. Those of `tensor` ranks, which compute the same, count once.
+        `batch` is its fingerprint (same_batch.py). Collective: one sum of a few numbers. Those of `tensor` ranks, which
+        compute the same, count once.
         """
         comm = self._mesh.comm
         parts = list(self.parts.values()) if self._mesh.tensor.rank == 0 else []
-        columns = np.zeros((2, comm.size))
-        columns[:, comm.rank] = max(draws, self._draws), self._rows
+        columns = np.zeros((3, comm.size))
+        columns[:, comm.rank] = max(draws, self._draws), self._rows, batch
         told = comm.all_reduce(np.concatenate([message(parts), columns.reshape(-1)]))
-        all_draws, all_rows = told[MESSAGE:].reshape(2, -1)
+        all_draws, all_rows, batches = told[MESSAGE:].reshape(3, -1)
         if (all_rows != self._rows).any():
             raise different_lengths(all_rows)
+        check_fingerprints(batches, self._mesh, sharded)
         generator = default_generator()
         generator.set_state((generator.get_state()[0], int(all_draws.max())))
         loss, divisor = whole_loss(told[:MESSAGE], self._copies)

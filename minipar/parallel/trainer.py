@@ -27,6 +27,7 @@ from .mesh import Mesh
 from .pipeline.recomputed import recomputed
 from .pipeline.run import Run
 from .pipeline.schedule import Forward, Schedule
+from .same_batch import check_fingerprints, fingerprint
 from .shares import share
 from .uneven import EqualShares, MeasuredShares, RecordedShares
 from .virtual_shards import ShardTree
@@ -48,6 +49,7 @@ class ParallelModel(HeldModel):
 
     def __init__(self, model: Module, mesh: Mesh, options: Options) -> None:
         self.shares = _shares(options.shares, mesh)
+        self._batches_are_known = False
         super().__init__(model, mesh, options)
 
     def train_step(self, loss_fn: LossFunction, optimizer: Any, *batch: Tensor, sharded: bool = False) -> float:
@@ -74,8 +76,9 @@ class ParallelModel(HeldModel):
         """The loss of a whole batch, whose gradient is added to every `.grad`: `train_step` without an optimizer.
 
         TypeError for a loss function that is none, and for what is no tensor; ValueError for a loss whose denominator
-        is unknown, and where ranks pass batches of different lengths; for `sharded` with shares that are not equal, or
-        with virtual shards, which have samples of any rank.
+        is unknown, and where ranks pass batches of different lengths, or other samples than one another (that is looked
+        at with the first batch); for `sharded` with shares that are not equal, or with virtual shards, which have
+        samples of any rank. Then no gradient is kept.
         """
         if not callable(loss_fn):
             raise TypeError(f"loss_fn must be a function (output, *targets) -> loss, not {type(loss_fn).__name__}")
@@ -101,7 +104,9 @@ class ParallelModel(HeldModel):
             stages = self._stages_to_run()
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
-            loss, exchange.divisor = losses.tell(run.last_draw)
+            mark = 0.0 if self._batches_are_known else fingerprint(batch)
+            loss, exchange.divisor = losses.tell(run.last_draw, mark, sharded)
+            self._batches_are_known = True  # the mistake, if it is made, is made with the first
             self.shares.measured(run.seconds, sum(count for _, count, _ in pieces))
         if self._sharded is not None:
             self._sharded.take_gradients()
@@ -111,9 +116,10 @@ class ParallelModel(HeldModel):
 
     def _loss_and_gradients_by_tree(self, tree: ShardTree, loss_fn: LossFunction, batch: Sequence[Tensor]) -> float:
         total = _length(batch)
-        told = self.mesh.comm.all_gather(np.array(total)).tolist()
-        if len(set(told)) > 1:
-            raise different_lengths(told)
+        told = self.mesh.comm.all_gather(np.array([total, fingerprint(batch)]))
+        if (told[:, 0] != total).any():
+            raise different_lengths(told[:, 0])
+        check_fingerprints(told[:, 1], self.mesh, sharded=False)
         generator = default_generator()
         seed, draws = generator.get_state()
         most = draws

@@ -72,6 +72,25 @@ def test_a_seed_gives_the_same_bits_again(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("data", "layout", "workers"),
+    [
+        ("fashion_mnist", "space=2", 2),
+        ("digits", "data=2,pipeline=2", 4),
+        ("ames", "pipeline=2,microbatches=8,schedule=1f1b", 2),
+        ("digits", "auto", 2),
+    ],
+)
+def test_a_layout_trains_as_one_process_does(data, layout, workers, tmp_path):
+    def last_line(*options):
+        done = run_minipar("train", data, "--epochs", "1", "--dtype", "float64", *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return [float(number) for number in re.findall(r"\d+\.\d+", done.stdout.splitlines()[1])]
+
+    split, alone = last_line("--layout", layout, "--workers", str(workers)), last_line()
+    assert split[:2] == pytest.approx(alone[:2], abs=2e-4)
+
+
+@pytest.mark.parametrize(
     ("data", "split"),
     [
         ("digits", ["--workers", "2"]),

@@ -322,3 +322,56 @@ def test_gradients_live_where_all_ranks_see_them(held):
     first, second = parallel.launch(gradients_are_shared, held, workers=2)
     assert first == second
     assert first[0] is not held
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_batches_inside_no_sync_are_added_up_once(workers):
+    """Batches of 5, 2 (a rank of three has no rows) and 13 samples; gradients travel once, with the last."""
+    torch.manual_seed(1)
+    batches = [(torch.randn(n, 5).double(), torch.randint(3, (n,))) for n in (5, 2, ROWS)]
+
+    def model():
+        torch.manual_seed(0)
+        return mlp().double()
+
+    def backward(net, x, y):
+        x, y = net.shard(x, y)
+        return net.backward(F.cross_entropy(net(x), y) if len(x) else None)
+
+    def train(comm):
+        net = parallel.DataParallel(model(), comm)
+        nbytes = sum(p.array.nbytes for p in net.parameters())
+        with parallel.timeline.record() as inside, net.no_sync():
+            losses = [backward(net, *batches[0])]
+            with net.no_sync():
+                losses.append(backward(net, *batches[1]))
+        with parallel.timeline.record() as outside:
+            losses.append(backward(net, *batches[2]))
+        sent = [sum(span.nbytes >= nbytes // 4 for span in spans) for spans in (inside, outside)]
+        with pytest.raises(KeyError), net.no_sync():
+            raise KeyError
+        with parallel.timeline.record() as after:
+            backward(net, *batches[0])
+        sent.append(sum(span.nbytes >= nbytes // 4 for span in after))
+        return losses, sent
+
+    def gradients(comm):
+        net = parallel.DataParallel(model(), comm)
+        with net.no_sync():
+            for batch in batches[:2]:
+                backward(net, *batch)
+        backward(net, *batches[2])
+        return {name: p.grad.numpy().copy() for name, p in net.module.named_parameters()}
+
+    whole, expected = model(), []
+    for x, y in batches:
+        loss = F.cross_entropy(whole(x), y)
+        loss.backward()
+        expected.append(loss.item())
+    for losses, sent in parallel.launch(train, workers=workers, backend="thread"):
+        np.testing.assert_allclose(losses, expected, rtol=1e-12)
+        assert sent[0] == 0
+        assert sent[1] == sent[2] > 0
+    for got in parallel.launch(gradients, workers=workers, backend="thread"):
+        for name, p in whole.named_parameters():
+            np.testing.assert_allclose(got[name], p.grad.numpy(), rtol=1e-10, atol=1e-15)

@@ -6,6 +6,7 @@ import pytest
 import minipar
 from minipar import nn, optim, parallel
 from minipar.nn import functional as F
+from minipar.parallel.pipeline.run import Run
 
 LAYOUTS = ["data=2", "pipeline=2,microbatches=3", "tensor=2", "data=2,pipeline=2,tensor=2", "pipeline=3"]
 LAYOUTS += ["data=3,zero=1", "data=2,tensor=2,zero=2", "data=3,zero=3", "data=2,pipeline=2,microbatches=2,zero=3"]
@@ -322,6 +323,66 @@ def test_virtual_shards_refuse_what_they_do_not_go_with():
 
 
 # -- found by a reader, each once wrong without a word ---------------------------------------------------------------
+
+
+def test_every_rank_starts_from_rank_0():
+    def state(comm):
+        minipar.manual_seed(comm.rank)
+        whole = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4)).double()
+        whole[1].running_mean += comm.rank
+        net = parallel.Layout.parse("data=2,tensor=2").parallelize(whole, comm)
+        return numbers(net.state_dict())
+
+    minipar.manual_seed(0)
+    expected = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4)).double().state_dict()
+    for got in parallel.launch(state, workers=4, backend="thread"):
+        for name, tensor in expected.items():
+            np.testing.assert_array_equal(got[name], tensor.numpy())
+
+
+def test_a_schedule_of_ones_own_trains():
+    """Each rank has a stage on the way down, and one on the way up; the last micro-batch's gradient comes first."""
+    pipeline = parallel.pipeline
+    f, b = pipeline.Forward, pipeline.Backward
+    outer = [f(0, 0), f(0, 1), f(2, 0), f(2, 1), b(2, 1), b(2, 0), b(0, 1), b(0, 0)]
+    inner = [f(1, 0), f(1, 1), b(1, 1), b(1, 0)]
+    schedule = pipeline.check(pipeline.Schedule.of([outer, inner], "down and up"))
+
+    def train(comm):
+        mesh = parallel.Mesh(comm, pipeline=2)
+        net = parallel.parallelize(model(), mesh, schedule=schedule, cut=[2, 4])
+        step = sgd(net.parameters())
+        return [net.train_step(F.cross_entropy, step, X, Y) for _ in range(4)], numbers(net.state_dict())
+
+    whole, losses = model(), []
+    step = sgd(whole.parameters())
+    for _ in range(4):
+        step.zero_grad()
+        loss = F.cross_entropy(whole(X), Y)
+        loss.backward()
+        step.step()
+        losses.append(loss.item())
+    for told, state in parallel.launch(train, workers=2, backend="thread"):
+        np.testing.assert_allclose(told, losses, rtol=1e-12)
+        for name, p in whole.named_parameters():
+            np.testing.assert_allclose(state[name], p.detach().numpy(), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["sequential", "gpipe", "1f1b", "interleaved", "zb-h1"])
+@pytest.mark.parametrize(("ranks", "microbatches"), [(2, 4), (3, 6)])
+def test_a_rank_keeps_as_many_activations_as_its_schedule_says(name, ranks, microbatches):
+    chunks = 2 if name == "interleaved" else 1
+    schedule = parallel.pipeline.make_schedule(name, ranks, microbatches, chunks)
+
+    def most_kept(comm):
+        stages = {stage: nn.Linear(3, 3).double() for stage in schedule.stages_of(comm.rank)}
+        inputs = [minipar.ones(2, 3).double() for _ in range(microbatches)]
+        samples = [(2 * i, 2, 2 * microbatches) for i in range(microbatches)]
+        run = Run(schedule, comm, stages, inputs, samples, lambda i, y: y.sum(), lambda i: 1.0)
+        return run.carry_out().most_kept
+
+    told = parallel.launch(most_kept, workers=ranks, backend="thread")
+    assert told == [chunks * peak for peak in parallel.pipeline.simulate(schedule).peak_activations]
 
 
 def _gradients_of_one_process(whole, batches=((X, Y),)):

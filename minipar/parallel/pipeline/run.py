@@ -64,7 +64,7 @@ class Run:
         self.late: dict[tuple[int, int], SplitBackward] = {}  # of which gradients of weights are still to come
         self.told: dict[int, int] = {}  # by stage: the draws that had been made behind it, as told between ranks
         self.sent: list[Work] = []  # messages that are under way
-        self.most_kept = 0  # inputs and outputs at once
+        self.most_kept = 0  # inputs and outputs at once: as many activations as `simulate` says
         self.seconds = 0.0  # of work, without waiting for others
         self.draws = default_generator().get_state()[1]  # that had been made before this batch
         self.last_draw = self.draws
@@ -103,7 +103,7 @@ class Run:
             self.held[ACTIVATION, stage, i] = made.array, draws
         if self.schedule.trains:
             self.kept[stage, i] = entered, made
-            self.most_kept = max(self.most_kept, len(self.kept))
+            self.most_kept = max(self.most_kept, len(self.kept) + len(self.late))
 
     def _backward(self, x: Backward) -> None:
         entered, made = self.kept.pop((x.stage, x.microbatch))
