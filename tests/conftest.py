@@ -36,10 +36,10 @@ _own_settings: dict[object, settings] = {}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Every test draws the same random numbers, whichever ran before it; and starts from Hypothesis's own settings.
+    """Every test draws the same random numbers, whichever ran before it, and has Hypothesis's settings as written.
 
-    Each parameter of a test from those that the test was written with: Hypothesis's plugin wraps them once more for every parameter; after a thousand it runs out of stack (6.170, without
-    a database, as in CI).
+    Hypothesis's plugin wraps them once more for every parameter of a test; after a thousand it runs out of stack
+    (6.170, without a database, as in CI).
     """
     minipar.manual_seed(0)
     test = getattr(item, "obj", None)

@@ -154,14 +154,18 @@ class FlatBuffer:
         """Does anybody look at a gradient in the buffer (or keep the place of one)?"""
         return any(_watched(self.grad_views, slot, 0) for slot in range(len(self.grad_views)))
 
+    def is_shown(self) -> bool:
+        """Does anybody look at a parameter in the buffer, besides the parameter itself?"""
+        return any(_watched(self.data_views, slot, 1) for slot in range(len(self.data_views)))
+
     def keep_parameters_in(self, data: Any, parameters: Iterable[Parameter]) -> None:
-        """From now on the parameters of this buffer (among these) lie in `data`, of its size and dtype."""
+        """From now on the parameters in this buffer (among these) lie in `data`, of its size and dtype."""
+        inside = [p for p in parameters if p.buffer is self and p.in_buffer()]
         data[...] = self.data
         self.data = data
         self.data_views = [_view(data[a:b], shape) for (a, b), shape in zip(self.spans, self._shapes)]
-        for p in parameters:
-            if p.buffer is self:
-                p.array = self.data_views[p.slot]
+        for p in inside:
+            p.array = self.data_views[p.slot]
 
     def keep_gradients_in(self, grad: Any) -> None:
         """From now on gradients lie in `grad`, zeros of the size and dtype of the buffer, while it has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,13 +29,12 @@ class BatchLoss:
         self, mesh: Mesh, loss_fn: LossFunction, targets: list[list[Tensor]], rows: int, copies: int = 1
     ) -> None:
         self._mesh, self._loss_fn, self._targets, self._rows, self._copies = mesh, loss_fn, targets, rows, copies
-        self._draws = 0  # that had been made after the last of these losses
+        self._error: ValueError | None = None  # that all ranks are going to raise
         self.parts: dict[int, PartOfLoss] = {}
 
     def finish(self, i: int, output: Tensor) -> Tensor:
         """The loss of micro-batch i, from which backward starts: or its output, if it has no samples that count."""
         loss, weight = as_pair(self._loss_fn(output, *[target[i] for target in self._targets]))
-        self._draws = max(self._draws, default_generator().get_state()[1])
         self.parts[i] = part = part_of_loss(loss, weight)
         return loss if part.denominator else output
 
@@ -47,21 +47,30 @@ class BatchLoss:
         """(the loss, by what gradients are still to be divided), on every rank; and all have drawn as many numbers.
 
         `batch` is its fingerprint (same_batch.py). Collective: one sum of a few numbers. Those of `tensor` ranks, which
-        compute the same, count once.
+        compute the same, count once. What all ranks find wrong, `check` raises, when no gradient is under way any more.
         """
         comm = self._mesh.comm
         parts = list(self.parts.values()) if self._mesh.tensor.rank == 0 else []
         columns = np.zeros((3, comm.size))
-        columns[:, comm.rank] = max(draws, self._draws), self._rows, batch
+        columns[:, comm.rank] = draws, self._rows, batch
         told = comm.all_reduce(np.concatenate([message(parts), columns.reshape(-1)]))
         all_draws, all_rows, batches = told[MESSAGE:].reshape(3, -1)
-        if (all_rows != self._rows).any():
-            raise different_lengths(all_rows)
-        check_fingerprints(batches, self._mesh, sharded)
         generator = default_generator()
         generator.set_state((generator.get_state()[0], int(all_draws.max())))
-        loss, divisor = whole_loss(told[:MESSAGE], self._copies)
+        try:
+            if (all_rows != self._rows).any():
+                raise different_lengths(all_rows)
+            check_fingerprints(batches, self._mesh, sharded)
+            loss, divisor = whole_loss(told[:MESSAGE], self._copies)
+        except ValueError as error:
+            self._error = error
+            return math.nan, 1.0
         return loss, divisor / head_start(is_sum(told), self._rows) if divisor else 1.0
+
+    def check(self) -> None:
+        """ValueError for batches of different lengths, other samples, and losses that are reduced in different ways."""
+        if self._error is not None:
+            raise self._error
 
 
 def different_lengths(rows: Iterable[float]) -> ValueError:

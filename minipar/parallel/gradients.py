@@ -29,11 +29,15 @@ from .comm import Communicator
 BUCKET = 25 << 20  # bytes: PyTorch's
 
 
+def _nothing() -> None:
+    pass
+
+
 class GradientExchange:
     """Adds up the gradients of `parameters` over the ranks of `comm`, in buckets of at most `bucket` bytes.
 
     (A parameter that is larger makes a bucket of its own.) Collective. Gradients are kept where all ranks see them, so
-    that nothing is copied to add them up, unless `in_shared_memory` is False.
+    that nothing is copied to add them up, unless `in_shared_memory` is False or there is one rank.
     """
 
     def __init__(
@@ -73,11 +77,14 @@ class GradientExchange:
         self._strays.clear()
 
     @contextmanager
-    def adding_up(self, passes: int = 1, then: Callable[[], None] | None = None) -> Iterator[GradientExchange]:
+    def adding_up(
+        self, passes: int = 1, check: Callable[[], None] = _nothing, then: Callable[[], None] = _nothing
+    ) -> Iterator[GradientExchange]:
         """Inside, gradients are sent as they become complete, after `passes` backward passes; on leaving all are.
 
-        They are divided by what `divisor` of this exchange then is; `then` is called when they are there, before they
-        are added to what was in `.grad` before. A parameter that some rank did not use gets zeros there; one that no
+        When none is under way any more `check` may raise an error, if it does so on all ranks: then none is kept. They
+        are divided by what `divisor` of this exchange then is; `then` is called when they are there, before they are
+        added to what was in `.grad` before. A parameter that some rank did not use gets zeros there; one that no
         rank used keeps `.grad` None. Every rank enters, whether it has a backward pass or not.
         """
         self.divisor = 1.0
@@ -89,9 +96,10 @@ class GradientExchange:
         try:
             yield self
             with timeline.span("gradients of all ranks"):
-                self._finish()
-            if then is not None:
-                then()
+                unused = self._finish()
+                check()
+                self._settle(unused)
+            then()
         except BaseException:  # what is in `.grad` now is of this rank alone, and of a part of the batch
             for p in self._parameters:
                 p.grad = None
@@ -135,7 +143,8 @@ class GradientExchange:
         work = self.comm.all_reduce(pack(bucket), async_op=True)
         self._under_way.append(lambda: unpack(work.wait(), bucket))
 
-    def _finish(self) -> None:
+    def _finish(self) -> set[int]:
+        """Send what has not left yet, and wait for all. Returns the ids of the parameters that no rank has used."""
         trained = [p for bucket in self._buckets for p in bucket]
         used = np.array([p.grad is not None or id(p) in self._arrivals for p in trained], np.float32)
         for bucket in self._buckets[len(self._under_way) :]:
@@ -146,7 +155,7 @@ class GradientExchange:
         self.comm.all_reduce(used)  # by how many: a sum of a few floats is the cheapest call
         for complete in self._under_way:
             complete()
-        self._settle({id(p) for p, by_anyone in zip(trained, used) if not by_anyone})
+        return {id(p) for p, by_anyone in zip(trained, used) if not by_anyone}
 
     def _settle(self, unused: set[int]) -> None:
         """All gradients have been added up: forget those that nobody uses, and divide."""

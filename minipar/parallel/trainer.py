@@ -100,16 +100,16 @@ class ParallelModel(HeldModel):
         targets = [self._cut(target, pieces, rows=self._gives_rows, first=first) for target in batch[1:]]
         copies = 1 if self._gives_rows else self.mesh.space.size
         losses = BatchLoss(self.mesh, loss_fn, targets, total, copies)
-        with self._exchange.adding_up(passes=len(pieces), then=self._ties.add_up) as exchange:
+        with self._exchange.adding_up(len(pieces), losses.check, self._ties.add_up) as exchange:
             stages = self._stages_to_run()
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
             mark = 0.0 if self._batches_are_known else fingerprint(batch)
             loss, exchange.divisor = losses.tell(run.last_draw, mark, sharded)
-            self._batches_are_known = True  # the mistake, if it is made, is made with the first
             self.shares.measured(run.seconds, sum(count for _, count, _ in pieces))
         if self._sharded is not None:
             self._sharded.take_gradients()
+        self._batches_are_known = True  # the mistake, if it is made, is made with the first
         if self._by_micro_batch:
             take_running_statistics(self._stages.values(), self.mesh.replicas)
         return loss

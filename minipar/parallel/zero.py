@@ -109,16 +109,16 @@ class ShardedParameters:
         self._stretches: dict[int, list[Owned]] = {}
         for stretch in self.owned:
             self._stretches.setdefault(id(stretch.parameter), []).append(stretch)
-        if stage == 1:  # before there are pieces: these move parameters to other memory
+        if stage == 1:  # before there are pieces: this moves parameters to other memory
             self.exchange = GradientExchange(trained[::-1], comm, bucket)
+            share_parameters(trained, comm)
         else:
             self.exchange = OwnersExchange(trained[::-1], comm, bucket, self._stretches)
-        if stage < 3:
-            share_parameters(trained, comm)
         for stretch in self.owned:
             if stretch.owner == comm.rank:
                 stretch.piece = _piece(stretch, shares_memory=stage < 3)
         self.pieces = [(o.parameter, o.piece) for o in self.owned if o.piece is not None]
+        self._told = told_by_owners(self.owned, comm) if stage < 3 else []
         self._gone: set[int] = set()  # ids of the parameters that are not here
         self._of_units: list[Parameter] = []  # those that come and go
         if stage == 3:
@@ -161,9 +161,8 @@ class ShardedParameters:
         if self._stage == 3:
             for stretch in here:
                 self._put_in(stretch, stretch.parameter.array.reshape(-1))
-        else:  # an owner's pieces are its stretches themselves, which mostly lie side by side
-            for owner, array in joined(here):
-                self._broadcast(array, owner)
+        for owner, array in self._told:
+            self._broadcast(array, owner)
         for stretch in here:
             stretch.parameter.bump("optimizer")
 
@@ -227,8 +226,17 @@ class ShardedParameters:
             p.array = xp.broadcast_to(xp.zeros((), p.dtype), p.array.shape)
 
 
+def told_by_owners(stretches: Sequence[Owned], comm: Communicator) -> list[tuple[int, Any]]:
+    """(owner, array) of what owners tell: whole rows of stretches, if these lie side by side on every rank alike."""
+    rows = list(joined(stretches))
+    sizes = [(owner, array.size) for owner, array in rows]
+    if all(theirs == sizes for theirs in comm.all_gather_object(sizes)):
+        return rows
+    return [(o.owner, o.parameter.array.reshape(-1)[o.start : o.stop]) for o in stretches]
+
+
 def joined(stretches: Iterable[Owned]) -> Iterator[tuple[int, Any]]:
-    """(owner, array) of what lies side by side in one buffer and has one owner: fewer and longer messages."""
+    """(owner, array) of what lies side by side in one buffer and has one owner."""
     at: tuple[Any, int, int, int] | None = None  # buffer, start, stop, owner
     for stretch in stretches:
         p = stretch.parameter
@@ -246,14 +254,19 @@ def joined(stretches: Iterable[Owned]) -> Iterator[tuple[int, Any]]:
 
 
 def share_parameters(parameters: list[Parameter], comm: Communicator) -> None:
-    """Keep parameters where all ranks see them: then they are told by one copy."""
+    """Keep parameters where all ranks see them: then they are told by one copy.
+
+    Not where buffers differ from rank to rank, or somebody looks at them: there they stay where they are.
+    """
+    if comm.size == 1:
+        return
     buffers = list({id(p.buffer): p.buffer for p in parameters if p.buffer is not None}.values())
-    kinds = [(b.data.dtype.str, b.data.size) for b in buffers if isinstance(b.data, np.ndarray)]
-    if any(theirs != kinds for theirs in comm.all_gather_object(kinds)):
+    movable = all(isinstance(b.data, np.ndarray) and not b.is_shown() for b in buffers)
+    kinds = [(b.data.dtype.str, b.data.size) for b in buffers]
+    if any(theirs != (kinds, True) for theirs in comm.all_gather_object((kinds, movable))):
         return
     for buffer in buffers:
-        if isinstance(buffer.data, np.ndarray):
-            buffer.keep_parameters_in(comm.empty(buffer.data.size, buffer.data.dtype), parameters)
+        buffer.keep_parameters_in(comm.empty(buffer.data.size, buffer.data.dtype), parameters)
 
 
 class OwnersExchange(GradientExchange):

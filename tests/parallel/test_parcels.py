@@ -1,5 +1,7 @@
 """Messages for which their ring has no room: they leave at once, are read where they lie, and stay as they are."""
 
+import gc
+import os
 import time
 from pathlib import Path
 
@@ -99,18 +101,18 @@ def test_order_is_kept_between_what_is_in_the_ring_and_what_is_not():
 
 def test_a_parcel_from_pack_to_unpack():
     fences = []
-    sender, receiver = Parcels(), Deliveries(lambda: fences.append(1))
+    sender, receiver = Parcels(1), Deliveries(lambda: fences.append(1))
     first = sender.pack(filled(1, 70_000))
     assert not first.is_found()
     got = receiver.unpack(first.label, 70_000)
     assert first.is_found()
     assert (got == 1).all()
     second = sender.pack(filled(2, 70_000))
-    assert second.label.number == 1  # the first block is still looked at
+    assert second.label.number == 2  # the first block is still looked at
     part = got[5:9]
     del got
     assert (part == 1).all()
-    assert sender.pack(filled(3, 10)).label.number == 2
+    assert sender.pack(filled(3, 10)).label.number == 3
     assert not fences
     del part
     assert fences
@@ -122,20 +124,89 @@ def test_a_parcel_from_pack_to_unpack():
 
 
 def test_there_are_not_too_many_blocks():
-    sender = Parcels()
+    sender = Parcels(1)
     assert sender.pack(filled(0, (64 << 20) + 1)) is None
-    assert sender.pack(filled(0, 33 << 20)).label.number == 0
-    assert sender.pack(filled(0, 10)) is None
+    assert sender.pack(filled(0, 33 << 20)) is not None
+    assert sender.pack(filled(0, 33 << 20)) is None
     sender.release()
-    sender = Parcels()
-    assert [sender.pack(filled(0, 10)) is None for _ in range(33)] == [False] * 32 + [True]
+    for others, blocks in ((1, 32), (3, 10), (40, 1)):
+        sender = Parcels(others)
+        assert [sender.pack(filled(0, 10)) is None for _ in range(blocks + 1)] == [False] * blocks + [True]
+        sender.release()
+
+
+def test_the_smallest_block_is_taken_and_a_larger_one_takes_the_place_of_an_empty_one():
+    sender, receiver = Parcels(32), Deliveries(lambda: None)  # one block
+    got = receiver.unpack(sender.pack(filled(1, 10)).label, 10)
+    assert sender.pack(filled(2, 100_000)) is None
+    del got
+    got = receiver.unpack(sender.pack(filled(3, 100_000)).label, 100_000)
+    assert (got == 3).all()
     sender.release()
+    sender, receiver = Parcels(16), Deliveries(lambda: None)  # two
+    large, small = (receiver.unpack(sender.pack(filled(0, n)).label, n) for n in (200_000, 100_000))
+    del large, small
+    assert sender.pack(filled(5, 90_000)).block.capacity == 1 << 17
+    sender.release()
+
+
+def test_a_block_that_has_gone_is_not_taken_for_another():
+    sender, receiver = Parcels(1), Deliveries(lambda: None)
+    label = sender.pack(filled(1)).label
+    with pytest.raises(OSError, match="another file has its number"):
+        receiver.unpack(label._replace(inode=label.inode + 1), MILLION)
+    sender.release()
+    with pytest.raises(OSError):
+        receiver.unpack(label, MILLION)
+
+
+def test_a_copy_of_the_receiver_lets_go_of_nothing():
+    sender, receiver = Parcels(1), Deliveries(lambda: None)
+    sent = sender.pack(filled(1))
+    got = receiver.unpack(sent.label, MILLION)
+    child = os.fork()
+    if child == 0:
+        del got
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert sender.pack(filled(2)) is not sent
+    assert (got == 1).all()
+    sender.release()
+
+
+def test_tasks_that_fail_leave_no_block():
+    def task(comm, fails):
+        if fails:
+            works = [comm.isend(filled(n), 1 - comm.rank) for n in range(5)]
+            raise ZeroDivisionError(len(works))
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with parallel.Pool(workers=2, timeout=5) as pool:
+        before = pool.run(task, False)
+        for _ in range(3):
+            with pytest.raises(parallel.WorkerError):
+                pool.run(task, True)
+        assert max(np.subtract(pool.run(task, False), before)) <= 2
+
+
+def test_the_death_of_a_sender_is_told_as_such():
+    def work(comm):
+        comm.barrier()
+        if comm.rank == 0:
+            comm.isend(filled(1), 1)
+            os._exit(3)
+        time.sleep(0.3)  # the message comes from nobody
+        comm.recv(0)
+
+    with pytest.raises(parallel.WorkerError, match="rank 0 died with exit code 3"):
+        parallel.launch(work, workers=2, timeout=10)
 
 
 @pytest.mark.parametrize("dtype", ["?", "i1", "<u8", "<f2", "<f8", "<c16", "V1"])
 @pytest.mark.parametrize("shape", [(), (0, 3), (2, 3), (1,) * 64])
 def test_a_header_says_all(dtype, shape):
-    label = Label(3, 12345, 17)
+    label = Label(3, 12345, 17, 2**40)
     data = header_of(2**31 - 1, np.dtype(dtype), shape, label)
     assert data.size == HEADER
     nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize

@@ -123,6 +123,32 @@ def test_a_rank_without_a_piece_trains_with_the_others():
     assert all(losses == told[0][0] and losses[0] > losses[2] for losses, _ in told)
 
 
+@pytest.mark.parametrize("zero", [1, 2])
+@pytest.mark.parametrize("what", ["an optimizer", "a state dict", "an array"])
+def test_ranks_that_keep_their_parameters_in_different_places(zero, what):
+    """One has trained before, or somebody looks at its numbers: they tell one another the same, in the same order."""
+
+    def train(comm):
+        minipar.manual_seed(0)
+        model, held = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)), None
+        if comm.rank == 0:
+            held = {
+                "an optimizer": lambda: adam(model.parameters()),
+                "a state dict": model.state_dict,
+                "an array": lambda: [adam(model.parameters()), model[0].weight.detach().numpy()],
+            }[what]()
+        net = parallel.parallelize(model, parallel.Mesh(comm, data=2), zero=zero)
+        step, x, y = adam(net.parameters()), minipar.ones(4, 5), minipar.tensor([0, 1, 2, 0])
+        losses = [net.train_step(F.cross_entropy, step, x, y) for _ in range(4)]
+        return losses, {name: tensor.numpy() for name, tensor in net.state_dict().items()}, held is not None
+
+    (first, one, _), (second, other, _) = parallel.launch(train, workers=2, backend="process")
+    assert first == second
+    assert first[-1] < first[0]
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name])
+
+
 # -- what is where after a step ----------------------------------------------------------------------------------------
 
 

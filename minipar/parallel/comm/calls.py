@@ -81,6 +81,10 @@ class Calls(ABC):
         finally:
             for comm in leaving:
                 comm._closed = True
+                for work in (*comm._queue, *comm._messages):
+                    work.drop()
+                comm._queue.clear()
+                comm._messages.clear()
                 comm._release()
                 if comm is not self._family[0]:
                     self._family.remove(comm)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 _MOST_AXES = 64  # NumPy's
-_WORDS = struct.Struct(f"=8s{5 + _MOST_AXES}q")  # the dtype's name; tag, label, number of axes; shape
+_WORDS = struct.Struct(f"=8s{2 + 4 + _MOST_AXES}q")  # the dtype's name; tag, label, number of axes; shape
 HEADER = _WORDS.size  # bytes
 
 
@@ -23,9 +23,10 @@ class Label(NamedTuple):
     number: int
     process: int
     descriptor: int
+    inode: int
 
 
-IN_RING = Label(-1, -1, -1)  # of an array that follows in the ring
+IN_RING = Label(-1, -1, -1, -1)  # of an array that follows in the ring
 
 
 class Header(NamedTuple):
@@ -48,6 +49,6 @@ def header_of(tag: int, dtype: np.dtype, shape: tuple[int, ...], label: Label) -
 @lru_cache(maxsize=1024)
 def parsed(header: bytes) -> Header:
     """What these bytes say."""
-    name, tag, number, process, descriptor, axes, *sizes = _WORDS.unpack(header)
-    dtype, shape = np.dtype(name.rstrip(b"\0").decode()), tuple(sizes[:axes])
-    return Header(tag, dtype, shape, dtype.itemsize * prod(shape), Label(number, process, descriptor))
+    name, tag, *label, axes = _WORDS.unpack(header)[:7]
+    dtype, shape = np.dtype(name.rstrip(b"\0").decode()), _WORDS.unpack(header)[7 : 7 + axes]
+    return Header(tag, dtype, shape, dtype.itemsize * prod(shape), Label(*label))

@@ -4,12 +4,12 @@ What does not fit into its ring now goes as a parcel (parcels.py), so that what 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from mmap import mmap
 
 import numpy as np
 
-from .header import HEADER, IN_RING, header_of, parsed
+from .header import HEADER, IN_RING, Label, header_of, parsed
 from .inbox import Inbox
 from .parcels import Deliveries, Parcels
 from .ring import Ring, fill
@@ -35,7 +35,7 @@ class Mail:
         others = [peer for peer in range(size) if peer != rank]
         self._outgoing = {peer: ring(rank, peer) for peer in others}
         self._leaving: dict[int, deque[object]] = {peer: deque() for peer in others}
-        self._parcels = {peer: Parcels() for peer in others}
+        self._parcels = {peer: Parcels(len(others)) for peer in others}
         self._deliveries = {peer: Deliveries(fence) for peer in others}
         self._incoming = {peer: ring(peer, rank) for peer in others}
         self._receivers = {peer: self._receive_from(peer) for peer in others}
@@ -92,7 +92,8 @@ class Mail:
                 next(self._receivers[peer])
 
     def release(self) -> None:
-        """Look at the memory no more."""
+        """Look at the memory no more; messages that nobody has asked for are gone."""
+        self._inbox = Inbox()
         for parcels in self._parcels.values():
             parcels.release()
         for deliveries in self._deliveries.values():
@@ -110,8 +111,16 @@ class Mail:
                 data = np.empty(nbytes, np.uint8)
                 yield from fill(ring, data)
             else:
-                data = self._deliveries[source].unpack(label, nbytes)
+                data = yield from self._unpacked(source, label, nbytes)
             self._inbox.put(source, tag, np.ndarray(shape, dtype, data))
+
+    def _unpacked(self, source: int, label: Label, nbytes: int) -> Generator[None, None, np.ndarray]:
+        """The bytes of a parcel. From a rank that has gone with it nothing comes: of that the board tells."""
+        while True:
+            try:
+                return self._deliveries[source].unpack(label, nbytes)
+            except OSError:
+                yield
 
 
 def _capacity(size: int) -> int:

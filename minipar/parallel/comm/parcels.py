@@ -11,7 +11,6 @@ import os
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from mmap import mmap
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from .header import Label
 from .shared_memory import create_block, map_block, open_block
 
-_MOST_BYTES, _MOST_BLOCKS = 64 << 20, 32  # for one rank; a block takes two file descriptors
+_MOST_BYTES, _MOST_BLOCKS = 64 << 20, 32  # for all other ranks together; a block takes up to two file descriptors
 _SMALLEST = 64 << 10
 _FIRST_LINE = 64  # bytes: who looks at the state should not wait for who writes the array
 _EMPTY, _SENT, _HELD = range(3)  # states of a block
@@ -52,6 +51,7 @@ class Sent:
     def __init__(self, label: Label, block: Block) -> None:
         self.label = label
         self.block = block
+        self.close = weakref.finalize(self, os.close, label.descriptor)
         self._found = False
 
     def is_found(self) -> bool:
@@ -61,18 +61,23 @@ class Sent:
 
 
 class Parcels:
-    """The blocks for one other rank."""
+    """The blocks for one other rank, of `others`."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: int) -> None:
         self._sent: list[Sent] = []
-        self._nbytes = 0
+        self._made = 0
+        self._most_bytes, self._most_blocks = _MOST_BYTES // others, max(1, _MOST_BLOCKS // others)
 
     def pack(self, data: np.ndarray) -> Sent | None:
-        """Copy these bytes into a block that is empty; None if there is none, and too much memory is in others."""
-        for sent in self._sent:
-            if sent.block.capacity >= data.size and sent.block.state == _EMPTY:
-                break
+        """Copy these bytes into a block that is empty; None if there is none, and too much is in others."""
+        empty = [sent for sent in self._sent if sent.block.state == _EMPTY]
+        large = [sent for sent in empty if sent.block.capacity >= data.size]
+        if large:
+            sent = min(large, key=lambda sent: sent.block.capacity)
         else:
+            if empty and len(self._sent) == self._most_blocks:  # a larger one in place of it
+                self._sent.remove(empty[0])
+                empty[0].close()
             made = self._make(data.size)
             if made is None:
                 return None
@@ -84,12 +89,13 @@ class Parcels:
     def release(self) -> None:
         """Look at the memory no more."""
         for sent in self._sent:
-            os.close(sent.label.descriptor)
+            sent.close()
         self._sent.clear()
 
     def _make(self, nbytes: int) -> Sent | None:
         capacity = max(_SMALLEST, 1 << (nbytes - 1).bit_length())
-        if self._nbytes + capacity > _MOST_BYTES or len(self._sent) == _MOST_BLOCKS:
+        held = sum(sent.block.capacity for sent in self._sent)
+        if held + capacity > self._most_bytes or len(self._sent) == self._most_blocks:
             return None
         with ExitStack() as made:
             try:
@@ -99,10 +105,9 @@ class Parcels:
             except OSError:  # no memory is left for it, or no descriptor
                 return None
             made.pop_all()
-        self._nbytes += capacity
-        sent = Sent(Label(len(self._sent), os.getpid(), descriptor), block)
-        self._sent.append(sent)
-        return sent
+        self._made += 1
+        self._sent.append(Sent(Label(self._made, os.getpid(), descriptor, os.fstat(descriptor).st_ino), block))
+        return self._sent[-1]
 
 
 class Deliveries:
@@ -110,26 +115,37 @@ class Deliveries:
 
     def __init__(self, fence: Callable[[], None]) -> None:
         self._fence = fence
+        self._process = os.getpid()
         self._blocks: dict[int, Block] = {}
 
     def unpack(self, label: Label, nbytes: int) -> np.ndarray:
-        """The bytes of a parcel that has come, where they are: the sender leaves them while an array looks at them."""
+        """The bytes of a parcel that has come, where they are: the sender leaves them while an array looks at them.
+
+        OSError if the sender has gone meanwhile, and the block with it.
+        """
         block = self._blocks.get(label.number)
         if block is None:
-            descriptor = open_block(label.process, label.descriptor)
-            try:
-                block = self._blocks[label.number] = Block(map_block(descriptor))
-            finally:
-                os.close(descriptor)
+            block = self._blocks[label.number] = _found(label)
         data = block.bytes(nbytes)
         block.state = _HELD
-        weakref.finalize(data, partial(self._empty, block)).atexit = False
+        weakref.finalize(data, self._empty, block).atexit = False
         return data
 
     def _empty(self, block: Block) -> None:
-        self._fence()
-        block.state = _EMPTY
+        if os.getpid() == self._process:  # and not in a copy of it, made by fork
+            self._fence()
+            block.state = _EMPTY
 
     def release(self) -> None:
         """Look at the memory no more: what has been unpacked stays."""
         self._blocks.clear()
+
+
+def _found(label: Label) -> Block:
+    descriptor = open_block(label.process, label.descriptor)
+    try:
+        if os.fstat(descriptor).st_ino != label.inode:
+            raise FileNotFoundError("the block has gone, and another file has its number")
+        return Block(map_block(descriptor))
+    finally:
+        os.close(descriptor)

@@ -76,6 +76,10 @@ class Work:
             raise self._error
         return self._result
 
+    def drop(self) -> None:
+        """It is never completed, and keeps nothing of what it was about."""
+        self._steps.close()
+
     def advance(self) -> Waiting | None:
         """Carry on without waiting: what the call now waits for, None if it is complete, or has failed."""
         try:

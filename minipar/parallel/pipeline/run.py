@@ -165,9 +165,9 @@ class Run:
             self.sent.append(self.comm.isend(np.array(draws), x.peer, self.schedule.tag_of_draws(x.stage)))
         elif draws != self.told[x.stage] and self.samples[x.microbatch][1]:
             raise RuntimeError(
-                f"stage {x.stage} has drawn random numbers {draws - self.draws} times on micro-batch {x.microbatch} "
-                f"and {self.told[x.stage] - self.draws} times on another: it must draw as often on all, or the next "
-                "stages cannot draw as one process would"
+                f"the stages up to {x.stage} have drawn random numbers {draws - self.draws} times on micro-batch "
+                f"{x.microbatch} and {self.told[x.stage] - self.draws} times on another: they must draw as often on "
+                "all, or the next stages cannot draw as one process would"
             )
 
     def _on_device(self, array: np.ndarray) -> Any:

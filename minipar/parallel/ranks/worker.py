@@ -173,6 +173,7 @@ class Worker:
                 return Failure.of_exception(self._rank, doing or comm.doing(), error)
             finally:
                 comm.fail()  # only now do others fail because of it
+                comm.close()  # waits for nobody, and keeps no memory
         return outcome
 
     def _end_a_copy(self, error: BaseException | None = None) -> None:
