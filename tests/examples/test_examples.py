@@ -117,6 +117,8 @@ def the_slow_worker_gets_less(printed: str) -> None:
     fast, slow = map(int, re.search(r"measured: of 64 houses workers get \[(\d+), (\d+)\]", printed).groups())
     assert fast + slow == 64
     assert fast > 1.5 * slow, printed
+    times = float(re.search(r"measured shares are (\d\.\d\d) times as fast", printed)[1])
+    assert 1.6 <= times < 2.2, printed  # 2 at the best: 3 / 4 of the batch at full speed instead of half at a third
 
 
 def losses_of_one_and_two_are_the_same(printed: str) -> None:

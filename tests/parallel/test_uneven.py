@@ -83,7 +83,7 @@ def _train(comm, slow, shares, steps):
 
 
 def test_a_slow_rank_gets_less_and_the_result_stays():
-    slow = [0.002, 0.006]  # seconds a sample: one is three times slower (how much is gained: minipar bench --parallel)
+    slow = [0.002, 0.006]  # seconds a sample: one is three times slower (examples/heterogeneous_descent.py: the gain)
     equal = parallel.launch(_train, [0.0, 0.0], "equal", 8, workers=2, backend="thread")
     uneven = parallel.launch(_train, slow, "measured", 8, workers=2, backend="thread")
     weights = uneven[0][2][-1]
