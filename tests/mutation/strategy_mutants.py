@@ -13,6 +13,7 @@ from minipar.parallel.gradients import GradientExchange
 from minipar.parallel.pipeline.run import Run
 from minipar.parallel.pipeline.ties import TiedParameters
 from minipar.parallel.space import halo
+from minipar.parallel.zero import OwnersExchange, ShardedParameters
 from tests.mutation.comm_mutants import Mutant, instead
 from tests.parallel.equivalence.trainings import Case
 
@@ -42,7 +43,7 @@ def kept_to_themselves(right: Any) -> Any:
 
 def one_pass_early(right: Any) -> Any:
     """A bucket leaves before the last micro-batch has added to it."""
-    return lambda self, passes=1, then=None: right(self, max(1, passes - 1), then)
+    return lambda self, passes=1, *rest: right(self, max(1, passes - 1), *rest)
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------
@@ -130,6 +131,12 @@ MUTANTS: dict[str, tuple[Mutant, Case]] = {
         instead(GradientExchange, "adding_up", one_pass_early),
         case("data over 2"),
     ),
+    "owners tell nobody what they have stepped": (
+        instead(ShardedParameters, "tell_parameters", without),
+        case("ZeRO 1"),
+    ),
+    "a layer's parameters are not put together": (instead(ShardedParameters, "_put_in", without), case("ZeRO 3")),
+    "owners forget what they have added up": (instead(OwnersExchange, "_settle", without), case("ZeRO 2")),
     "tied copies are not added up": (instead(TiedParameters, "add_up", without), case("gpipe", "Transformer")),
     "mean of the parts' means": (instead(losses, "part_of_loss", mean_of_means), case("data over 2")),
     "not divided by the denominator": (instead(BatchLoss, "tell", not_divided), case("1f1b")),

@@ -28,4 +28,6 @@ def test_a_mutant_is_noticed(name: str) -> None:
     assert noticed(case) == ""
     with ExitStack() as stack:
         put(stack)
-        assert noticed(case) != ""
+        told = noticed(case)
+        assert told != ""
+        assert "TypeError" not in told, "the mutant is no longer called as the right one is"
