@@ -186,6 +186,10 @@ class ParallelModel(HeldModel):
                 mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """`net(x)` by its other name."""
+        return self(x)
+
     def _check_micro_batches(self) -> None:
         """RuntimeError for a layer that must see the whole batch, or run once, where the batch comes piece by piece."""
         pieces = self.schedule.microbatches if self._tree is None else self._tree.shards

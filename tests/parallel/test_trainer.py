@@ -120,7 +120,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
 def test_the_output_of_a_whole_batch_is_that_of_one_process(layout):
     def output(net):
         net.eval()
-        return net(X).numpy(), minipar.is_grad_enabled()
+        return net.forward(X).numpy(), minipar.is_grad_enabled()
 
     expected = model().eval()(X).detach().numpy()
     for got, recording in on_ranks(output, layout):
