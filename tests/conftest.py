@@ -8,8 +8,6 @@ import signal
 import pytest
 from hypothesis import settings
 
-import minipar
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that tests start and interrupt would inherit it
 
@@ -27,6 +25,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     Hypothesis's plugin wraps them once more for every parameter of a test; after a thousand it runs out of stack
     (6.170, without a database, as in CI).
     """
+    import minipar  # not before tests/cuda has said what Numba is to be
+
     minipar.manual_seed(0)
     test = getattr(item, "obj", None)
     function = getattr(test, "__func__", test)
