@@ -49,6 +49,6 @@ def header_of(tag: int, dtype: np.dtype, shape: tuple[int, ...], label: Label) -
 @lru_cache(maxsize=1024)
 def parsed(header: bytes) -> Header:
     """What these bytes say."""
-    name, tag, *label, axes = _WORDS.unpack(header)[:7]
-    dtype, shape = np.dtype(name.rstrip(b"\0").decode()), _WORDS.unpack(header)[7 : 7 + axes]
-    return Header(tag, dtype, shape, dtype.itemsize * prod(shape), Label(*label))
+    name, tag, number, process, descriptor, inode, axes, *sizes = _WORDS.unpack(header)
+    dtype, shape = np.dtype(name.rstrip(b"\0").decode()), tuple(sizes[:axes])
+    return Header(tag, dtype, shape, dtype.itemsize * prod(shape), Label(number, process, descriptor, inode))
