@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)
 settings.register_profile("dev", deadline=None, max_examples=30)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+# With `-n 2 --dist loadgroup` what starts processes runs in one worker, one test after the other: ranks need the cores.
+STARTS_PROCESSES = ("parallel", "bench", "cli", "docs", "examples", "mutation", "test_readme", "test_notebooks")
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests belong together."""
+    for item in items:
+        inside = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else "notebooks"
+        if inside.removesuffix(".py") in (*STARTS_PROCESSES, "notebooks"):
+            item.add_marker(pytest.mark.xdist_group("processes"))
 
 
 _own_settings: dict[object, settings] = {}

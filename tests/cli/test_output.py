@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import minipar
+from tests.standard_error import without_compiling
 
 COMMAND = [sys.executable, "-m", "minipar"]
 TRAIN = ["train", "digits", "--epochs", "3", "--out", "out"]
@@ -37,14 +38,8 @@ def run_until(lines: int, *arguments: str, cwd: Path) -> tuple[int, str]:
         for _ in range(lines):
             process.stdout.readline()
         process.stdout.close()
-        errors = said(process.stderr.read())
+        errors = without_compiling(process.stderr.read().decode())
     return process.returncode, errors
-
-
-def said(errors: bytes) -> str:
-    """Without what a new machine says besides: the kernels that it compiles."""
-    lines = errors.decode().splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith("minipar: compiling "))
 
 
 @pytest.mark.parametrize("lines", [0, 1, 3])
@@ -69,14 +64,14 @@ def test_a_full_disk_under_the_output_is_one_line(arguments, tmp_path):
         done = run(*arguments, cwd=tmp_path, stdout=full)
     assert done.returncode == 1
     name = "minipar" if arguments == ["--help"] else f"minipar {arguments[0]}"
-    assert said(done.stderr) == f"{name}: No space left on device\n"
+    assert without_compiling(done.stderr.decode()) == f"{name}: No space left on device\n"
 
 
 def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
     (tmp_path / "out" / "checkpoint.safetensors").mkdir(parents=True)
     done = run(*TRAIN, cwd=tmp_path)
     assert done.returncode == 1
-    (line,) = said(done.stderr).splitlines()
+    (line,) = without_compiling(done.stderr.decode()).splitlines()
     assert line.startswith("minipar train: ")
     assert line.endswith("out/checkpoint.safetensors: Is a directory")
 
