@@ -12,7 +12,7 @@ from ..backend.random import default_generator
 from ..tensor import Tensor
 from .losses import MESSAGE, SUM, PartOfLoss, as_pair, head_start, is_sum, message, part_of_loss, whole_loss
 from .mesh import Mesh
-from .same_batch import check_fingerprints
+from .same_batch import Passed, check_fingerprints
 
 LossFunction = Callable[..., Any]  # (output, *targets) -> a loss that knows its denominator, or (sum, denominator)
 
@@ -43,11 +43,12 @@ class BatchLoss:
         part = self.parts[i]
         return part.slope / head_start(part.kind == SUM, self._rows) if part.denominator else 0.0
 
-    def tell(self, draws: int, batch: float, sharded: bool) -> tuple[float, float]:
+    def tell(self, draws: int, batch: float, passed: Passed) -> tuple[float, float]:
         """(the loss, by what gradients are still to be divided), on every rank; and all have drawn as many numbers.
 
-        `batch` is its fingerprint (same_batch.py). Collective: one sum of a few numbers. Those of `tensor` ranks, which
-        compute the same, count once. What all ranks find wrong, `check` raises, when no gradient is under way any more.
+        `batch` is the fingerprint of what this rank has passed (same_batch.py). Collective: one sum of a few numbers.
+        Those of `tensor` ranks, which compute the same, count once. What all ranks find wrong, `check` raises, when no
+        gradient is under way any more.
         """
         comm = self._mesh.comm
         parts = list(self.parts.values()) if self._mesh.tensor.rank == 0 else []
@@ -60,7 +61,7 @@ class BatchLoss:
         try:
             if (all_rows != self._rows).any():
                 raise different_lengths(all_rows)
-            check_fingerprints(batches, self._mesh, sharded)
+            check_fingerprints(batches, self._mesh, passed)
             loss, divisor = whole_loss(told[:MESSAGE], self._copies)
         except ValueError as error:
             self._error = error

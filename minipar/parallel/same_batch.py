@@ -8,14 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from ..backend import to_numpy
 from ..tensor import Tensor
-from .mesh import Mesh
+from .mesh import AXES, Mesh
+from .shares import shares
 
 _TOLERANCE = 1e-5
+
+
+class Passed(NamedTuple):
+    """What a rank passes: of the whole batch all samples or its own, and of images all rows or its own."""
+
+    own_samples: bool = False
+    own_rows: bool = False
+
+    @property
+    def axes(self) -> list[str]:
+        """Ranks that differ along these pass something else."""
+        return ["data"] * self.own_samples + ["space"] * self.own_rows
 
 
 def fingerprint(batch: Sequence[Tensor]) -> float:
@@ -23,24 +37,41 @@ def fingerprint(batch: Sequence[Tensor]) -> float:
     return sum(map(_of_tensor, batch), 0.0)
 
 
-def check_fingerprints(told: np.ndarray, mesh: Mesh, sharded: bool) -> None:
-    """ValueError if ranks that are to pass the same have different ones; `told` are those of all ranks.
-
-    If `sharded`, these are ranks with one number in mesh.data.
-    """
-    each = len(told) // mesh.sizes["data"] if sharded else len(told)  # data is the slowest axis of a mesh
-    for first in range(0, len(told), each):
-        same = np.isclose(told[first : first + each], told[first], rtol=0, atol=_TOLERANCE, equal_nan=True)
+def check_fingerprints(told: np.ndarray, mesh: Mesh, passed: Passed) -> None:
+    """ValueError if ranks that are to pass the same have different ones; `told` are those of all ranks."""
+    for ranks in _groups(mesh, [axis for axis in AXES if axis not in passed.axes]):
+        same = np.isclose(told[ranks], told[ranks[0]], rtol=0, atol=_TOLERANCE, equal_nan=True)
         if not same.all():
-            whose = (
-                "ranks with one number in mesh.data must pass the same samples"
-                if sharded
-                else (
-                    "every rank passes the same whole batch (whole images, too), of which it takes its share; with "
-                    "sharded=True each data rank passes its own samples"
-                )
-            )
-            raise ValueError(f"rank {first + int(same.argmin())} passes another batch than rank {first}: {whose}")
+            other = ranks[int(same.argmin())]
+            raise ValueError(f"rank {other} passes another batch than rank {ranks[0]}: {_who_passes_what(passed)}")
+
+
+def check_own_rows(x: Tensor, mesh: Mesh) -> None:
+    """ValueError on all ranks unless each has its share of the rows of its images. Collective."""
+    told = mesh.comm.all_gather(np.array(x.shape[-2] if x.ndim > 2 else 0))
+    for ranks in _groups(mesh, ["space"]):
+        heights = told[ranks].tolist()
+        right = shares(sum(heights), len(ranks))
+        if heights != right:
+            raise ValueError(f"own_rows: ranks {ranks.tolist()} must pass images of {right} rows, not {heights}")
+
+
+def _groups(mesh: Mesh, axes: Sequence[str]) -> np.ndarray:
+    """Row by row, the ranks that differ along `axes` alone."""
+    ranks = np.arange(mesh.comm.size).reshape([mesh.sizes[axis] for axis in AXES])
+    last = [AXES.index(axis) for axis in axes]
+    rest = [axis for axis in range(len(AXES)) if axis not in last]
+    return ranks.transpose(rest + last).reshape(-1, int(np.prod([ranks.shape[axis] for axis in last])))
+
+
+def _who_passes_what(passed: Passed) -> str:
+    if passed.axes:
+        numbers = " and ".join(f"mesh.{axis}" for axis in passed.axes)
+        return f"ranks with one number in {numbers} must pass the same samples"
+    return (
+        "every rank passes the same whole batch (whole images, too), of which it takes its share; with sharded=True "
+        "each data rank passes its own samples, with own_rows=True each space rank its own rows"
+    )
 
 
 def _of_tensor(x: Tensor) -> float:

@@ -27,7 +27,7 @@ from .mesh import Mesh
 from .pipeline.recomputed import recomputed
 from .pipeline.run import Run
 from .pipeline.schedule import Forward, Schedule
-from .same_batch import check_fingerprints, fingerprint
+from .same_batch import Passed, check_fingerprints, check_own_rows, fingerprint
 from .shares import share
 from .uneven import EqualShares, MeasuredShares, RecordedShares
 from .virtual_shards import ShardTree
@@ -52,12 +52,17 @@ class ParallelModel(HeldModel):
         self._batches_are_known = False
         super().__init__(model, mesh, options)
 
-    def train_step(self, loss_fn: LossFunction, optimizer: Any, *batch: Tensor, sharded: bool = False) -> float:
+    def train_step(
+        self, loss_fn: LossFunction, optimizer: Any, *batch: Tensor, sharded: bool = False, own_rows: bool = False
+    ) -> float:
         """One step on a whole batch, which every rank passes whole: returns its loss, the same on every rank.
 
         With `sharded`, each data rank passes its own samples alone, as many as it has (or tensors without rows): the
         whole batch is theirs, one after the other, in order of mesh.data (`ShardedBatchSampler` deals them out). Ranks
         with one number in mesh.data pass the same.
+
+        With `own_rows`, each rank passes its own rows of every image alone, as `functional.own_part(image, mesh.space,
+        -2)` cuts them, so that nobody need have an image whole; and of targets, if the output is rows.
 
         The batch is (input, targets…); `loss_fn(output, *targets)` gets the output and the targets of the same samples,
         and returns the result of a loss function, which knows its denominator, or (sum, denominator).
@@ -67,18 +72,20 @@ class ParallelModel(HeldModel):
         if not hasattr(optimizer, "zero_grad"):
             raise TypeError(f"optimizer must be an optimizer of net.parameters(), not {type(optimizer).__name__}")
         optimizer.zero_grad()
-        loss = self.loss_and_gradients(loss_fn, *batch, sharded=sharded)
+        loss = self.loss_and_gradients(loss_fn, *batch, sharded=sharded, own_rows=own_rows)
         with timeline.span("update"):
             optimizer.step()
         return loss
 
-    def loss_and_gradients(self, loss_fn: LossFunction, *batch: Tensor, sharded: bool = False) -> float:
+    def loss_and_gradients(
+        self, loss_fn: LossFunction, *batch: Tensor, sharded: bool = False, own_rows: bool = False
+    ) -> float:
         """The loss of a whole batch, whose gradient is added to every `.grad`: `train_step` without an optimizer.
 
         TypeError for a loss function that is none, and for what is no tensor; ValueError for a loss whose denominator
         is unknown, and where ranks pass batches of different lengths, or other samples than one another (that is looked
-        at with the first batch); for `sharded` with shares that are not equal, or with virtual shards, which have
-        samples of any rank. Then no gradient is kept.
+        at with the first batch); with `own_rows`, for heights that are not those of `own_part`; for `sharded` with
+        shares that are not equal, or with virtual shards, which have samples of any rank. Then no gradient is kept.
         """
         if not callable(loss_fn):
             raise TypeError(f"loss_fn must be a function (output, *targets) -> loss, not {type(loss_fn).__name__}")
@@ -94,10 +101,13 @@ class ParallelModel(HeldModel):
             return self._loss_and_gradients_by_tree(self._tree, loss_fn, batch)
         if self._sharded is not None:
             self._sharded.begin()
+        if own_rows:
+            check_own_rows(batch[0], self.mesh)
         pieces = self._pieces(batch, sharded)
         first, total = pieces[0][0] if sharded else 0, pieces[0][2]
-        inputs = self._cut(batch[0], pieces, rows=True, first=first)
-        targets = [self._cut(target, pieces, rows=self._gives_rows, first=first) for target in batch[1:]]
+        inputs = self._cut(batch[0], pieces, rows=not own_rows, first=first)
+        cuts_targets = self._gives_rows and not own_rows
+        targets = [self._cut(target, pieces, rows=cuts_targets, first=first) for target in batch[1:]]
         copies = 1 if self._gives_rows else self.mesh.space.size
         losses = BatchLoss(self.mesh, loss_fn, targets, total, copies)
         with self._exchange.adding_up(len(pieces), losses.check, self._ties.add_up) as exchange:
@@ -105,7 +115,7 @@ class ParallelModel(HeldModel):
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
             mark = 0.0 if self._batches_are_known else fingerprint(batch)
-            loss, exchange.divisor = losses.tell(run.last_draw, mark, sharded)
+            loss, exchange.divisor = losses.tell(run.last_draw, mark, Passed(sharded, own_rows))
             self.shares.measured(run.seconds, sum(count for _, count, _ in pieces))
         if self._sharded is not None:
             self._sharded.take_gradients()
@@ -116,10 +126,11 @@ class ParallelModel(HeldModel):
 
     def _loss_and_gradients_by_tree(self, tree: ShardTree, loss_fn: LossFunction, batch: Sequence[Tensor]) -> float:
         total = _length(batch)
-        told = self.mesh.comm.all_gather(np.array([total, fingerprint(batch)]))
+        mark = 0.0 if self._batches_are_known else fingerprint(batch)
+        told = self.mesh.comm.all_gather(np.array([total, mark]))
         if (told[:, 0] != total).any():
             raise different_lengths(told[:, 0])
-        check_fingerprints(told[:, 1], self.mesh, sharded=False)
+        check_fingerprints(told[:, 1], self.mesh, Passed())
         generator = default_generator()
         seed, draws = generator.get_state()
         most = draws
@@ -160,6 +171,7 @@ class ParallelModel(HeldModel):
             for p, gradient in before:
                 p.accumulate(gradient)
         generator.set_state((seed, int(self.mesh.data.all_reduce(np.array(most), "max"))))
+        self._batches_are_known = True
         return loss
 
     def _stages_to_run(self) -> Mapping[int, Callable[[Tensor], Tensor]]:
@@ -167,12 +179,17 @@ class ParallelModel(HeldModel):
             return self._stages
         return {stage: recomputed(module) for stage, module in self._stages.items()}
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The output for a whole batch, on every rank, without a gradient."""
+    def __call__(self, x: Tensor, own_rows: bool = False) -> Tensor:
+        """The output for a whole batch, on every rank, without a gradient.
+
+        With `own_rows`, for this rank's rows of each image; the output, if it is rows, stays this rank's, too.
+        """
+        if own_rows:
+            check_own_rows(x, self.mesh)
         if self._sharded is not None:
             self._sharded.tell_parameters()
         pieces = self._pieces((x,))
-        inputs = self._cut(x, pieces, rows=True)
+        inputs = self._cut(x, pieces, rows=not own_rows)
         outputs: list[Tensor] = []
         pipeline, last = self.mesh.pipeline, self.schedule.placement[-1]
         with set_grad_mode(False):
@@ -182,13 +199,13 @@ class ParallelModel(HeldModel):
             draws = self.mesh.comm.all_reduce(np.array(run.last_draw), "max")  # in training mode there may be some
             generator.set_state((generator.get_state()[0], int(draws)))
             mine = pipeline.broadcast_object(cat(outputs) if pipeline.rank == last else None, root=last)
-            if self._gives_rows:
+            if self._gives_rows and not own_rows:
                 mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, own_rows: bool = False) -> Tensor:
         """`net(x)` by its other name."""
-        return self(x)
+        return self(x, own_rows)
 
     def _check_micro_batches(self) -> None:
         """RuntimeError for a layer that must see the whole batch, or run once, where the batch comes piece by piece."""

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import minipar as torch
-from minipar import nn, parallel
+from minipar import nn, optim, parallel
 from minipar.nn import functional as F
-from minipar.parallel import functional as pf
 from minipar.parallel.shares import share
 
 HEIGHT, WIDTH, CHANNELS = 1600, 500, 8
@@ -22,7 +21,7 @@ def fully_convolutional(comm):
     torch.manual_seed(0)
     layers = nn.Conv2d(1, CHANNELS, 3, padding=1), nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
     model = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), nn.Conv2d(CHANNELS, 1, 3, padding=1))
-    return parallel.spatial(model, comm)
+    return parallel.parallelize(model, parallel.Mesh(comm, space=comm.size))
 
 
 def own_pixels(comm, height):
@@ -32,21 +31,18 @@ def own_pixels(comm, height):
     return (torch.sin(0.01 * y[:, None] * x) * 1.0).reshape(1, 1, -1, WIDTH)
 
 
-def loss_of(model, comm, height):
-    """The mean over all pixels, of which each rank has its sum; gradients are added up as the trainer does."""
+def loss_of(net, comm, height):
+    """The mean over all pixels, whose gradients are added to those of the parameters."""
     x = own_pixels(comm, height)
-    loss = F.mse_loss(model(x), x * x, reduction="sum") / (height * WIDTH)
-    loss.backward()
-    return loss.item()
+    return net.loss_and_gradients(F.mse_loss, x, x * x, own_rows=True)
 
 
 def peak(comm):
-    model = fully_convolutional(comm)
-    loss_of(model, comm, 40)  # kernels are compiled and buffers made
-    model.zero_grad()
+    net = fully_convolutional(comm)
+    loss_of(net, comm, 40)  # kernels are compiled and buffers made
     tracemalloc.start()
     try:
-        loss_of(model, comm, HEIGHT)
+        loss_of(net, comm, HEIGHT)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -70,17 +66,16 @@ def data_bytes() -> int:
 
 
 def train_under_a_limit(comm, allowed):
-    model = fully_convolutional(comm)
-    before = loss_of(model, comm, 40)
-    model.zero_grad()
+    net = fully_convolutional(comm)
+    step = optim.SGD(net.parameters(), lr=0.1)
+    before = loss_of(net, comm, 40)
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes() + allowed, resource.RLIM_INFINITY))
     try:
         losses = []
         for _ in range(3):
-            losses.append(pf.summed(torch.tensor(loss_of(model, comm, HEIGHT)), comm).item())
-            for p in model.parameters():
-                p.data -= 0.1 * pf.summed(p.grad, comm)
-                p.grad = None
+            step.zero_grad()
+            losses.append(loss_of(net, comm, HEIGHT))
+            step.step()
         return losses
     except MemoryError:
         return before
