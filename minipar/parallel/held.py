@@ -51,6 +51,7 @@ class Options:
     bucket: int = BUCKET
     compress: str | None = None
     batch_stats: str = "whole"
+    sequence: bool = False
     row_by_row: tuple[type[Module], ...] = ()
 
     def check(self, mesh: Mesh) -> None:
@@ -122,7 +123,7 @@ class HeldModel:
         mesh = self.mesh
         broadcast_state(model, mesh.comm)
         if mesh.tensor.size > 1:
-            model = tensor_parallel(model, mesh.tensor)
+            model = tensor_parallel(model, mesh.tensor, self._options.sequence)
         self._gives_rows = False
         if mesh.space.size > 1:
             model = spatial(model, mesh.space, mesh.replicas, self._options.row_by_row)

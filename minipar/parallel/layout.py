@@ -41,6 +41,7 @@ class Layout:
     shares: str = "equal"
     compress: str | None = None
     batch_stats: str = "whole"
+    sequence: bool = False
 
     @classmethod
     def parse(cls, text: str, ranks: int | None = None) -> Layout:

@@ -38,6 +38,7 @@ def parallelize(
     bucket: int = BUCKET,
     compress: str | None = None,
     batch_stats: str = "whole",
+    sequence: bool = False,
     row_by_row: tuple[type[Module], ...] = (),
 ) -> ParallelModel:
     """`model`, split over `mesh`; every rank calls it with a model of the same structure, which is taken apart.
@@ -55,6 +56,7 @@ def parallelize(
     - `zero`: over data and space ranks, 1 shards the optimizer's state, 2 gradients too, 3 parameters too (zero.py).
     - `shares`: how samples are dealt out to data ranks, "equal" or "measured" (by speed: uneven.py), or what a measured
       run has recorded (`net.shares.record`), to get its bits again.
+    - `sequence`: tensor ranks split the positions between the split layers of a transformer, too (tensor/sequence.py).
     - `row_by_row`: classes of yours that treat each row of an image by itself (see `spatial`).
     - `bucket`: bytes of gradients that are added up at once.
 
@@ -92,6 +94,7 @@ def parallelize(
         bucket=bucket,
         compress=compress,
         batch_stats=batch_stats,
+        sequence=sequence,
         row_by_row=row_by_row,
     )
     return ParallelModel(model, mesh, options)
