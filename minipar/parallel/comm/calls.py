@@ -51,6 +51,7 @@ class Calls(ABC):
         self._messages: list[Work] = []  # isend and irecv: each carried out as soon as it can be
         self._family: list[Calls] = [] if parent is None else parent._family  # of this rank: they get on together
         self._family.append(self)
+        self._untold: list[Exception] = [] if parent is None else parent._untold  # what asynchronous calls failed with
         _alive.add(self)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -86,6 +87,7 @@ class Calls(ABC):
                 comm._queue.clear()
                 comm._messages.clear()
                 comm._release()
+                comm._untold.clear()
                 if comm is not self._family[0]:
                     self._family.remove(comm)
 

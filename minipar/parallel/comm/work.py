@@ -73,6 +73,7 @@ class Work:
                 self._comm._pause(waiting)
             self._comm._end()
         if self._error is not None:
+            self._comm._untold.clear()
             raise self._error
         return self._result
 
@@ -93,5 +94,6 @@ class Work:
             self._comm.fail()  # nobody may ever ask this work how it went
             if not isinstance(error, Exception):
                 raise
+            self._comm._untold.append(error)  # so it is told by whichever call comes next
         self._finished = True
         return None
