@@ -10,8 +10,9 @@ stretch, a piece of some of them:
     stage 2   … and a gradient is added up on the rank that owns it, and kept there alone
     stage 3   … and so are parameters: a layer's are put together before it runs, forward and backward, and let go
 
-For Adam in float32 (16 bytes a parameter) that leaves 8 + 8/N, 4 + 12/N and 16/N bytes. Stages 1 and 2 send as much as
-data parallelism does, stage 3 half as much again (Rajbhandari et al., arXiv 1910.02054).
+For Adam in float32 (16 bytes a parameter) that leaves 8 + 8/N, 4 + 12/N and 16/N bytes. Stage 2 sends as much as data
+parallelism does, and stage 3 half as much again (Rajbhandari et al., arXiv 1910.02054); so does stage 1 here, for it
+adds gradients up on all ranks, which share memory for that.
 """
 
 from __future__ import annotations

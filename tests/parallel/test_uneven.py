@@ -1,6 +1,11 @@
-"""Shares by measured speed: how they are cut, when they move, and that a slow rank no longer holds up the others."""
+"""Shares by measured speed: how they are cut, when they move, and that a slow rank no longer holds up the others.
+
+Where nothing else is said, seconds are told, not measured: these tests are the same every time.
+"""
 
 import time
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -54,9 +59,51 @@ def test_who_had_nothing_is_measured_again():
     assert _after([(0, 1.0, 50), (1, 0.0, 0)], [1, 0.001]) == [50, 50]
 
 
+def _followed(speeds, steps=15, samples=120):
+    """What each data rank is dealt, step by step, where `speeds(step)` are their seconds a sample."""
+    ranks = _Alone([])
+    shares, dealt, seconds = MeasuredShares(ranks, 0, 2), [], np.zeros((2, 2))
+    for step in range(steps):
+        dealt.append(shares.cut(samples))
+        counts = np.array(dealt[-1])
+        seconds += np.stack([counts * speeds(step), counts], axis=1)
+        ranks.told = [(0, *seconds[0]), (1, *seconds[1])]
+        asked = len(shares.record) % 5 == 4
+        shares.measured(*seconds[0])
+        if asked:
+            seconds[:] = 0
+    return dealt
+
+
+def test_shares_follow_a_rank_that_becomes_slow_and_fast_again():
+    dealt = _followed(lambda step: (1.0, 3.0 if 5 <= step < 15 else 1.0), steps=25)
+    assert dealt == [[60, 60]] * 10 + [[90, 30]] * 10 + [[60, 60]] * 5  # known five steps after it has happened
+
+
+def test_shares_move_in_part_where_speed_changes_between_two_measurements():
+    dealt = _followed(lambda step: (1.0, 3.0 if step >= 8 else 1.0))
+    assert dealt[9] == [60, 60]
+    assert dealt[10] == [77, 43]  # seconds a sample: 1, and (3·1 + 2·3)/5
+    assert _followed(lambda step: (1.0, 3.0 if step >= 8 else 1.0), steps=16)[15] == [90, 30]
+
+
+@pytest.mark.parametrize("turn", [1, 5, 10])
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+def test_shares_stay_while_speed_goes_up_and_down_by_less_than_moving_gains(turn, slower):
+    dealt = _followed(lambda step: (1.0, slower * (1.1 if step // turn % 2 else 1.0)), steps=60)
+    assert dealt[5:] == [dealt[5]] * 55
+    assert (dealt[5] == dealt[0]) == (slower == 1.0)
+
+
+def test_shares_go_back_and_forth_where_speed_does_so_by_more():
+    dealt = _followed(lambda step: (1.0, 1.4) if step // 5 % 2 else (1.4, 1.0), steps=20)
+    assert dealt == [[60, 60]] * 5 + [[50, 70]] * 5 + [[70, 50]] * 5 + [[50, 70]] * 5
+
+
 def _model():
     minipar.manual_seed(3)
-    return nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.3), nn.Tanh(), nn.Linear(8, 4)).double()
+    layers = [nn.Linear(6, 8), nn.Dropout(0.3), nn.Tanh(), nn.Linear(8, 7), nn.Tanh(), nn.Linear(7, 4)]
+    return nn.Sequential(*layers).double()
 
 
 class _Slow(nn.Module):
@@ -120,3 +167,88 @@ def test_a_record_that_ends_goes_on_with_its_last_shares():
         dealt.append(shares.cut(8))
         shares.measured(1.0, 8)
     assert dealt == [[2, 6], [4, 4], [4, 4]]
+
+
+# -- together with what else splits a batch ----------------------------------------------------------------------------
+
+LAYOUTS = [
+    "data=2,microbatches=4",
+    "data=3,zero=2,microbatches=2",
+    "data=2,tensor=2,microbatches=3",
+    "data=2,pipeline=2,microbatches=3",
+    "data=2,pipeline=2,microbatches=4,schedule=zb-h1",
+    "data=2,pipeline=2,microbatches=2,schedule=interleaved,chunks=2",
+]
+SIZES, STEPS = (13, 4), 17
+
+
+def _batches():
+    draw = np.random.default_rng(0)
+    return [(minipar.tensor(draw.normal(size=(n, 6))), minipar.tensor(draw.integers(0, 4, n))) for n in SIZES]
+
+
+def _steps(net, train_step):
+    """(losses, outputs in eval mode every five steps) of training on batches of two sizes."""
+    minipar.manual_seed(7)
+    losses, outputs, batches = [], [], _batches()
+    for number in range(STEPS):
+        losses.append(train_step(*batches[number % 2]))
+        if number % 5 == 0:
+            net.eval()
+            outputs.append(net(batches[0][0]).detach().numpy())
+            net.train()
+    return losses, outputs
+
+
+@cache
+def _in_one_process():
+    whole = _model()
+    step = optim.SGD(whole.parameters(), lr=0.1, momentum=0.9)
+
+    def train_step(x, y):
+        step.zero_grad()
+        loss = F.cross_entropy(whole(x), y)
+        loss.backward()
+        step.step()
+        return loss.item()
+
+    losses, outputs = _steps(whole, train_step)
+    return losses, outputs, {name: tensor.numpy() for name, tensor in whole.state_dict().items()}
+
+
+def _split(comm, layout, shares):
+    """What one process has, and how the larger batch was dealt out before every step; with the shares' record."""
+    net = replace(parallel.Layout.parse(layout), shares=shares).parallelize(_model(), comm)
+    step, dealt = optim.SGD(net.parameters(), lr=0.1, momentum=0.9), []
+    first_of_1 = net.mesh.data.rank == 1 and net.mesh.pipeline.rank == 0
+    measured = net.shares.measured
+
+    def told(_, samples):
+        """Between steps 5 and 10, one rank takes eight times as long as all others."""
+        dealt.append(net.shares.cut(SIZES[0]))
+        measured(samples * (8.0 if first_of_1 and 5 < len(dealt) <= 10 else 1.0), samples)
+
+    net.shares.measured = told
+    losses, outputs = _steps(net, lambda x, y: net.train_step(F.cross_entropy, step, x, y))
+    state = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    return losses, outputs, state, dealt, net.shares.record
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_shares_that_move_change_nothing_in_the_result(layout):
+    ranks = parallel.Layout.parse(layout).ranks
+    runs = parallel.launch(_split, layout, "measured", workers=ranks, backend="thread")
+    losses, outputs, state = _in_one_process()
+    for run in runs:
+        np.testing.assert_allclose(run[0], losses, rtol=1e-10)
+        np.testing.assert_allclose(run[1], outputs, rtol=1e-10, atol=1e-12)
+        for name, array in state.items():
+            np.testing.assert_allclose(run[2][name], array, rtol=1e-10, atol=1e-12)
+    dealt = runs[0][3]
+    assert all(run[3] == dealt for run in runs)
+    equal, (slow, *_) = dealt[0], dealt[10:]
+    assert dealt == [equal] * 10 + [slow] * 5 + [equal] * 2
+    assert slow[1] <= 2 < equal[1]
+    again = parallel.launch(_split, layout, runs[0][4], workers=ranks, backend="thread")
+    assert again[0][0] == runs[0][0]
+    assert all(np.array_equal(again[0][2][name], runs[0][2][name]) for name in state)
