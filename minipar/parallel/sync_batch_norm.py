@@ -6,7 +6,8 @@ sample variances, 1979), in float64:
 
     mean = Σ nᵣ meanᵣ / n        variance = Σ nᵣ (varianceᵣ + (meanᵣ − mean)²) / n
 
-The gradient needs two sums over all ranks, Σ g and Σ g x̂: one more message.
+The gradient needs two sums over all ranks, Σ g and Σ g x̂: one more message. In training a few bytes go ahead: which
+samples each rank has, for these statistics are right only if they are the whole batch.
 """
 
 from __future__ import annotations

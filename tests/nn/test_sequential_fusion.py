@@ -1,6 +1,7 @@
 """What a Sequential runs as one node computes what its modules compute one by one, to the bit."""
 
 import itertools
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -219,3 +220,21 @@ def test_checkpoint_runs_a_row_again():
         return minipar.utils.checkpoint.checkpoint(model, x, use_reentrant=False)
 
     assert same(gradients(saving, model, x), gradients(one_by_one, model, x))
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_without_a_gradient_no_layer_s_output_is_kept(relu):
+    width, rows, count = 256, 512, 8
+    layers = [layer for _ in range(count) for layer in (nn.Linear(width, width), nn.ReLU())[: 1 + relu]]
+    net, x = nn.Sequential(*layers), minipar.ones(rows, width)
+    output = 4 * rows * width
+    peaks = []
+    for mode in (minipar.enable_grad, minipar.no_grad):
+        with mode():
+            net(x)
+            tracemalloc.start()
+            net(x)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[0] > (count - 0.5) * output
+    assert peaks[1] < 2.5 * output
