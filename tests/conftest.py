@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,17 +17,16 @@ settings.register_profile("dev", deadline=None, max_examples=30)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-# With `-n 2 --dist loadgroup` what starts processes runs in one worker, one test after the other: ranks need the cores.
-STARTS_PROCESSES = ("parallel", "bench", "cli", "docs", "examples", "mutation", "test_readme", "test_notebooks")
-HERE = Path(__file__).parent
+@pytest.hookimpl(optionalhook=True)  # of xdist; its own `--dist loadgroup` groups nothing with pytest 9.2
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2`, one worker has all tests of ranks, which need both cores, one after the other."""
+    from xdist.scheduler import LoadScopeScheduling
 
+    class OneForRanks(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ranks" if nodeid.startswith("tests/parallel/") else nodeid.partition("::")[0]
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests belong together."""
-    for item in items:
-        inside = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else "notebooks"
-        if inside.removesuffix(".py") in (*STARTS_PROCESSES, "notebooks"):
-            item.add_marker(pytest.mark.xdist_group("processes"))
+    return OneForRanks(config, log)
 
 
 _own_settings: dict[object, settings] = {}
