@@ -134,11 +134,14 @@ class GradientExchange:
 
     def _send(self, bucket: list[Parameter]) -> None:
         """Begin the all_reduce of a bucket: in place where its gradients lie side by side, else of a copy."""
+        if self.comm.size == 1:
+            self._under_way.append(_nothing)
+            return
         gradients = side_by_side(bucket)
         if isinstance(gradients, np.ndarray):
             is_last = bucket is self._buckets[-1]  # to wait for it at once takes less than to be asked again and again
             sent = self.comm.all_reduce(gradients, async_op=not is_last)
-            self._under_way.append((lambda: None) if is_last else sent.wait)
+            self._under_way.append(_nothing if is_last else sent.wait)
             return
         work = self.comm.all_reduce(pack(bucket), async_op=True)
         self._under_way.append(lambda: unpack(work.wait(), bucket))
