@@ -11,7 +11,9 @@ import os
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from mmap import mmap
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,7 @@ class Block:
     def __init__(self, memory: mmap) -> None:
         self._memory = memory
         self._state = np.frombuffer(memory, np.int64, 1)
+        self.watch: Any = None  # of the receiver: a reference that tells when nobody looks at the parcel any more
         self.capacity = len(memory) - _FIRST_LINE
 
     @property
@@ -128,10 +131,10 @@ class Deliveries:
             block = self._blocks[label.number] = _found(label)
         data = block.bytes(nbytes)
         block.state = _HELD
-        weakref.finalize(data, self._empty, block).atexit = False
+        block.watch = weakref.ref(data, partial(self._empty, block))
         return data
 
-    def _empty(self, block: Block) -> None:
+    def _empty(self, block: Block, _: Any) -> None:
         if os.getpid() == self._process:  # and not in a copy of it, made by fork
             self._fence()
             block.state = _EMPTY

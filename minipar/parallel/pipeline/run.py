@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import namespace, to_numpy
+from ...backend.device import CPU
 from ...backend.random import default_generator, sharded_samples
 from ...tensor import Tensor, wrap
 from .. import timeline
@@ -136,7 +137,9 @@ class Run:
             slope = self.slope(x.microbatch)
             if made is None or not made.tracked:
                 return None
-            return wrap(namespace(made.array).full_like(made.array, slope))
+            grad = namespace(made.array).empty_like(made.array)
+            grad.fill(slope)
+            return wrap(grad)
         array, _ = self.held.pop((GRADIENT, x.stage + 1, x.microbatch))
         return wrap(array) if made is not None and made.tracked else None
 
@@ -172,7 +175,7 @@ class Run:
 
     def _on_device(self, array: np.ndarray) -> Any:
         """Messages come in host memory; the rank may compute on a GPU."""
-        return wrap(array).to(self.comm.device).array
+        return array if self.comm.device == CPU else wrap(array).to(self.comm.device).array
 
 
 class _AtWork:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 ACTIVATION, GRADIENT = "activation", "gradient"
@@ -142,7 +143,7 @@ Backward(stage=1, microbatch=0))
     def stages(self) -> int:
         return len(self.placement)
 
-    @property
+    @cached_property
     def trains(self) -> bool:
         """Is there a backward pass?"""
         return any(not isinstance(x, Forward | Message) for x in chain(*self.ranks))
