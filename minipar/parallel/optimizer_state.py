@@ -36,7 +36,7 @@ def gather_optimizer_state(optimizer: Any, whole: WholeState, mesh: Mesh) -> dic
             if named[name]
         },
         "param_groups": [
-            {**_options(group), "params": sorted(numbers[name] for name in named)}
+            _whole_group(group, sorted(named, key=numbers.__getitem__), numbers)
             for group, named in zip(optimizer.param_groups, groups)
         ],
     }
@@ -61,7 +61,8 @@ def take_optimizer_state(optimizer: Any, state: dict[str, Any], whole: WholeStat
             if entry is not None:
                 entries[local] = {key: _own(p, value) for key, value in entry.items()}
             local += 1
-        groups.append({**saved, "params": list(range(first, local))})
+        names = {"param_names": group["param_names"]} if "param_names" in group else {}  # of what this rank holds
+        groups.append({**_options(saved), **names, "params": list(range(first, local))})
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
 
 
@@ -74,12 +75,18 @@ def _state_of_group(optimizer: Any, group: dict[str, Any], whole: WholeState) ->
     }
 
 
+def _whole_group(group: dict[str, Any], names: list[str], numbers: dict[str, int]) -> dict[str, Any]:
+    told = {"param_names": names} if "param_names" in group else {}
+    return {**_options(group), **told, "params": [numbers[name] for name in names]}
+
+
 def _merge(into: dict[str, Any], part: Any, shape: tuple[int, ...], entry: dict[str, Any]) -> None:
     for key, value in entry.items():
         if part is None or np.shape(value) != shape:
             into[key] = value
         else:
-            part.put(value, into.setdefault(key, np.empty(part.whole_shape(shape), value.dtype)))
+            array = np.asarray(value)
+            part.put(array, into.setdefault(key, np.empty(part.whole_shape(shape), array.dtype)))
 
 
 def _own(p: Any, value: Any) -> Any:
@@ -94,4 +101,4 @@ def _value(value: Any) -> Any:
 
 
 def _options(group: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in group.items() if key != "params"}
+    return {key: value for key, value in group.items() if key not in ("params", "param_names")}

@@ -190,15 +190,16 @@ class ParallelModel(HeldModel):
             self._sharded.tell_parameters()
         pieces = self._pieces((x,))
         inputs = self._cut(x, pieces, rows=not own_rows)
-        outputs: list[Tensor] = []
+        outputs: dict[int, Tensor] = {}  # by micro-batch
         pipeline, last = self.mesh.pipeline, self.schedule.placement[-1]
         with set_grad_mode(False):
             schedule = _forward_only(self.schedule)
-            run = Run(schedule, pipeline, self._stages, inputs, pieces, lambda _, y: outputs.append(y)).carry_out()
+            run = Run(schedule, pipeline, self._stages, inputs, pieces, outputs.__setitem__).carry_out()
             generator = default_generator()
             draws = self.mesh.comm.all_reduce(np.array(run.last_draw), "max")  # in training mode there may be some
             generator.set_state((generator.get_state()[0], int(draws)))
-            mine = pipeline.broadcast_object(cat(outputs) if pipeline.rank == last else None, root=last)
+            whole = cat([outputs[i] for i in sorted(outputs)]) if pipeline.rank == last else None
+            mine = pipeline.broadcast_object(whole, root=last)
             if self._gives_rows and not own_rows:
                 mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)

@@ -18,7 +18,6 @@ adds gradients up on all ranks, which share memory for that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -32,64 +31,8 @@ from ..tape import mode
 from ..tensor import Tensor, wrap
 from .comm import Communicator
 from .gradients import GradientExchange
-from .parts import mark, part_of
+from .ownership import Owned, ownership, piece_of
 from .pipeline.layers import layers
-from .shares import share
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Elements start … stop - 1, in C order, of a parameter of this shape, or of the part of one that a rank has."""
-
-    start: int
-    stop: int
-    shape: tuple[int, ...]
-    inside: Any = None  # the Part that the parameter is, if it is one
-
-    @property
-    def differs(self) -> bool:
-        return self.inside is not None
-
-    def of(self, whole: np.ndarray) -> np.ndarray:
-        """These elements: a copy."""
-        held = whole if self.inside is None else self.inside.of(whole)
-        return held.reshape(-1)[self.start : self.stop].copy()
-
-    def put(self, part: np.ndarray, whole: np.ndarray) -> None:
-        """Write these elements to their places in `whole`."""
-        places = self.of(np.arange(whole.size).reshape(whole.shape))
-        whole.reshape(-1)[places] = part
-
-    def whole_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the whole (`shape` is that of these elements)."""
-        return self.shape if self.inside is None else self.inside.whole_shape(self.shape)
-
-
-@dataclass
-class Owned:
-    """A stretch of one parameter, and the rank that owns it; `piece` is what an optimizer steps, on that rank."""
-
-    parameter: Parameter
-    start: int
-    stop: int
-    owner: int
-    piece: Parameter | None = None
-
-
-def ownership(parameters: Sequence[Parameter], comm: Communicator) -> list[Owned]:
-    """Who owns what: of the parameters of each dtype in a row, every rank has an equal stretch."""
-    owned = []
-    for kind in sorted({p.dtype.str for p in parameters}):
-        row = [p for p in parameters if p.dtype.str == kind]
-        total, first = sum(p.array.size for p in row), 0
-        for p in row:
-            for rank in range(comm.size):
-                mine = share(total, rank, comm.size)
-                start, stop = max(mine.start - first, 0), min(mine.stop - first, p.array.size)
-                if start < stop:
-                    owned.append(Owned(p, start, stop, rank))
-            first += p.array.size
-    return owned
 
 
 class ShardedParameters:
@@ -105,7 +48,7 @@ class ShardedParameters:
         self._tracked = [(p, p.tracked) for p in parameters]
         trained = [p for p, tracked in self._tracked if tracked][::-1]
         for p in trained:  # pieces look at stretches of a parameter in C order
-            p.array = namespace(p.array).ascontiguousarray(p.array)
+            p.array = namespace(p.array).ascontiguousarray(p.array).reshape(p.array.shape)  # () has become (1,)
         self.owned = ownership(trained, comm)
         self._stretches: dict[int, list[Owned]] = {}
         for stretch in self.owned:
@@ -117,7 +60,7 @@ class ShardedParameters:
             self.exchange = OwnersExchange(trained[::-1], comm, bucket, self._stretches)
         for stretch in self.owned:
             if stretch.owner == comm.rank:
-                stretch.piece = _piece(stretch, shares_memory=stage < 3)
+                stretch.piece = piece_of(stretch, shares_memory=stage < 3)
         self.pieces = [(o.parameter, o.piece) for o in self.owned if o.piece is not None]
         self._told = told_by_owners(self.owned, comm) if stage < 3 else []
         self._gone: set[int] = set()  # ids of the parameters that are not here
@@ -321,15 +264,8 @@ def units_of(module: Module) -> list[Module]:
 
 def _add(piece: Any, gradient: Any) -> None:
     """Add to the gradient of a piece: a first one goes to its place in the piece's buffer, or is taken as it is."""
+    gradient = gradient.reshape(piece.array.shape)
     if piece.grad is None and piece.buffer is None:
         piece.grad = wrap(gradient)
     else:
         piece.accumulate(gradient)
-
-
-def _piece(stretch: Owned, shares_memory: bool) -> Parameter:
-    """What an optimizer steps: it looks at the parameter's memory, or has its own."""
-    p = stretch.parameter
-    array = p.array.reshape(-1)[stretch.start : stretch.stop]
-    piece = Parameter(wrap(array if shares_memory else array.copy()))
-    return mark(piece, Piece(stretch.start, stretch.stop, tuple(p.shape), part_of(p)))

@@ -8,9 +8,9 @@ import pytest
 import minipar
 from minipar import nn, optim, parallel
 from minipar.nn import functional as F
+from minipar.parallel.ownership import ownership
 from minipar.parallel.parts import part_of
 from minipar.parallel.shares import shares
-from minipar.parallel.zero import ownership
 
 DATA = np.random.default_rng(2)
 X = minipar.tensor(DATA.normal(size=(7, 6)))
