@@ -32,11 +32,13 @@ _OWN: dict[type[Any], Any] = {kind: kind.forward for kind in FUSED_WITH_RELU}
 _OWN |= {MaxPool2d: MaxPool2d.forward, ReLU: ReLU.forward}
 
 
-def fuse_also(convolution: type[Conv2d], pool: type[MaxPool2d]) -> None:
-    """Subclasses that compute something else, and know how to do it with a ReLU, and with this pool after that."""
-    _OWN[convolution], _OWN[pool] = convolution.forward, pool.forward
-    FUSED_WITH_RELU.append(convolution)
-    FUSED_WITH_POOL[convolution] = pool
+def fuse_also(layer: type[Any], pool: type[MaxPool2d] | None = None) -> None:
+    """A subclass that computes something else, and knows how to do it with a ReLU, and with this pool after that."""
+    _OWN[layer] = layer.forward
+    FUSED_WITH_RELU.append(layer)
+    if pool is not None:
+        _OWN[pool] = pool.forward
+        FUSED_WITH_POOL[layer] = pool
 
 
 def _watched(modules: Iterable[Module]) -> bool:

@@ -198,8 +198,8 @@ class ParallelModel(HeldModel):
             generator = default_generator()
             draws = self.mesh.comm.all_reduce(np.array(run.last_draw), "max")  # in training mode there may be some
             generator.set_state((generator.get_state()[0], int(draws)))
-            whole = cat([outputs[i] for i in sorted(outputs)]) if pipeline.rank == last else None
-            mine = pipeline.broadcast_object(whole, root=last)
+            made = [outputs[i] for i in sorted(outputs)]
+            mine = pipeline.broadcast_object(cat(made) if pipeline.rank == last else None, root=last)
             if self._gives_rows and not own_rows:
                 mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)
@@ -249,6 +249,8 @@ class ParallelModel(HeldModel):
                     f"a tensor of shape {tuple(x.shape)} in the batch has none"
                 )
             x = own_part(x, self.mesh.space, -2)
+        if len(pieces) == 1 and pieces[0][1] == len(x):
+            return [x]
         return [x[start - first : start - first + count] for start, count, _ in pieces]
 
     def _pieces(self, batch: Sequence[Tensor], sharded: bool = False) -> list[tuple[int, int, int]]:

@@ -13,8 +13,12 @@ single numbers (ReLU, dropout) may follow; the second by input features, which a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ...nn.fusion import fuse_also
 from ...nn.linear import Linear
 from ...ops.linear import linear as linear_map
+from ...ops.linear import linear_relu
 from ...tensor import Tensor
 from ..comm import Communicator
 from ..functional import all_gather, copy_to_ranks, gather_from_ranks, reduce_from_ranks, reduce_scatter
@@ -56,11 +60,18 @@ class ColumnParallelLinear(Split, Linear):
             cut(self.bias, 0, own)
 
     def forward(self, input: Tensor) -> Tensor:
+        return self._features(input, linear_map)
+
+    def forward_relu(self, input: Tensor) -> Tensor:
+        """relu(forward(input)), the ReLU as one node with the product."""
+        return self._features(input, linear_relu)
+
+    def _features(self, input: Tensor, function: Callable[..., Tensor]) -> Tensor:
         if self.sequence_axis is None:
             x = copy_to_ranks(input, self.comm)
         else:
             x = all_gather(input, self.comm, self.sequence_axis)
-        y = linear_map(x, self.weight, self.bias)
+        y = function(x, self.weight, self.bias)
         return gather_from_ranks(y, self.comm, -1) if self.gather_output else y
 
     def part_shown(self) -> str:
@@ -68,6 +79,9 @@ class ColumnParallelLinear(Split, Linear):
 
     def collectives(self) -> tuple[int, int]:
         return int(self.gather_output) + int(self.sequence_axis is not None), 1
+
+
+fuse_also(ColumnParallelLinear)
 
 
 class RowParallelLinear(Split, Linear):
