@@ -48,7 +48,8 @@ class ShardedParameters:
         self._tracked = [(p, p.tracked) for p in parameters]
         trained = [p for p, tracked in self._tracked if tracked][::-1]
         for p in trained:  # pieces look at stretches of a parameter in C order
-            p.array = namespace(p.array).ascontiguousarray(p.array).reshape(p.array.shape)  # () has become (1,)
+            if not p.array.flags.c_contiguous:
+                p.array = namespace(p.array).ascontiguousarray(p.array)
         self.owned = ownership(trained, comm)
         self._stretches: dict[int, list[Owned]] = {}
         for stretch in self.owned:
