@@ -8,6 +8,7 @@ import pytest
 import minipar
 from minipar import nn, optim, parallel
 from minipar.nn import functional as F
+from minipar.parallel import timeline
 from minipar.parallel.ownership import ownership
 from minipar.parallel.parts import part_of
 from minipar.parallel.shares import shares
@@ -319,3 +320,16 @@ def test_training_goes_on_in_another_stage_on_another_number_of_ranks(save, load
     _, state = steps_of_one_process(frozen, steps=4)
     for got in on_ranks(second_half, load[0], *saved, workers=load[1]):
         assert_same(got, state)
+
+
+def test_owners_tell_their_rows_in_one_call_each_whoever_had_an_optimizer_before():
+    def work(comm):
+        whole = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
+        optim.SGD(whole.parameters(), lr=0.1)  # which puts them side by side
+        net = parallel.parallelize(whole, parallel.Mesh(comm, data=comm.size), zero=1)
+        step = optim.SGD(net.parameters(), lr=0.1)
+        with timeline.record() as recording:
+            net.train_step(F.mse_loss, step, minipar.ones(4, 6), minipar.ones(4, 3))
+        return sum(span.name == "broadcast" for span in recording)
+
+    assert parallel.launch(work, workers=2, backend="thread") == [2, 2]
