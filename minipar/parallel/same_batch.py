@@ -39,6 +39,8 @@ def fingerprint(batch: Sequence[Tensor]) -> float:
 
 def check_fingerprints(told: np.ndarray, mesh: Mesh, passed: Passed) -> None:
     """ValueError if ranks that are to pass the same have different ones; `told` are those of all ranks."""
+    if (told == told[0]).all():
+        return
     for ranks in _groups(mesh, [axis for axis in AXES if axis not in passed.axes]):
         same = np.isclose(told[ranks], told[ranks[0]], rtol=0, atol=_TOLERANCE, equal_nan=True)
         if not same.all():
