@@ -107,7 +107,7 @@ class Row:
     def __call__(self, input: Any) -> Any:
         parameters = self._parameters()
         if parameters is not None and fit(input, parameters):
-            return LinearChain(self.relus)(input, *parameters)
+            return LinearChain(self.relus, tape.mode.grad)(input, *parameters)
         for step in self.steps:
             input = step(input)
         return input

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
-from ..tape import Value, mode
+from ..tape import Value
 from .linear import linear, linear_relu
 from .op import Fat, array_of
 
@@ -20,18 +20,19 @@ from .op import Fat, array_of
 class LinearChain(Fat):
     """x (…, in), then of each layer weight (out, in) and bias (out,) or None → y (…, out of the last)
 
-    `relus`: for each layer, whether a ReLU follows. The gradient goes back through the layers as through Linear.
+    `relus`: for each layer, whether a ReLU follows. Unless it `keeps`, no gradient can be asked for, and each layer's
+    output goes as soon as the next is there. The gradient goes back through the layers as through Linear.
     Asked for that of x alone, it remembers the gradients of the layers' outputs: if it is asked for those of the
     weights later (a backward pass in two parts), it need not go through the layers again.
     """
 
-    __slots__ = ("relus", "saves", "saves_output", "passed")
+    __slots__ = ("relus", "keeps", "saves", "saves_output", "passed")
 
     kernels_only = True
     needed_for = MappingProxyType({0: 1, 1: 0})  # as in Linear; the weights after the first are always kept
 
-    def __init__(self, relus: Sequence[bool]) -> None:
-        self.relus = relus
+    def __init__(self, relus: Sequence[bool], keeps: bool = True) -> None:
+        self.relus, self.keeps = relus, keeps
         self.saves = (0, *range(1, 2 * len(relus), 2))
         self.saves_output = relus[-1]
         self.passed: list[Any] = []
@@ -42,7 +43,7 @@ class LinearChain(Fat):
         layers = iter(parameters)
         for weight, bias, relu in zip(layers, layers, self.relus):
             x = run(x, weight, bias, relu)
-            if mode.grad:  # otherwise each may go as soon as the next is there
+            if self.keeps:
                 outputs.append(x)
         self.aux = outputs[:-1]
         return x

@@ -1,4 +1,6 @@
-"""Every rank passes the whole batch: has each the same? A habit from elsewhere, a loader a rank, is easily kept.
+"""What ranks pass to a training step: the whole batch, or their own samples, or rows; and have they the same?
+
+A habit from elsewhere, a loader a rank, is easily kept.
 
 Two samples of each tensor are looked at, and made one number: their mean with fixed weights of either sign, over that
 of their magnitudes. What several hosts have computed may differ by rounding, and other samples differ by far more.
@@ -27,7 +29,7 @@ class Passed(NamedTuple):
     own_rows: bool = False
 
     @property
-    def axes(self) -> list[str]:
+    def differing_axes(self) -> list[str]:
         """Ranks that differ along these pass something else."""
         return ["data"] * self.own_samples + ["space"] * self.own_rows
 
@@ -41,21 +43,29 @@ def check_fingerprints(told: np.ndarray, mesh: Mesh, passed: Passed) -> None:
     """ValueError if ranks that are to pass the same have different ones; `told` are those of all ranks."""
     if (told == told[0]).all():
         return
-    for ranks in _groups(mesh, [axis for axis in AXES if axis not in passed.axes]):
+    for ranks in _groups(mesh, [axis for axis in AXES if axis not in passed.differing_axes]):
         same = np.isclose(told[ranks], told[ranks[0]], rtol=0, atol=_TOLERANCE, equal_nan=True)
         if not same.all():
             other = ranks[int(same.argmin())]
             raise ValueError(f"rank {other} passes another batch than rank {ranks[0]}: {_who_passes_what(passed)}")
 
 
-def check_own_rows(x: Tensor, mesh: Mesh) -> None:
-    """ValueError on all ranks unless each has its share of the rows of its images. Collective."""
-    told = mesh.comm.all_gather(np.array(x.shape[-2] if x.ndim > 2 else 0))
+def check_own_rows(images: Sequence[Tensor], mesh: Mesh) -> None:
+    """ValueError on all ranks unless each has its share of the rows of these tensors (N, …, H, W). Collective."""
+    if mesh.space.size == 1:
+        return
+    told = mesh.comm.all_gather(np.array([x.shape[-2] if x.ndim > 2 else -1 for x in images]))
+    if (told < 0).any():
+        rank = int((told < 0).any(axis=1).argmax())
+        raise ValueError(
+            f"own_rows: what is split by rows are images (N, …, H, W), and what is told of each pixel; rank {rank} "
+            "passes a tensor without rows"
+        )
     for ranks in _groups(mesh, ["space"]):
-        heights = told[ranks].tolist()
-        right = shares(sum(heights), len(ranks))
-        if heights != right:
-            raise ValueError(f"own_rows: ranks {ranks.tolist()} must pass images of {right} rows, not {heights}")
+        for heights in told[ranks].T.tolist():
+            right = shares(sum(heights), len(ranks))
+            if heights != right:
+                raise ValueError(f"own_rows: ranks {ranks.tolist()} must pass images of {right} rows, not {heights}")
 
 
 def _groups(mesh: Mesh, axes: Sequence[str]) -> np.ndarray:
@@ -67,8 +77,8 @@ def _groups(mesh: Mesh, axes: Sequence[str]) -> np.ndarray:
 
 
 def _who_passes_what(passed: Passed) -> str:
-    if passed.axes:
-        numbers = " and ".join(f"mesh.{axis}" for axis in passed.axes)
+    if passed.differing_axes:
+        numbers = " and ".join(f"mesh.{axis}" for axis in passed.differing_axes)
         return f"ranks with one number in {numbers} must pass the same samples"
     return (
         "every rank passes the same whole batch (whole images, too), of which it takes its share; with sharded=True "

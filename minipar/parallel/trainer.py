@@ -49,7 +49,7 @@ class ParallelModel(HeldModel):
 
     def __init__(self, model: Module, mesh: Mesh, options: Options) -> None:
         self.shares = _shares(options.shares, mesh)
-        self._batches_are_known = False
+        self._known: set[Passed] = set()  # ways of passing batches in which all ranks were right once
         super().__init__(model, mesh, options)
 
     def train_step(
@@ -62,7 +62,8 @@ class ParallelModel(HeldModel):
         with one number in mesh.data pass the same.
 
         With `own_rows`, each rank passes its own rows of every image alone, as `functional.own_part(image, mesh.space,
-        -2)` cuts them, so that nobody need have an image whole; and of targets, if the output is rows.
+        -2)` cuts them, so that nobody need have an image whole; and of targets, if the output is rows. Ranks compare
+        their heights in every step: one small message.
 
         The batch is (input, targets…); `loss_fn(output, *targets)` gets the output and the targets of the same samples,
         and returns the result of a loss function, which knows its denominator, or (sum, denominator).
@@ -101,9 +102,10 @@ class ParallelModel(HeldModel):
             return self._loss_and_gradients_by_tree(self._tree, loss_fn, batch)
         if self._sharded is not None:
             self._sharded.begin()
-        if own_rows:
-            check_own_rows(batch[0], self.mesh)
         pieces = self._pieces(batch, sharded)
+        if own_rows:
+            check_own_rows(batch if self._gives_rows else batch[:1], self.mesh)
+        passed = Passed(sharded, own_rows)
         first, total = pieces[0][0] if sharded else 0, pieces[0][2]
         inputs = self._cut(batch[0], pieces, rows=not own_rows, first=first)
         cuts_targets = self._gives_rows and not own_rows
@@ -114,19 +116,19 @@ class ParallelModel(HeldModel):
             stages = self._stages_to_run()
             run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
             run.carry_out()
-            mark = 0.0 if self._batches_are_known else fingerprint(batch)
-            loss, exchange.divisor = losses.tell(run.last_draw, mark, Passed(sharded, own_rows))
+            mark = 0.0 if passed in self._known else fingerprint(batch)
+            loss, exchange.divisor = losses.tell(run.last_draw, mark, passed)
             self.shares.measured(run.seconds, sum(count for _, count, _ in pieces))
         if self._sharded is not None:
             self._sharded.take_gradients()
-        self._batches_are_known = True  # the mistake, if it is made, is made with the first
+        self._known.add(passed)  # the mistake, if it is made, is made with the first
         if self._by_micro_batch:
             take_running_statistics(self._stages.values(), self.mesh.replicas)
         return loss
 
     def _loss_and_gradients_by_tree(self, tree: ShardTree, loss_fn: LossFunction, batch: Sequence[Tensor]) -> float:
         total = _length(batch)
-        mark = 0.0 if self._batches_are_known else fingerprint(batch)
+        mark = 0.0 if Passed() in self._known else fingerprint(batch)
         told = self.mesh.comm.all_gather(np.array([total, mark]))
         if (told[:, 0] != total).any():
             raise different_lengths(told[:, 0])
@@ -171,7 +173,7 @@ class ParallelModel(HeldModel):
             for p, gradient in before:
                 p.accumulate(gradient)
         generator.set_state((seed, int(self.mesh.data.all_reduce(np.array(most), "max"))))
-        self._batches_are_known = True
+        self._known.add(Passed())
         return loss
 
     def _stages_to_run(self) -> Mapping[int, Callable[[Tensor], Tensor]]:
@@ -180,15 +182,12 @@ class ParallelModel(HeldModel):
         return {stage: recomputed(module) for stage, module in self._stages.items()}
 
     def __call__(self, x: Tensor, own_rows: bool = False) -> Tensor:
-        """The output for a whole batch, on every rank, without a gradient.
-
-        With `own_rows`, for this rank's rows of each image; the output, if it is rows, stays this rank's, too.
-        """
+        """See `forward`."""
+        pieces = self._pieces((x,))
         if own_rows:
-            check_own_rows(x, self.mesh)
+            check_own_rows([x], self.mesh)
         if self._sharded is not None:
             self._sharded.tell_parameters()
-        pieces = self._pieces((x,))
         inputs = self._cut(x, pieces, rows=not own_rows)
         outputs: dict[int, Tensor] = {}  # by micro-batch
         pipeline, last = self.mesh.pipeline, self.schedule.placement[-1]
@@ -205,7 +204,11 @@ class ParallelModel(HeldModel):
             return put_together(mine, self.mesh.data, 0)
 
     def forward(self, x: Tensor, own_rows: bool = False) -> Tensor:
-        """`net(x)` by its other name."""
+        """`net(x)`: the output for a whole batch, which every rank passes, on every rank, without a gradient.
+
+        With `own_rows`, for this rank's rows of each image; the output, if it is rows, stays this rank's, too. Whether
+        ranks pass what they should is not looked at, but for the heights of own rows.
+        """
         return self(x, own_rows)
 
     def _check_micro_batches(self) -> None:

@@ -50,6 +50,8 @@ class ShardedParameters:
         for p in trained:  # pieces look at stretches of a parameter in C order
             if not p.array.flags.c_contiguous:
                 p.array = namespace(p.array).ascontiguousarray(p.array)
+            if stage > 1 and p.buffer is not None:  # which has room for all gradients
+                p.array, p.buffer = p.array.copy(), None
         self.owned = ownership(trained, comm)
         self._stretches: dict[int, list[Owned]] = {}
         for stretch in self.owned:

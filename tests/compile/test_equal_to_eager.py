@@ -3,8 +3,9 @@
 import pytest
 
 import minipar
-from minipar import nn
+from minipar import nn, optim
 from minipar.capture import replay
+from minipar.nn import functional as F
 from tests.compile import steps_losses_hooks  # noqa: F401 - adds to STEPS
 from tests.compile.steps import STEPS
 
@@ -99,3 +100,27 @@ def same_training(these, those):
     return all(map(same, these[1], those[1])) and all(
         all(map(same, a, b)) for a, b in zip(these[0], those[0], strict=True)
     )
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+def test_a_step_that_enables_gradients_is_replayed_so_under_no_grad(kernels):
+    def losses(compiled):
+        minipar.manual_seed(0)
+        net = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 2))
+        optimizer = optim.SGD(net.parameters(), lr=0.1)
+        x, y = minipar.randn(3, 5), minipar.randn(3, 2)
+
+        @minipar.enable_grad()
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.mse_loss(net(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        step = minipar.compile(step) if compiled else step
+        with minipar.no_grad():
+            return [step(x, y).item() for _ in range(5)]
+
+    with minipar.use_kernels(kernels):
+        assert losses(compiled=True) == losses(compiled=False)

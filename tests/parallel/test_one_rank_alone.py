@@ -138,6 +138,46 @@ def test_an_asynchronous_call_behind_which_another_waits(backend: str) -> None:
     assert re.search(OUT_OF_STEP, str(error.cause)), str(error.cause)
 
 
+def nobody_waits(comm: parallel.Communicator) -> str:
+    comm.all_reduce(np.zeros(3 + comm.rank), async_op=True)
+    return "all is well"
+
+
+def a_group_is_closed_before(comm: parallel.Communicator) -> None:
+    group = comm.split(0)
+    assert group is not None
+    pending = comm.all_reduce(np.zeros(3 + comm.rank), async_op=True)
+    time.sleep(0.2)
+    pending.done()
+    group.close()
+    comm.barrier()
+
+
+def another_call_has_failed_harmlessly(comm: parallel.Communicator) -> None:
+    if comm.rank:
+        comm.send(np.ones(5), 0, tag=1)
+        comm.send(np.ones(1), 0, tag=2)
+        comm.all_reduce(np.zeros(4), async_op=True)
+        time.sleep(0.5)
+        return
+    too_small = comm.irecv(1, out=np.empty(3), tag=1)
+    comm.recv(1, tag=2)
+    pending = comm.all_reduce(np.zeros(3), async_op=True)
+    time.sleep(0.2)
+    pending.done()
+    with pytest.raises(ValueError, match="irecv: out is"):
+        too_small.wait()
+    comm.barrier()
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+@pytest.mark.parametrize("work", [nobody_waits, a_group_is_closed_before, another_call_has_failed_harmlessly])
+def test_the_error_of_an_asynchronous_call_is_never_lost(work: Callable[..., Any], backend: str) -> None:
+    error = failure_of(work, backend=backend, timeout=TIMEOUT)
+    assert isinstance(error.cause, parallel.MismatchError), str(error)
+    assert re.search(OUT_OF_STEP, str(error.cause)), str(error.cause)
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_threads(name: str) -> None:
     put, case = MUTANTS[name]

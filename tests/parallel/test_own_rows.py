@@ -83,3 +83,32 @@ def test_the_samples_must_be_the_same():
 
     says = r"rank 2 passes another batch than rank 0: ranks with one number in mesh\.space must pass the same samples"
     parallel.launch(refused, "data=2,space=2", batch_of, says, workers=4, backend="thread")
+
+
+def test_what_has_no_rows_is_refused_on_all_ranks():
+    def linear(comm):
+        net = parallel.parallelize(nn.Linear(6, 4).double(), parallel.Mesh(comm, space=2))
+        step = optim.SGD(net.parameters(), lr=0.1)
+        x = minipar.ones(3, 6, dtype=minipar.float64)
+        with pytest.raises(ValueError, match=r"own_rows: what is split by rows are images .* passes a tensor without"):
+            net.train_step(F.mse_loss, step, x, x[:, :4], own_rows=True)
+
+    parallel.launch(linear, workers=2, backend="thread")
+
+    def batch_of(mesh):
+        rows = own_part(IMAGES, mesh.space, -2)
+        return rows, own_part(PIXELS, mesh.space, -2), minipar.ones(5)
+
+    parallel.launch(refused, "space=2", batch_of, "rank 0 passes a tensor without rows", workers=2, backend="thread")
+
+
+def test_a_step_that_forgets_it_is_refused_though_others_were_right():
+    def forget(comm):
+        net = parallel.parallelize(of_pixels().double(), parallel.Mesh(comm, space=2))
+        step = optim.SGD(net.parameters(), lr=0.1)
+        x, y = (own_part(tensor[:, :, :10], comm, -2) for tensor in (IMAGES, PIXELS))
+        net.train_step(F.mse_loss, step, x, y, own_rows=True)
+        with pytest.raises(ValueError, match=r"rank 1 passes another batch than rank 0: .*own_rows=True"):
+            net.train_step(F.mse_loss, step, x, y)
+
+    parallel.launch(forget, workers=2, backend="thread")

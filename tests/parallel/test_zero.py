@@ -155,9 +155,15 @@ def test_ranks_that_keep_their_parameters_in_different_places(zero, what):
 
 @pytest.mark.parametrize("zero", [1, 2, 3])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_bytes_a_rank_are_those_of_the_formula(zero, workers):
+@pytest.mark.parametrize("had_an_optimizer", [False, True])
+def test_bytes_a_rank_are_those_of_the_formula(zero, workers, had_an_optimizer):
     def train(comm):
-        net = split(comm, zero)
+        whole = made(mlp)
+        if had_an_optimizer:
+            adam(whole.parameters())  # which puts them, and their gradients, side by side
+        net = parallel.parallelize(whole, parallel.Mesh(comm, data=comm.size), zero=zero)
+        if zero > 1:
+            assert all(p.buffer is None for module in net.modules() for p in module.parameters())
         optimizer = adam(net.parameters())
         for _ in range(2):
             net.train_step(F.cross_entropy, optimizer, X, Y)

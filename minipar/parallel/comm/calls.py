@@ -51,7 +51,8 @@ class Calls(ABC):
         self._messages: list[Work] = []  # isend and irecv: each carried out as soon as it can be
         self._family: list[Calls] = [] if parent is None else parent._family  # of this rank: they get on together
         self._family.append(self)
-        self._untold: list[Exception] = [] if parent is None else parent._untold  # what asynchronous calls failed with
+        # What asynchronous calls of the family have failed with, as long as nobody has been told.
+        self._untold: list[Exception] = [] if parent is None else parent._untold
         _alive.add(self)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -69,11 +70,13 @@ class Calls(ABC):
         """Leave: every later call is an error. `launch` does it when the function of a rank has returned.
 
         What is under way is completed first, except messages that nobody has sent. The first communicator of a rank
-        closes the groups that have been split from it as well.
+        closes the groups that have been split from it as well, and raises what an asynchronous call has failed with, if
+        no other call has.
         """
         if self._closed:
             return
-        leaving = self._family[:] if self._family[0] is self else [self]
+        is_first = self._family[0] is self
+        leaving = self._family[:] if is_first else [self]
         try:
             for comm in leaving:
                 for work in (*comm._queue, *comm._messages):
@@ -87,9 +90,17 @@ class Calls(ABC):
                 comm._queue.clear()
                 comm._messages.clear()
                 comm._release()
-                comm._untold.clear()
                 if comm is not self._family[0]:
                     self._family.remove(comm)
+        if is_first and self._has_failed():
+            self._tell_untold()
+
+    def _tell_untold(self) -> None:
+        """Raise the error of an asynchronous call that nobody has been told of, if there is one."""
+        if self._untold:
+            error = self._untold[0]
+            self._untold.clear()
+            raise error
 
     @abstractmethod
     def fail(self) -> None:

@@ -56,6 +56,7 @@ class ElasticCommunicator(MPICommunicator):
         for comm in self._family:
             comm._closed = True
         self._family.clear()
+        self._untold.clear()
         return self._job.go_on_with(small, self, members)
 
     def fail(self) -> None:

@@ -106,11 +106,8 @@ class BoardCommunicator(Communicator):
         when = f"while rank {self._me} was {'about to ' + kind if kind else self.doing()}"
         if failed == CALLER:
             raise PeerFailedError(f"the task was interrupted, {when}")
-        if failed == self._me and self._untold:
-            error = self._untold[0]
-            self._untold.clear()
-            raise error
         if failed == self._me:
+            self._tell_untold()
             raise CommunicatorError(f"rank {failed} has failed before: its communicator can no longer be used")
         raise PeerFailedError(f"rank {failed} has failed, {when}")
 

@@ -73,7 +73,7 @@ class Work:
                 self._comm._pause(waiting)
             self._comm._end()
         if self._error is not None:
-            self._comm._untold.clear()
+            self._comm._untold[:] = [error for error in self._comm._untold if error is not self._error]
             raise self._error
         return self._result
 

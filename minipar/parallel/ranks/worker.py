@@ -22,6 +22,7 @@ from ...backend.settings import ThreadSettings
 from ...backend.threads import get_num_threads, set_num_threads
 from ..comm.board import Board
 from ..comm.communicator import Communicator
+from ..comm.errors import CommunicatorError
 from ..comm.parent_death import die_with_the_parent
 from ..comm.process import ProcessCommunicator
 from ..comm.shared_memory import map_block
@@ -173,7 +174,8 @@ class Worker:
                 return Failure.of_exception(self._rank, doing or comm.doing(), error)
             finally:
                 comm.fail()  # only now do others fail because of it
-                comm.close()  # waits for nobody, and keeps no memory
+                with suppress(CommunicatorError):  # of this failure the caller is told
+                    comm.close()  # waits for nobody, and keeps no memory
         return outcome
 
     def _end_a_copy(self, error: BaseException | None = None) -> None:
