@@ -1,8 +1,8 @@
 """An autoencoder under data and model parallelism; by layer, its encoder is one worker's and its decoder the other's.
 
 `parallel.assert_equivalent` is the whole proof as one call: it trains in one process and in each layout, compares the
-gradients of the first step, all losses and all parameters, and raises an error that names the first layer that
-differs. By component, transposed convolutions stay whole on every rank.
+gradients of the first step, all losses and all parameters, and raises an error that names the first layer whose output
+or gradient differs. By component, transposed convolutions stay whole on every rank.
 """
 
 from minipar import data, manual_seed, nn, optim, parallel, tensor

@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         help="how a step is split: auto (data parallelism over --workers; the default), or a list such as data=2, "
-        "pipeline=2,microbatches=8,schedule=1f1b, tensor=2, space=2 or data=2,pipeline=2",
+        "pipeline=2,microbatches=8,cut=measured, tensor=2, space=2 or data=2,pipeline=2,schedule=gpipe; what a layout "
+        "measures (cut=measured, shares=measured) is written to history.json",
     )
     parser.add_argument(
         "--epochs", type=positive_int, help="passes over the training data (default: the data set's own)"
@@ -91,7 +92,11 @@ def launch_training(settings: Settings, table: bool) -> Run:
 
 
 def save_run(out: Path, settings: Settings, result: Run) -> list[Path]:
-    """checkpoint.safetensors, loss.svg and history.json, each written whole or not at all."""
+    """checkpoint.safetensors, loss.svg and history.json, each written whole or not at all.
+
+    What the layout has measured stands in history.json: `layout.parallelize(model, comm, **told["measured"])` has the
+    same cut and the same shares, and so the same bits.
+    """
     from ..checkpoint import save, write_whole
     from ..viz import curve
 
@@ -103,7 +108,8 @@ def save_run(out: Path, settings: Settings, result: Run) -> list[Path]:
     )
     write_whole(picture, drawn._repr_svg_().encode())
     rows = [asdict(row) for row in result.history]
-    write_whole(history, json.dumps({"settings": facts, "history": rows}, indent=1).encode())
+    told = {"settings": facts, "measured": result.measured, "history": rows}
+    write_whole(history, json.dumps(told, indent=1).encode())
     return [checkpoint, picture, history]
 
 

@@ -16,6 +16,7 @@ from ..backend.random import manual_seed
 from ..creation import as_tensor
 from ..data import DataLoader, TensorDataset
 from ..parallel import Communicator, Layout, ParallelModel
+from ..parallel.uneven import MeasuredShares
 from .tasks import TASKS, Examples, Task
 
 COMPARED_STEPS = 20  # the promise is about the gradients of step 1 and the parameters after 20 steps
@@ -51,6 +52,7 @@ class Epoch:
 class Run:
     """What a run leaves: its table, and the model's tensors at the moments that comparisons are about.
 
+    `measured` is what the layout has measured, as options of `parallelize` that train to the same bits again.
     `diverged` says where the loss became infinite or NaN, which ended the run; "" if it never did.
     """
 
@@ -60,6 +62,7 @@ class Run:
     first_gradients: dict[str, np.ndarray] = field(default_factory=dict)
     after_compared_steps: dict[str, np.ndarray] = field(default_factory=dict)
     final: dict[str, np.ndarray] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
     diverged: str = ""
 
 
@@ -81,11 +84,13 @@ def _train(comm: Communicator, settings: Settings, examples: Examples, table: bo
     task = settings.task
     device = settings.device if settings.device != "cuda" else f"cuda:{comm.rank % _gpus()}"
     manual_seed(settings.seed)
-    model = settings.layout.parallelize(task.model().to(device, dtype=as_dtype(settings.dtype)), comm)
-    optimizer = task.optimizer(model.parameters(), lr=settings.lr)
+    whole = task.model().to(device, dtype=as_dtype(settings.dtype))
     x_train, y_train, x_test, y_test = (
         as_tensor(a, device=device) for a in (examples.x_train, examples.y_train, examples.x_test, examples.y_test)
     )
+    cut = settings.layout.first_layers(whole, comm, x_train[: settings.batch_size])
+    model = settings.layout.parallelize(whole, comm, cut=cut)
+    optimizer = task.optimizer(model.parameters(), lr=settings.lr)
     batches = DataLoader(TensorDataset(x_train, y_train), settings.batch_size, shuffle=True)
     run = Run(start=_copy(model))
     with _Display(settings, len(batches), comm, table, bar) as display:
@@ -109,7 +114,15 @@ def _train(comm: Communicator, settings: Settings, examples: Examples, table: bo
             run.history.append(Epoch(epoch, total / count, metric, rate))
             display.epoch(run.history[-1])
     run.final = _copy(model)
+    run.measured = _measured(model, cut)
     return run
+
+
+def _measured(model: ParallelModel, cut: list[int] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {} if cut is None else {"cut": cut}
+    if isinstance(model.shares, MeasuredShares):
+        found["shares"] = model.shares.record
+    return found
 
 
 def evaluate(model: ParallelModel, task: Task, x: Any, y: Any, batch_size: int = 250) -> float:

@@ -22,7 +22,7 @@ class LBFGS(Optimizer):
     `line_search_fn="strong_wolfe"`, what a line search from lr finds. It ends early where no gradient exceeds
     `tolerance_grad`, where step or loss change less than `tolerance_change`, and after `max_eval` (1.25·max_iter)
     calls of the closure. One parameter group. State, that of the first parameter, as in PyTorch. ValueError for more
-    groups, RuntimeError for another line search.
+    groups, and for a rank's share of a model that is split; RuntimeError for another line search.
 
     >>> p = nn.Parameter(minipar.tensor([3.0, -2.0]))
     >>> optimizer = optim.LBFGS([p], line_search_fn="strong_wolfe")
@@ -36,6 +36,8 @@ class LBFGS(Optimizer):
     """
 
     not_negative = ("lr",)
+    elementwise = False  # its steps are made of dot products over all parameters
+    needs_closure = True
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class LBFGS(Optimizer):
         Returns the loss at the beginning.
         """
         (group,) = self.param_groups
+        self._check_whole(group["params"])  # the model may have been split since
         lr, tolerance_change = float(group["lr"]), group["tolerance_change"]
         if group["line_search_fn"] not in (None, "strong_wolfe"):
             raise RuntimeError(f"line_search_fn must be None or 'strong_wolfe', not {group['line_search_fn']!r}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd import enable_grad
 from ..nn.parameter import FlatBuffer, Parameter, flatten, zero_grad
+from ..nn.split import check_whole
 from ..tensor import Tensor, wrap
 from .flat_state import NUMBERS, FlatState
 from .hooks import StepHooks
@@ -37,6 +38,8 @@ class Optimizer(StepHooks):
     unsupported: tuple[str, ...] = ()  # options of PyTorch's that are there, but can only be off
     not_negative: tuple[str, ...] = ()  # options that are numbers of at least 0
     decays: tuple[str, ...] = ()  # options that are two numbers of [0, 1)
+    elementwise: bool = True  # is each number stepped by itself? then a rank can step its share of a split model
+    needs_closure: bool = False  # must `step` be given what computes the loss and the gradients?
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -91,6 +94,16 @@ class Optimizer(StepHooks):
                 )
         for name in self.decays:
             _check_decays(name, options[name])
+
+    def _check_whole(self, parameters: list[Tensor]) -> None:
+        """ValueError if a step needs all numbers of a model, and these are a rank's share of one that is split."""
+        if not self.elementwise:
+            check_whole(
+                type(self).__name__,
+                parameters,
+                "it goes with data and space ranks, without zero; optimizers that step each number by itself (SGD, "
+                "Adam, …) go with every layout",
+            )
 
     def _state(self, group: dict[str, Any]) -> dict[str, float]:
         """The names of the state that a step of this group needs, with the number that each is filled with at first."""
@@ -158,6 +171,7 @@ class Optimizer(StepHooks):
             param_group = {**param_group, "param_names": names}
         for p in parameters:
             _check_parameter(p)
+        self._check_whole(parameters)
         taken = [p for group in self.param_groups for p in group["params"]]
         if len({id(p) for p in parameters}) < len(parameters):
             raise ValueError("a parameter appears twice in one parameter group; pass each once")

@@ -27,6 +27,7 @@ from .batch_loss import different_lengths
 from .comm import Communicator
 from .gradients import GradientExchange
 from .losses import MESSAGE, as_pair, message, part_of_loss, whole_loss
+from .optimizer_step import optimizer_step
 from .shares import share
 
 
@@ -94,14 +95,14 @@ class DataParallel(Module):
         `loss_fn(module, *rows)` returns the loss of this rank's rows: the result of a loss function of minipar (which
         knows its denominator), or a pair (sum, denominator). ValueError for a scalar of unknown denominator.
         """
-        optimizer.zero_grad()
-        rows = self.shard(*batch)
-        with self._samples(), timeline.span("forward"):
-            made = loss_fn(self.module, *rows) if len(rows[0]) or self._needs_every_rank() else None
-        total = self.backward(*as_pair(made))
-        with timeline.span("update"):
-            optimizer.step()
-        return total
+
+        def loss_and_gradients() -> float:
+            rows = self.shard(*batch)
+            with self._samples(), timeline.span("forward"):
+                made = loss_fn(self.module, *rows) if len(rows[0]) or self._needs_every_rank() else None
+            return self.backward(*as_pair(made))
+
+        return optimizer_step(optimizer, loss_and_gradients)
 
     def backward(self, loss: Tensor | None, weight: float | None = None) -> float:
         """Add the gradient of the loss of all ranks to every `.grad`, on every rank; returns that loss.

@@ -4,7 +4,7 @@ One process and every layout start from the same model and take the same steps; 
 step and all parameters are compared by the metric of equality.py, in the order in which a mistake would show, so that
 the first difference that is named is next to what is wrong:
 
-    the loss of step 1          forward, or the denominator
+    the loss of step 1          forward, or the denominator: a second run watches every layer, and names the first
     the gradients of step 1     backward: from the last layer to the first, as it runs
     the losses of later steps   the optimizer, or what changes from batch to batch (random numbers, running statistics)
     parameters and buffers at the end
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,12 @@ from ..random import fork_rng, manual_seed
 from ..tensor import Tensor
 from .comm import Communicator
 from .equality import TOLERANCE, Difference, compare_gradients, compare_parameters
+from .first_wrong_layer import first_wrong_layer
+from .layer_outputs import HeldOutputs, LayerOutput, held_layers, kept_outputs
 from .layout import Layout
 from .losses import as_pair
 from .ranks.launch import launch
+from .trainer import ParallelModel
 
 Batch = Sequence[Tensor]  # input, targets…
 MakeOptimizer = Callable[[Any], Any]  # parameters -> an optimizer
@@ -76,9 +79,28 @@ class Training:
 
     def in_layout(self, comm: Communicator, layout: Layout, **options: Any) -> TrainingRun:
         """The same on the ranks of `comm`; `options` are `parallelize`'s, beside those of the layout."""
-        net = layout.parallelize(deepcopy(self.model), comm, **options)
+        net = self._split(comm, layout, options)
         step = self.optimizer(net.parameters())
         return self._run(step, lambda batch: net.train_step(self.loss_fn, step, *batch), net.gradients, net.state_dict)
+
+    def outputs_in_one_process(self) -> list[LayerOutput]:
+        """What every layer gives in the forward pass of the first step, in the order in which they end."""
+        model = deepcopy(self.model)
+        with fork_rng(), kept_outputs(model.named_modules()) as outputs:
+            manual_seed(self.seed)
+            model(self.batches[0][0])
+        return outputs
+
+    def outputs_in_layout(self, comm: Communicator, layout: Layout, **options: Any) -> HeldOutputs:
+        """What this rank has of that. (Backward runs as well: a stage may be scheduled, or recomputed, with it.)"""
+        net = self._split(comm, layout, options)
+        with fork_rng(), kept_outputs(held_layers(net, self.model)) as outputs:
+            manual_seed(self.seed)
+            net.loss_and_gradients(self.loss_fn, *self.batches[0])
+        return HeldOutputs(net.mesh.coordinates, outputs)
+
+    def _split(self, comm: Communicator, layout: Layout, options: Mapping[str, Any]) -> ParallelModel:
+        return layout.parallelize(deepcopy(self.model), comm, self.batches[0][0], **options)
 
     def _run(
         self,
@@ -119,7 +141,9 @@ def assert_equivalent(
     before the first step. The model itself is not changed.
 
     AssertionError naming the layout and the rank, and the first thing that differs and how far: the loss of a step, or
-    the gradient of a layer (of the last one, where backward starts, if that is wrong already), or a parameter.
+    the gradient of a layer (of the last one, where backward starts, if that is wrong already), or a parameter. Where it
+    is the loss of step 1, that step runs once more, and the first layer, in order of execution, whose output is not one
+    process's is named with the rank that has it (or else the loss function). ValueError unless `steps` is 1 or more.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)).double()
     >>> batch = minipar.ones(5, 4, dtype=minipar.float64), minipar.tensor([0, 1, 0, 1, 1])
@@ -131,6 +155,8 @@ def assert_equivalent(
     """
     if not isinstance(model, Module):
         raise TypeError(f"model must be a Module, not {type(model).__name__}")
+    if steps < 1:
+        raise ValueError(f"assert_equivalent: steps={steps} must be at least 1")
     batches: Any = [batch] if isinstance(batch[0], Tensor) else list(batch)
     training = Training(model, batches, loss_fn, optimizer, steps, seed)
     expected = training.in_one_process()
@@ -141,42 +167,87 @@ def assert_equivalent(
     for name in layouts:
         layout = Layout.parse(name) if isinstance(name, str) else name
         options = options_of.get(name, {})
-        runs = launch(_in_layout, training, layout, options, workers=layout.ranks, backend=backend)
+        told = launch(
+            _in_layout, training, layout, options, expected.losses, tolerance, workers=layout.ranks, backend=backend
+        )
+        layer = _wrong_layer(training, layout, options, tolerance, backend) if told[0].forward_differs else ""
         compared = [
-            assert_same_run(run, expected, tolerance, f"layout {layout}, rank {i}") for i, run in enumerate(runs)
+            assert_same_run(of_rank.run, expected, tolerance, f"layout {layout}, rank {i}", layer)
+            for i, of_rank in enumerate(told)
         ]
         found[str(layout)] = max(compared)
     return found
 
 
-def _in_layout(comm: Communicator, training: Training, layout: Layout, options: Mapping[str, Any]) -> TrainingRun:
-    return training.in_layout(comm, layout, **options)
+class _Told(NamedTuple):
+    """A rank's run; and has some rank found that the loss of step 1 differs? All say the same."""
+
+    run: TrainingRun
+    forward_differs: bool
 
 
-def assert_same_run(run: TrainingRun, expected: TrainingRun, tolerance: float, where: str) -> float:
-    """The largest difference. AssertionError beginning with `where` and naming the first larger than `tolerance`."""
+def _in_layout(
+    comm: Communicator,
+    training: Training,
+    layout: Layout,
+    options: Mapping[str, Any],
+    losses: list[float],
+    tolerance: float,
+) -> _Told:
+    run = training.in_layout(comm, layout, **options)
+    differs = _compare_losses(run.losses, losses)[0].exceeds(tolerance)
+    return _Told(run, bool(comm.all_reduce(np.array(differs, np.float64), "max")))
+
+
+def _wrong_layer(training: Training, layout: Layout, options: Mapping[str, Any], tolerance: float, backend: str) -> str:
+    """What `first_wrong_layer` says. Whatever goes wrong with that, it must not hide that the loss differs."""
+    try:
+        held = launch(_outputs_in_layout, training, layout, options, workers=layout.ranks, backend=backend)
+        return first_wrong_layer(training.outputs_in_one_process(), held, tolerance)
+    except Exception as error:
+        return f"in which layer first, could not be found out ({type(error).__name__})"
+
+
+def _outputs_in_layout(
+    comm: Communicator, training: Training, layout: Layout, options: Mapping[str, Any]
+) -> HeldOutputs:
+    return training.outputs_in_layout(comm, layout, **options)
+
+
+def assert_same_run(
+    run: TrainingRun, expected: TrainingRun, tolerance: float, where: str, wrong_layer: str = ""
+) -> float:
+    """The largest difference. AssertionError beginning with `where` and naming the first larger than `tolerance`.
+
+    `wrong_layer` is added if that is the loss of step 1.
+    """
+    losses = _compare_losses(run.losses, expected.losses)
+    if losses[0].exceeds(tolerance):
+        said = _said(where, "the loss of", losses[:1], tolerance)
+        raise AssertionError(f"{said}; {wrong_layer}" if wrong_layer else said)
     one_only = sorted(run.gradients.keys() ^ expected.gradients.keys())
     if one_only:
         raise AssertionError(f"{where}: in step 1, {one_only} have a gradient here or in one process, but not in both")
-    losses = _compare_losses(run.losses, expected.losses)
-    gradients = compare_gradients(run.gradients, expected.gradients)[::-1]
     compared = {
-        "the loss of": losses[:1],
-        "in step 1, the gradient of": gradients,
+        "in step 1, the gradient of": compare_gradients(run.gradients, expected.gradients)[::-1],
         "gradients are right in step 1, but the loss of": losses[1:],
         f"all losses are right, but after {len(run.losses)} steps": compare_parameters(
             run.state, expected.state, expected.start, expected.lr
         ),
     }
     for what, rows in compared.items():
-        wrong = [row for row in rows if row.exceeds(tolerance)]
-        if wrong:
-            first, *more = wrong
-            raise AssertionError(
-                f"{where}: {what} {first.name} differs from one process by {first.relative:.2g} "
-                f"(relative; allowed are {tolerance:.2g})" + _and_more(more, len(rows))
-            )
-    return max((row.relative for rows in compared.values() for row in rows), default=0.0)
+        if any(row.exceeds(tolerance) for row in rows):
+            raise AssertionError(_said(where, what, rows, tolerance))
+    return max(row.relative for rows in (losses, *compared.values()) for row in rows)
+
+
+def _said(where: str, what: str, rows: list[Difference], tolerance: float) -> str:
+    """Which of `rows`, of what, differ by more than `tolerance`: one does."""
+    first, *more = [row for row in rows if row.exceeds(tolerance)]
+    return (
+        f"{where}: {what} {first.name} differs from one process by {first.relative:.2g} "
+        f"(relative; allowed are {tolerance:.2g})" + _and_more(more, len(rows))
+    )
 
 
 def _and_more(more: list[Difference], of: int) -> str:

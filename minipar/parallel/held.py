@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from ..backend import device, device_of
 from ..nn.batchnorm import BatchNormNd
 from ..nn.embedding import Embedding, EmbeddingBag
 from ..nn.module import Module
 from ..nn.parameter import Parameter, zero_grad
+from ..nn.split import mark_split
 from ..nn.utils.spectral_norm import has_spectral_norm
+from ..nn.utils.weight_norm import has_weight_norm
 from ..tensor import Tensor, wrap
 from .data import broadcast_state
 from .gradients import BUCKET, GradientExchange
@@ -100,10 +103,12 @@ class HeldModel:
         model = self._split_layers(model)
         modules = stages_of_model(model, schedule.stages, options.cut)
         self._stages = {stage: modules[stage] for stage in schedule.stages_of(mesh.pipeline.rank)}
+        self._place = _place_of(self._stages.values(), mesh)
         self._whole = WholeState(model, mesh)
         self._whole.keep(self._stages.values())
         self._couples_samples = [(name, m) for name, m in model.named_modules() if isinstance(m, BatchNormNd)]
         self._iterates = [(name, m) for name, m in model.named_modules() if has_spectral_norm(m)]
+        self._computes_weight = [*self._iterates, *((n, m) for n, m in model.named_modules() if has_weight_norm(m))]
         self._looks_at_indices = [(n, m) for n, m in model.named_modules() if isinstance(m, Embedding | EmbeddingBag)]
         self._ties = TiedParameters(modules, schedule.placement, mesh.pipeline)
         self._tree = None if options.virtual_shards is None else ShardTree(mesh.data, options.virtual_shards)
@@ -117,6 +122,11 @@ class HeldModel:
         for module in self._stages.values():
             for p in module.parameters():
                 self._exchange.uses[id(p)] = self._exchange.uses.get(id(p), 0) + 1
+        self._split_by = _split_by(mesh, options.zero)
+        self._marked: list[Parameter] = []
+        if self._split_by:
+            self._marked = list(self.parameters())
+            mark_split([*model.parameters(), *self._marked], self._split_by)
 
     def _split_layers(self, model: Module) -> Module:
         """The model with layers that are parts of themselves, from rank 0's parameters and buffers."""
@@ -139,6 +149,12 @@ class HeldModel:
         if self._ties.exist and stage > 1:
             raise ValueError(f"zero={stage} does not go with parameters that several stages share: use zero=1")
         units = [unit for module in self._stages.values() for unit in units_of(module)]
+        for name, module in self._computes_weight if stage == 3 else ():
+            if any(module is unit for unit in units):  # inside a unit, it runs when the unit's are together
+                raise ValueError(
+                    f"layer {name!r}: weight_norm and spectral_norm read parameters before the layer runs, and zero=3 "
+                    "puts them together when it does: use zero=2"
+                )
         sharded = ShardedParameters(held, self.mesh.replicas, stage, units, self._options.bucket)
         self._whole.keep_pieces([p for p in held if p.tracked], sharded.pieces)
         return sharded
@@ -159,7 +175,14 @@ class HeldModel:
     def parameters(self) -> Iterator[Parameter]:
         """What this rank holds, for an optimizer; never nothing: without any, an empty parameter."""
         held = [p for _, p in self.named_parameters()]
-        return iter(held or [Parameter(wrap(np.empty(0, np.float32)))])
+        if not held:
+            held = [Parameter(wrap(np.empty(0, np.float32)))]
+            mark_split(held, self._split_by)
+        return iter(held)
+
+    def _mark_gradients(self) -> None:
+        """Say of the gradients, too, that they are a rank's share."""
+        mark_split([p.grad for p in self._marked if p.grad is not None], self._split_by)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or fill them with zeros."""
@@ -232,3 +255,15 @@ class HeldModel:
     def load_optimizer_state_dict(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
         """Give `optimizer` this rank's parts of such a state dict, whatever layout it was saved from. Collective."""
         take_optimizer_state(optimizer, state_dict, self._whole, self.mesh)
+
+
+def _split_by(mesh: Mesh, zero: int) -> str:
+    """What of a layout leaves a rank without the whole model; "" if nothing does."""
+    splits = [f"{axis}={mesh.sizes[axis]}" for axis in ("pipeline", "tensor") if mesh.sizes[axis] > 1]
+    return ", ".join([*splits, f"zero={zero}"] if zero and mesh.replicas.size > 1 else splits)
+
+
+def _place_of(stages: Iterable[Module], mesh: Mesh) -> device:
+    """Where this rank computes: where its parameters are, or else (it has none, or many places) where it was put."""
+    places = {device_of(p.array) for module in stages for p in module.parameters()}
+    return places.pop() if len(places) == 1 else mesh.comm.device

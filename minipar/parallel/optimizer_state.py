@@ -30,7 +30,7 @@ def gather_optimizer_state(optimizer: Any, whole: WholeState, mesh: Mesh) -> dic
     numbers = whole.numbered([list(named) for named in groups])
     return {
         "state": {
-            numbers[name]: {key: wrap(np.asarray(value)) for key, value in named[name].items()}
+            numbers[name]: {key: _kept(value) for key, value in named[name].items()}
             for named in groups
             for name in sorted(named, key=numbers.__getitem__)
             if named[name]
@@ -97,7 +97,16 @@ def _own(p: Any, value: Any) -> Any:
 
 
 def _value(value: Any) -> Any:
+    if isinstance(value, list):  # what LBFGS remembers
+        return [_value(part) for part in value]
     return to_numpy(value.array) if isinstance(value, Tensor) else value
+
+
+def _kept(value: Any) -> Any:
+    """`_value` undone, in host memory: arrays are tensors again."""
+    if isinstance(value, list):
+        return [_kept(part) for part in value]
+    return wrap(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _options(group: dict[str, Any]) -> dict[str, Any]:

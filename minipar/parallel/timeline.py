@@ -145,7 +145,7 @@ def merge(comm: Communicator, recording: Sequence[Span]) -> list[list[Span]]:
     """
     if not isinstance(comm, Communicator):
         raise TypeError(f"merge takes a Communicator and a recording, not {type(comm).__name__} first")
-    _check_recording("merge", recording)
+    check_recording("merge", recording)
     return comm.all_gather_object([span._replace(rank=comm.rank) for span in recording])
 
 
@@ -162,7 +162,7 @@ def chrome_trace(recordings: Sequence[Sequence[Span]]) -> dict[str, Any]:
     [('forward', 0.0, 2.5)]
     """
     for recording in recordings:
-        _check_recording("chrome_trace", recording)
+        check_recording("chrome_trace", recording)
     everything = [span for recording in recordings for span in recording]
     origin = min((span.start_ns for span in everything), default=0)
     events: list[dict[str, Any]] = []
@@ -175,9 +175,9 @@ def chrome_trace(recordings: Sequence[Sequence[Span]]) -> dict[str, Any]:
     return {"traceEvents": events, "displayTimeUnit": "ns"}
 
 
-def _check_recording(verb: str, recording: Any) -> None:
+def check_recording(verb: str, recording: Any) -> None:
     if not isinstance(recording, Sequence) or not all(isinstance(one, Span) for one in recording):
-        what = "a list of recordings, one a rank" if verb == "chrome_trace" else "a recording"
+        what = "a recording" if verb == "merge" else "a list of recordings, one a rank"
         raise TypeError(f"{verb} takes {what}, and a recording is a list of Span: not {type(recording).__name__}")
 
 

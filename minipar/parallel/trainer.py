@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import to_numpy
 from ..backend.random import default_generator
 from ..nn.module import Module
 from ..ops.join import cat
 from ..tape import set_grad_mode
-from ..tensor import Tensor
-from . import timeline
+from ..tensor import Tensor, wrap
 from .batch_loss import BatchLoss, LossFunction, different_lengths
 from .functional import own_part, put_together
 from .held import HeldModel, Options
 from .inexact.batch_stats import take_running_statistics
 from .losses import PartOfLoss
 from .mesh import Mesh
+from .optimizer_step import optimizer_step
 from .pipeline.recomputed import recomputed
 from .pipeline.run import Run
 from .pipeline.schedule import Forward, Schedule
@@ -68,15 +69,14 @@ class ParallelModel(HeldModel):
         The batch is (input, targets…); `loss_fn(output, *targets)` gets the output and the targets of the same samples,
         and returns the result of a loss function, which knows its denominator, or (sum, denominator).
 
-        `optimizer` is made of `parameters()`: what this rank holds.
+        `optimizer` is made of `parameters()`: what this rank holds. One that needs a closure (LBFGS) gets it, and may
+        pass the batch several times; the loss is then the first.
         """
         if not hasattr(optimizer, "zero_grad"):
             raise TypeError(f"optimizer must be an optimizer of net.parameters(), not {type(optimizer).__name__}")
-        optimizer.zero_grad()
-        loss = self.loss_and_gradients(loss_fn, *batch, sharded=sharded, own_rows=own_rows)
-        with timeline.span("update"):
-            optimizer.step()
-        return loss
+        return optimizer_step(
+            optimizer, lambda: self.loss_and_gradients(loss_fn, *batch, sharded=sharded, own_rows=own_rows)
+        )
 
     def loss_and_gradients(
         self, loss_fn: LossFunction, *batch: Tensor, sharded: bool = False, own_rows: bool = False
@@ -113,14 +113,15 @@ class ParallelModel(HeldModel):
         copies = 1 if self._gives_rows else self.mesh.space.size
         losses = BatchLoss(self.mesh, loss_fn, targets, total, copies)
         with self._exchange.adding_up(len(pieces), losses.check, self._ties.add_up) as exchange:
-            stages = self._stages_to_run()
-            run = Run(self.schedule, self.mesh.pipeline, stages, inputs, pieces, losses.finish, losses.slope)
+            stages, pipeline = self._stages_to_run(), self.mesh.pipeline
+            run = Run(self.schedule, pipeline, stages, inputs, pieces, losses.finish, losses.slope, self._place)
             run.carry_out()
             mark = 0.0 if passed in self._known else fingerprint(batch)
             loss, exchange.divisor = losses.tell(run.last_draw, mark, passed)
             self.shares.measured(run.seconds, sum(count for _, count, _ in pieces))
         if self._sharded is not None:
             self._sharded.take_gradients()
+        self._mark_gradients()
         self._known.add(passed)  # the mistake, if it is made, is made with the first
         if self._by_micro_batch:
             take_running_statistics(self._stages.values(), self.mesh.replicas)
@@ -155,6 +156,7 @@ class ParallelModel(HeldModel):
                 [piece],
                 losses.finish,
                 losses.slope,
+                self._place,
             )
             most = max(most, run.carry_out().last_draw)
             return losses.parts[0]
@@ -172,6 +174,7 @@ class ParallelModel(HeldModel):
         finally:
             for p, gradient in before:
                 p.accumulate(gradient)
+        self._mark_gradients()
         generator.set_state((seed, int(self.mesh.data.all_reduce(np.array(most), "max"))))
         self._known.add(Passed())
         return loss
@@ -193,12 +196,14 @@ class ParallelModel(HeldModel):
         pipeline, last = self.mesh.pipeline, self.schedule.placement[-1]
         with set_grad_mode(False):
             schedule = _forward_only(self.schedule)
-            run = Run(schedule, pipeline, self._stages, inputs, pieces, outputs.__setitem__).carry_out()
+            run = Run(schedule, pipeline, self._stages, inputs, pieces, outputs.__setitem__, None, self._place)
+            run.carry_out()
             generator = default_generator()
             draws = self.mesh.comm.all_reduce(np.array(run.last_draw), "max")  # in training mode there may be some
             generator.set_state((generator.get_state()[0], int(draws)))
             made = [outputs[i] for i in sorted(outputs)]
-            mine = pipeline.broadcast_object(cat(made) if pipeline.rank == last else None, root=last)
+            told = pipeline.broadcast_object(to_numpy(cat(made).array) if pipeline.rank == last else None, root=last)
+            mine = wrap(told).to(x.device)  # the last stage may compute on another kind of device
             if self._gives_rows and not own_rows:
                 mine = put_together(mine, self.mesh.space, -2)
             return put_together(mine, self.mesh.data, 0)

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend import to_numpy
+from ..backend import namespace, to_numpy
 from ..backend.threads import get_num_threads, set_num_threads
 from ..nn.parameter import Parameter
 from .comm import Communicator
@@ -145,8 +145,8 @@ class ShardTree:
 
     def loss_and_gradients(
         self, parameters: list[Parameter], run: Callable[[int], PartOfLoss]
-    ) -> tuple[float, list[tuple[Parameter, np.ndarray]]]:
-        """The loss of all shards, and the gradients of the parameters (of those that some shard uses).
+    ) -> tuple[float, list[tuple[Parameter, Any]]]:
+        """The loss of all shards, and the gradients of the parameters (of those that some shard uses), where these are.
 
         `run(i)` adds the gradients of the *sum* of shard i's losses to the parameters' `.grad`, which are None before.
         """
@@ -172,7 +172,8 @@ class ShardTree:
         for p, uses in zip(trained, told[MESSAGE:]):
             array, at = cuts[p.dtype.str]
             if uses:
-                gradients.append((p, array[at[0] : at[0] + p.array.size].reshape(p.shape)))
+                gradient = array[at[0] : at[0] + p.array.size].reshape(p.shape)
+                gradients.append((p, namespace(p.array).asarray(gradient)))
             at[0] += p.array.size
         return loss, gradients
 

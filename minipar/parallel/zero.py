@@ -29,7 +29,7 @@ from ..nn.module import Module
 from ..nn.parameter import Parameter
 from ..tape import mode
 from ..tensor import Tensor, wrap
-from .comm import Communicator
+from .comm import Communicator, Work
 from .gradients import GradientExchange
 from .ownership import Owned, ownership, piece_of
 from .pipeline.layers import layers
@@ -96,7 +96,8 @@ class ShardedParameters:
             for stretch in self.owned:
                 p, piece = stretch.parameter, stretch.piece
                 if piece is not None and p.grad is not None:
-                    _add(piece, p.grad.array.reshape(-1)[stretch.start : stretch.stop])
+                    part = p.grad.array.reshape(-1)[stretch.start : stretch.stop]
+                    _add(piece, part.reshape(piece.array.shape))
         for stretch in self.owned:
             stretch.parameter.grad = None
 
@@ -217,18 +218,21 @@ def share_parameters(parameters: list[Parameter], comm: Communicator) -> None:
 
 
 class OwnersExchange(GradientExchange):
-    """Gradients are added up on the rank that owns them, and kept there alone: the others' are gone once sent."""
+    """Gradients are added up on the rank that owns them, and kept there alone: the others' are gone once sent.
+
+    A sum is made where its piece's gradient is going to be, and becomes that gradient when the batch is there.
+    """
 
     def __init__(
         self, parameters: list[Parameter], comm: Communicator, bucket: int, stretches: dict[int, list[Owned]]
     ) -> None:
         super().__init__(parameters, comm, bucket, in_shared_memory=False)
         self._stretches = stretches
-        self._totals: list[tuple[Owned, np.ndarray]] = []
+        self._sums: list[tuple[Owned, np.ndarray]] = []
 
     def _plan(self) -> None:
         super()._plan()
-        self._totals = []
+        self._sums = []
 
     def _send(self, bucket: list[Parameter]) -> None:
         """Begin to add up a bucket, once the one before the last is done: two are under way at most."""
@@ -236,26 +240,29 @@ class OwnersExchange(GradientExchange):
             self._under_way[place]()
         works = []
         for p in bucket:
-            flat = to_numpy(p.grad.array).reshape(-1)
+            gradient = to_numpy(p.grad.array).reshape(-1)
             p.grad = None
             for stretch in self._stretches[id(p)]:
-                part = flat[stretch.start : stretch.stop].copy()
-                works.append((stretch, self.comm.reduce(part, root=stretch.owner, async_op=True)))
-        self._under_way.append(partial(self._take, works))
-
-    def _take(self, works: list[tuple[Owned, Any]]) -> None:
-        while works:
-            stretch, work = works.pop(0)
-            total = work.wait()
-            if total is not None:
-                self._totals.append((stretch, total))
+                part = gradient[stretch.start : stretch.stop]
+                if stretch.piece is not None:
+                    total = room_for_gradient(stretch.piece)
+                    total[...] = part.reshape(total.shape)
+                    self._sums.append((stretch, total))
+                    part = total.reshape(-1)
+                works.append(self.comm.reduce(part, root=stretch.owner, async_op=True))
+        self._under_way.append(partial(_complete, works))
 
     def _settle(self, unused: set[int]) -> None:
-        totals, self._totals = self._totals, []
-        for stretch, total in totals:
+        sums, self._sums = self._sums, []
+        for stretch, total in sums:
             if id(stretch.parameter) not in unused:
                 total *= total.dtype.type(1.0 / self.divisor)
                 _add(stretch.piece, namespace(stretch.parameter.array).asarray(total))
+
+
+def _complete(works: list[Work]) -> None:
+    while works:  # what a call has sent goes with it
+        works.pop(0).wait()
 
 
 def units_of(module: Module) -> list[Module]:
@@ -265,9 +272,15 @@ def units_of(module: Module) -> list[Module]:
     return [module]
 
 
+def room_for_gradient(piece: Parameter) -> np.ndarray:
+    """Where the gradient of a piece can be made: its place in the piece's buffer, while that is free, or new memory."""
+    piece.lent = False  # it may be since a batch that failed, or did not use it
+    slot = piece._grad_slot()
+    return slot if isinstance(slot, np.ndarray) else np.empty(piece.shape, piece.array.dtype)
+
+
 def _add(piece: Any, gradient: Any) -> None:
     """Add to the gradient of a piece: a first one goes to its place in the piece's buffer, or is taken as it is."""
-    gradient = gradient.reshape(piece.array.shape)
     if piece.grad is None and piece.buffer is None:
         piece.grad = wrap(gradient)
     else:

@@ -22,9 +22,12 @@ import numpy as np
 import pytest
 
 import minipar
-from minipar import parallel
+from minipar import nn, parallel
 from minipar.cli.tasks import TASKS
+from minipar.cli.train import save_run
 from minipar.cli.training import Settings, train
+from minipar.data import DataLoader, TensorDataset
+from minipar.parallel import Layout
 from tests.standard_error import without_compiling
 
 COMMAND = [sys.executable, "-m", "minipar"]
@@ -78,6 +81,7 @@ def test_a_seed_gives_the_same_bits_again(tmp_path):
         ("fashion_mnist", "space=2", 2),
         ("digits", "data=2,pipeline=2", 4),
         ("ames", "pipeline=2,microbatches=8,schedule=1f1b", 2),
+        ("digits", "pipeline=2,microbatches=4,schedule=interleaved,chunks=2,cut=measured", 2),
         ("digits", "auto", 2),
     ],
 )
@@ -89,6 +93,65 @@ def test_a_layout_trains_as_one_process_does(data, layout, workers, tmp_path):
 
     split, alone = last_line("--layout", layout, "--workers", str(workers)), last_line()
     assert split[:2] == pytest.approx(alone[:2], abs=2e-4)
+
+
+class SlowOnRank(nn.Module):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def forward(self, x: minipar.Tensor) -> minipar.Tensor:
+        time.sleep(self.seconds * len(x))
+        return x
+
+
+def test_what_a_layout_has_measured_is_written_and_trains_to_the_same_bits(tmp_path):
+    """One data rank is slow, so shares move; what history.json says deals out the same, whoever is slow then."""
+    layout = Layout.parse("data=2,pipeline=2,cut=measured,shares=measured")
+    settings = Settings("digits", epochs=2, batch_size=180, lr=0.1, layout=layout)
+    examples = TASKS["digits"].prepare(np.dtype("float32"))
+
+    def measured(comm):
+        from minipar.cli.tasks import TASKS  # the rank's own
+
+        task = TASKS["digits"]
+        TASKS["digits"] = replace(task, model=lambda: nn.Sequential(SlowOnRank(5e-4 * (comm.rank > 1)), task.model()))
+        return train(comm, settings, examples, table=False)
+
+    def again(comm, **options):
+        task = TASKS["digits"]
+        minipar.manual_seed(settings.seed)
+        whole = nn.Sequential(SlowOnRank(0.0), task.model())
+        net = layout.parallelize(whole, comm, **options)
+        optimizer = task.optimizer(net.parameters(), lr=settings.lr)
+        x, y = minipar.tensor(examples.x_train), minipar.tensor(examples.y_train)
+        batches = DataLoader(TensorDataset(x, y), settings.batch_size, shuffle=True)
+        for _ in range(settings.epochs):
+            for batch in batches:
+                net.train_step(task.loss, optimizer, *batch)
+        return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+
+    run = parallel.launch(measured, workers=4)[0]
+    save_run(tmp_path, settings, run)
+    told = json.loads((tmp_path / "history.json").read_text())["measured"]
+    (first,), record = told["cut"], told["shares"]
+    assert 1 <= first <= 4
+    assert len(record) == len(run.step_losses) == 16
+    assert record[0] == [1.0, 1.0]
+    assert record[-1][0] > 1.5 * record[-1][1], "the slow rank has less"
+    state = parallel.launch(again, **told, workers=4)[0]
+    assert all(np.array_equal(state[name], array) for name, array in run.final.items())
+    state = parallel.launch(again, shares=[[1.0, 1.0]], cut=told["cut"], workers=4)[0]
+    assert not all(np.array_equal(state[name], array) for name, array in run.final.items()), "shares show in the bits"
+
+
+def test_the_command_writes_what_was_measured_and_nothing_where_nothing_was(tmp_path):
+    for layout, keys in (("data=2,shares=measured", ["shares"]), ("data=2", [])):
+        done = run_minipar("train", "ames", "--layout", layout, "--epochs", "1", "--out", "run", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told = json.loads((tmp_path / "run" / "history.json").read_text())
+        assert sorted(told["measured"]) == keys
+        assert told["settings"]["layout"] == layout
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
-import minipar
-from minipar.kernels.cuda import detect
-from tests.cupy_double.double_module import make_cupy, make_cupyx
+from tests.cupy_double.installed import double_installed
 
 
 @pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """`import cupy` finds the double, device "cuda" can be used, and kernels are the reference forms."""
-    double = make_cupy()
-    for name, module in {"cupy": double, "cupy.linalg": double.linalg, **make_cupyx()}.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(detect, "status", lambda: (True, ""))
-    with minipar.use_kernels("reference"):
+def cupy() -> Iterator[ModuleType]:
+    """See `double_installed`."""
+    with double_installed() as double:
         yield double

@@ -41,6 +41,21 @@ def tied_layers():
     return model
 
 
+class Scale(nn.Module):
+    """A parameter without axes."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(minipar.tensor(2.0))
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def scaled():
+    return nn.Sequential(Scale(), *mlp())
+
+
 class OneUnit(nn.Module):
     """No Sequential: all its parameters come and go at once. It has one layer twice, and one with dropout."""
 
@@ -52,7 +67,7 @@ class OneUnit(nn.Module):
         return self.last(F.dropout(self.inside(self.inside(x).tanh()), 0.3))
 
 
-MODELS = [mlp, frozen, one_layer_twice, tied_layers, OneUnit]
+MODELS = [mlp, scaled, frozen, one_layer_twice, tied_layers, OneUnit]
 
 
 def made(make):
@@ -266,6 +281,38 @@ def test_a_step_that_fails_on_all_ranks_leaves_nothing_behind(zero, where):
     for losses, got in on_ranks(train):
         np.testing.assert_allclose(losses, expected, rtol=1e-10)
         assert_same(got, state)
+
+
+@pytest.mark.parametrize("zero", [1, 2, 3])
+@pytest.mark.parametrize("has_gradients", [False, True])
+def test_a_batch_that_is_refused_when_gradients_are_there_leaves_them_as_they_were(zero, has_gradients):
+    def train(comm):
+        net = split(comm, zero, scaled)
+        optimizer = adam(net.parameters())
+
+        def gradients_of(rows=7):
+            net.loss_and_gradients(F.cross_entropy, X[:rows], Y[:rows])
+            return gradients()
+
+        def gradients():
+            return [None if p.grad is None else p.grad.numpy().copy() for p in net.parameters()]
+
+        before = gradients_of() if has_gradients else gradients()
+        with pytest.raises(ValueError, match="different lengths"):
+            gradients_of(7 - comm.rank)
+        after, then = gradients(), gradients_of()
+        optimizer.zero_grad()
+        return before, after, then, gradients_of(), parallel.bytes_held(net, optimizer)
+
+    for before, after, then, once, held in on_ranks(train):
+        for of_before, of_after, of_then, of_once in zip(before, after, then, once, strict=True):
+            if has_gradients:
+                np.testing.assert_array_equal(of_after, of_before)
+                np.testing.assert_allclose(of_then, 2 * of_once, rtol=1e-12)
+            else:
+                assert of_before is of_after is None
+                np.testing.assert_array_equal(of_then, of_once)
+        assert held.gradients == 8 * (1 + PARAMETERS) / (1 if zero == 1 else 2)  # nowhere twice
 
 
 @pytest.mark.parametrize("zero", [1, 3])

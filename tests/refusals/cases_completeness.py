@@ -210,6 +210,14 @@ WORKERS = [
     ),
     row("parallel.Layout", lambda m: m.parallel.Layout.parse("rows=2"), "'rows=2'", "pipeline", error=ValueError),
     row("parallel.Layout", lambda m: m.parallel.Layout.parse("data=0"), "'data=0'", "from 1 on", error=ValueError),
+    row("parallel.Layout", lambda m: m.parallel.Layout(cut="time"), "cut", "measured", "'time'", error=ValueError),
+    row(
+        "parallel.Layout",
+        lambda m: m.parallel.Layout(pipeline=2, cut="measured").parallelize(m.nn.ReLU(), None),
+        "cut=measured",
+        "pass sample=x",
+        error=ValueError,
+    ),
     row(
         "parallel.assert_equivalent",
         lambda m: m.parallel.assert_equivalent(3, (m.ones(2),), None, None),

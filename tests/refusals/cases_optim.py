@@ -87,8 +87,53 @@ def added(m: Any, group: Any) -> None:
     sgd(m).add_param_group(group)
 
 
+def of_a_share(of: str, call: Any, *says: str) -> Refusal:
+    """Given what a rank holds of a model that is split; `call` gets minipar and the split model."""
+
+    def on_a_rank(comm: Any, m: Any) -> Any:
+        layers = m.nn.Sequential(m.nn.Linear(2, 2), m.nn.Linear(2, 2))
+        net = m.parallel.parallelize(layers, m.parallel.Mesh(comm, pipeline=2))
+        net.loss_and_gradients(m.nn.functional.mse_loss, m.ones(3, 2), m.ones(3, 2))
+        try:
+            return call(m, net)
+        except ValueError as error:
+            return error
+
+    def on_ranks(m: Any) -> None:
+        raise m.parallel.launch(on_a_rank, m, workers=2, backend="thread")[0]
+
+    return row(of, "a share of a split model", on_ranks, ValueError, "split by pipeline=2", *says)
+
+
+SHARES = [
+    of_a_share(
+        "optim.LBFGS", lambda m, net: m.optim.LBFGS(net.parameters()), "LBFGS", "data and space", "without zero"
+    ),
+    of_a_share(
+        "nn.utils.clip_grad_norm_",
+        lambda m, net: m.nn.utils.clip_grad_norm_(net.parameters(), 1.0),
+        r"call net\.clip_grad_norm_\(max_norm\)",
+    ),
+    of_a_share(
+        "nn.utils.get_total_norm",
+        lambda m, net: m.nn.utils.get_total_norm([p.grad for p in net.parameters()]),
+        r"call net\.clip_grad_norm_\(max_norm\)",
+    ),
+    of_a_share(
+        "nn.utils.parameters_to_vector",
+        lambda m, net: m.nn.utils.parameters_to_vector(net.parameters()),
+        r"net\.state_dict\(\)",
+    ),
+    of_a_share(
+        "nn.utils.vector_to_parameters",
+        lambda m, net: m.nn.utils.vector_to_parameters(m.ones(12), net.parameters()),
+        r"net\.load_state_dict",
+    ),
+]
+
 REFUSALS = [
     *of_all(),
+    *SHARES,
     option("betas", (1.0, 0.9), "beta parameter at index 0", "Adam"),
     option("betas", (1.5, 0.9), "beta parameter at index 0", "AdamW"),
     option("betas", (-0.5, 0.9), "beta parameter at index 0", "Adamax"),

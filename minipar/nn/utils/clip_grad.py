@@ -12,9 +12,14 @@ from ...backend import device_of, namespace, on_device
 from ...creation import tensor
 from ...tape import set_grad_mode
 from ...tensor import Tensor, wrap
+from ..split import check_whole
 from .listed import listed_tensors
 
 Tensors = Tensor | Iterable[Tensor]
+_OVER_ALL_RANKS = (
+    "call net.clip_grad_norm_(max_norm), of the net that parallelize returned, which clips by the 2-norm over all "
+    "ranks, and returns it"
+)
 
 
 def get_total_norm(
@@ -23,14 +28,17 @@ def get_total_norm(
     """(Σ |x|^norm_type)^(1/norm_type) over all elements of all tensors, as a 0-d tensor; "inf" is max |x|.
 
     RuntimeError for a norm that is infinite or NaN if `error_if_nonfinite`. `foreach` only chooses an implementation:
-    True raises NotImplementedError.
+    True raises NotImplementedError. ValueError for what a rank holds of a model that is split: there,
+    `ParallelModel.clip_grad_norm_` takes the norm over all ranks.
 
     >>> nn.utils.get_total_norm([minipar.tensor([3.0]), minipar.tensor([4.0])])
     tensor(5.)
     """
     _check_foreach("get_total_norm", foreach)
     order = float(norm_type)
-    arrays = [t.array for t in listed_tensors("tensors", tensors)]
+    listed = listed_tensors("tensors", tensors)
+    check_whole("get_total_norm", listed, _OVER_ALL_RANKS)
+    arrays = [t.array for t in listed]
     if not arrays:
         return tensor(0.0)
     xp = namespace(arrays[0])
@@ -86,6 +94,7 @@ def clip_grad_norm_(
     listed = listed_tensors("parameters", parameters)
     if not listed and isinstance(parameters, GeneratorType):
         warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=2)
+    check_whole("clip_grad_norm_", listed, _OVER_ALL_RANKS)
     total_norm = get_total_norm(_gradients(listed), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(listed, max_norm, total_norm)
     return total_norm

@@ -33,6 +33,11 @@ class WeightNorm:
         setattr(module, self.name, self.weight(module))
 
 
+def has_weight_norm(module: Module) -> bool:
+    """Is `weight_norm` applied to this module itself?"""
+    return any(isinstance(hook.function, WeightNorm) for hook in module._forward_pre_hooks.values())
+
+
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """Replace the parameter `name` by name_g, the lengths of its slices along `dim`, and name_v, their direction.
 

@@ -90,10 +90,19 @@ class Work:
         except ValueError as error:  # of the array that is to be filled: told by `wait`
             self._error = error
         except BaseException as error:
-            self._error, self._finished = error, True
+            self._error = error
+            self._finish()
             self._comm.fail()  # nobody may ever ask this work how it went
             if not isinstance(error, Exception):
                 raise
             self._comm._untold.append(error)  # so it is told by whichever call comes next
-        self._finished = True
+        self._finish()
         return None
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._resume = _nothing  # what it was has the array, and somebody may keep this work for long
+
+
+def _nothing() -> None:
+    """What is left to do when a rank waits for a call that is complete."""

@@ -9,6 +9,7 @@
     cut.py              the best cut of them into stages
     stages.py           a model taken apart into these
     run.py              a rank carries out its instructions
+    laid_over.py        the schedule, as it was measured
     split_backward.py   a backward pass in two parts
     ties.py             weights that several stages share
 
@@ -18,6 +19,7 @@
 from .check import check
 from .cut import cut
 from .draw import draw
+from .laid_over import lay_over
 from .layers import LayerCost, layers, measure
 from .orders import SCHEDULES, make_schedule
 from .schedule import (
@@ -51,6 +53,7 @@ __all__ = [
     "check",
     "cut",
     "draw",
+    "lay_over",
     "layers",
     "make_schedule",
     "measure",

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ... import tape
 from ...backend import namespace, to_numpy
-from ...backend.device import CPU
+from ...backend.device import device
 from ...backend.random import default_generator, sharded_samples
 from ...tensor import Tensor, wrap
 from .. import timeline
@@ -29,15 +30,17 @@ from .schedule import (
     Backward,
     BackwardInput,
     BackwardWeight,
+    Compute,
     Forward,
     Instruction,
     Receive,
     Schedule,
     Send,
 )
-from .split_backward import SplitBackward
+from .split_backward import Root, SplitBackward
 
 Held = tuple[str, int, int]  # what, stage, micro-batch
+_PARTS: dict[type, str] = {BackwardInput: ", input", BackwardWeight: ", weights"}
 
 
 class Run:
@@ -46,6 +49,8 @@ class Run:
     `inputs[i]` is the input of micro-batch i (used by who has the first stage), `samples[i]` = (start, count, total)
     says which samples of the whole batch it holds. Who has the last stage calls `finish(i, output)`, which returns what
     backward is to start from (None if there is none), and `slope(i)` when it does: the gradient there.
+
+    `place` is the device on which this rank computes, that of `comm` unless given.
     """
 
     def __init__(
@@ -57,11 +62,13 @@ class Run:
         samples: Sequence[tuple[int, int, int]],
         finish: Callable[[int, Any], Tensor | None],
         slope: Callable[[int], float] | None = None,
+        place: device | None = None,
     ) -> None:
         self.schedule, self.comm, self.stages = schedule, comm, stages
+        self.place = comm.device if place is None else place
         self.inputs, self.samples, self.finish, self.slope = inputs, samples, finish, slope
         self.held: dict[Held, tuple[Any, int]] = {}  # an array, and how many draws had been made
-        self.kept: dict[tuple[int, int], tuple[Any, Tensor | None]] = {}  # of a stage and micro-batch: input and output
+        self.kept: dict[tuple[int, int], tuple[Any, Any]] = {}  # of a stage and micro-batch: input, root of backward
         self.late: dict[tuple[int, int], SplitBackward] = {}  # of which gradients of weights are still to come
         self.told: dict[int, int] = {}  # by stage: the draws that had been made behind it, as told between ranks
         self.sent: list[Work] = []  # messages that are under way
@@ -94,7 +101,7 @@ class Run:
             entered = wrap(array).requires_grad_(self.schedule.trains and array.dtype.kind == "f")
         generator = default_generator()
         generator.set_state((generator.get_state()[0], draws))
-        with _AtWork(self, i, f"forward {i}"):
+        with _AtWork(self, x):
             made: Any = self.stages[stage](entered)
             if stage == self.schedule.stages - 1:
                 made = self.finish(i, made)
@@ -102,6 +109,7 @@ class Run:
         self.last_draw = max(self.last_draw, draws)
         if stage < self.schedule.stages - 1:
             self.held[ACTIVATION, stage, i] = made.array, draws
+            made = Root(made.edge())  # what backward does not need of the output goes when it has been sent
         if self.schedule.trains:
             self.kept[stage, i] = entered, made
             self.most_kept = max(self.most_kept, len(self.kept) + len(self.late))
@@ -110,8 +118,8 @@ class Run:
         entered, made = self.kept.pop((x.stage, x.microbatch))
         grad = self._gradient_of_output(x, made)
         if made is not None and grad is not None:
-            with _AtWork(self, x.microbatch, f"backward {x.microbatch}"):
-                made.backward(grad)
+            with _AtWork(self, x):
+                tape.run_backward([made], [grad.array])
         self._keep_gradient(x, entered, lambda: entered.grad)
 
     def _backward_input(self, x: BackwardInput) -> None:
@@ -120,17 +128,17 @@ class Run:
         if made is None or grad is None:
             self._keep_gradient(x, entered, lambda: None)
             return
-        with _AtWork(self, x.microbatch, f"backward {x.microbatch}, input"):
+        with _AtWork(self, x):
             late = self.late[x.stage, x.microbatch] = SplitBackward([(made, grad)])
             self._keep_gradient(x, entered, lambda: late.inputs([entered])[0])
 
     def _backward_weight(self, x: BackwardWeight) -> None:
         late = self.late.pop((x.stage, x.microbatch), None)
         if late is not None:
-            with _AtWork(self, x.microbatch, f"backward {x.microbatch}, weights"):
+            with _AtWork(self, x):
                 late.weights()
 
-    def _gradient_of_output(self, x: Instruction, made: Tensor | None) -> Tensor | None:
+    def _gradient_of_output(self, x: Instruction, made: Any) -> Tensor | None:
         """What backward of this stage starts with; None if it has nothing to do."""
         if x.stage == self.schedule.stages - 1:
             assert self.slope is not None
@@ -141,7 +149,7 @@ class Run:
             grad.fill(slope)
             return wrap(grad)
         array, _ = self.held.pop((GRADIENT, x.stage + 1, x.microbatch))
-        return wrap(array) if made is not None and made.tracked else None
+        return None if made.edge() is None else wrap(array)
 
     def _keep_gradient(self, x: Instruction, entered: Any, gradient: Callable[[], Tensor | None]) -> None:
         """Put the gradient of the stage's input where the stage before, or a message to it, finds it."""
@@ -175,16 +183,34 @@ class Run:
 
     def _on_device(self, array: np.ndarray) -> Any:
         """Messages come in host memory; the rank may compute on a GPU."""
-        return array if self.comm.device == CPU else wrap(array).to(self.comm.device).array
+        return wrap(array).to(self.place).array if self.place.type == "cuda" else array
+
+    def wait_for_device(self) -> None:
+        """A GPU is told what to do, and does it later: until then its seconds are not over."""
+        if self.place.type == "cuda":
+            import cupy
+
+            cupy.cuda.Device(self.place.index).synchronize()
+
+
+def span_name(x: Compute) -> str:
+    """What a timeline calls it.
+
+    >>> span_name(BackwardInput(stage=2, microbatch=7))
+    'backward 7, input'
+    """
+    direction = "forward" if isinstance(x, Forward) else "backward"
+    return f"{direction} {x.microbatch}{_PARTS.get(type(x), '')}"
 
 
 class _AtWork:
-    """Inside, a run works on micro-batch i: what is drawn is drawn for its samples, and the time counts."""
+    """Inside, a run does `x`: what is drawn is drawn for the samples of its micro-batch, and the time counts."""
 
     __slots__ = ("_run", "_samples", "_span", "_start")
 
-    def __init__(self, run: Run, i: int, name: str) -> None:
-        self._run, self._samples, self._span = run, sharded_samples(*run.samples[i]), timeline.span(name)
+    def __init__(self, run: Run, x: Compute) -> None:
+        self._run, self._samples = run, sharded_samples(*run.samples[x.microbatch])
+        self._span = timeline.span(span_name(x))
 
     def __enter__(self) -> None:
         self._start = perf_counter()
@@ -192,6 +218,7 @@ class _AtWork:
         self._span.__enter__()
 
     def __exit__(self, *error: Any) -> None:
+        self._run.wait_for_device()
         self._span.__exit__(*error)
         self._samples.__exit__(*error)
         self._run.seconds += perf_counter() - self._start

@@ -27,7 +27,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Simulation:
-    """When each rank does what: `ranks[r]`, in the order of the schedule, in the unit of the costs.
+    """When each rank does what: `ranks[r]`, in the order of the schedule, in the unit of the costs (or seconds).
 
     | attribute | is |
     |---|---|

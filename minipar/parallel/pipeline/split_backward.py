@@ -47,7 +47,7 @@ class SplitBackward:
     tensor([[1., 1.]])
     """
 
-    def __init__(self, roots: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, roots: Sequence[tuple[Tensor | Root, Tensor]]) -> None:
         self._starts: list[tuple[Edge, Any]] = []  # where part two starts, with the gradients there
         for root, grad in roots:
             edge = root.edge()
@@ -97,15 +97,15 @@ class SplitBackward:
         return self._kept.pop(node) if node in self._kept else pull(node, grad, False)
 
 
-class _Start:
-    """What the walk back takes for a root: all that it asks is where the gradient goes."""
+class Root:
+    """What the walk back takes for a root: all that it asks is where the gradient goes. So an array may go before."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge | None) -> None:
         self.edge = lambda: edge
 
 
 def _values(starts: list[tuple[Edge, Any]]) -> list[Any]:
-    return [_Start(edge) for edge, _ in starts]
+    return [Root(edge) for edge, _ in starts]
 
 
 def _grads(starts: list[tuple[Edge, Any]]) -> list[Any]:

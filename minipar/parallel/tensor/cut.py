@@ -7,6 +7,7 @@ from copy import copy
 
 from ...backend import namespace
 from ...nn.module import Module
+from ...nn.split import mark_split
 from ...tensor import Tensor, wrap
 from ..comm import Communicator
 from ..parts import Part, mark, part_of
@@ -44,6 +45,8 @@ def cut(whole: Tensor, dim: int, rows: range | tuple[int, ...]) -> Tensor:
     xp = namespace(whole.array)
     whole.data = wrap(xp.ascontiguousarray(xp.take(whole.array, xp.asarray(part.rows), axis=dim)))
     whole.grad = None
+    if len(part.rows) < part.total:
+        mark_split([whole], "tensor ranks")
     return mark(whole, part)
 
 

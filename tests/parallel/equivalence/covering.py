@@ -29,17 +29,23 @@ def meetings(factors: Sequence[Sequence[Any]], cases: np.ndarray, strength: int)
     return np.stack(columns, axis=1)
 
 
-def covering(factors: Sequence[Sequence[Any]], applies: Callable[[Case], bool], strength: int = 2) -> list[Case]:
+def covering(
+    factors: Sequence[Sequence[Any]],
+    applies: Callable[[Case], bool],
+    strength: int = 2,
+    costs: Callable[[Case], float] = lambda case: 0.0,
+) -> list[Case]:
     """Cases such that any `strength` choices that meet in some case that applies meet in one of these.
 
     Each is, of the cases in which the rarest of the missing meetings happens, the one with the most missing meetings;
-    of equals, the one of choices that have been made least often.
+    of equals the cheapest; of these the one of choices that have been made least often.
     """
     every = [case for case in product(*factors) if applies(case)]
     places = [{value: i for i, value in enumerate(factor)} for factor in factors]
     cases = np.array([[place[value] for place, value in zip(places, case)] for case in every])
     ids = meetings(factors, cases, strength)
     choices = meetings(factors, cases, 1)
+    prices = np.array([costs(case) for case in every])
     often = np.zeros(choices.max() + 1)
     counts = np.bincount(ids.ravel())
     missing = counts > 0
@@ -52,7 +58,7 @@ def covering(factors: Sequence[Sequence[Any]], applies: Callable[[Case], bool], 
             candidates = holders[ends[meeting] - counts[meeting] : ends[meeting]]
             new = missing[ids[candidates]].sum(1)
             used = often[choices[candidates]].sum(1)
-            best = candidates[np.lexsort((used, -new))[0]]
+            best = candidates[np.lexsort((used, prices[candidates], -new))[0]]
             chosen.append(every[best])
             missing[ids[best]] = False
             often[choices[best]] += 1
