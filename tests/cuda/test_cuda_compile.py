@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minipar.kernels.cuda import compiler, conv2d, detect
-from minipar.kernels.cuda.matmul import DEFAULT_TILE, matmul_kernel
+from minipar.kernels.cuda.matmul import RUNGS
 from minipar.kernels.cuda.plan import Kernel
 
 usable, reason = detect.compiler_status()
@@ -17,8 +17,8 @@ CONVOLUTIONS = [conv2d.forward_kernel, conv2d.grad_input_kernel, conv2d.grad_wei
 
 
 def kernels(dtype: type) -> list[Kernel]:
-    flags = itertools.product((False, True), repeat=2)
-    products = [matmul_kernel(np.dtype(dtype), DEFAULT_TILE, *transposed) for transposed in flags]
+    flags = list(itertools.product((False, True), repeat=2))
+    products = [kernel(np.dtype(dtype), tile, *transposed) for kernel, tile in RUNGS.values() for transposed in flags]
     return products + [factory(np.dtype(dtype), conv2d.THREADS) for factory in CONVOLUTIONS]
 
 

@@ -7,39 +7,57 @@ import numpy as np
 import pytest
 
 from minipar.kernels.cuda import conv2d, interpreter
-from minipar.kernels.cuda.matmul import DEFAULT_TILE, Tile, plan_matmul
+from minipar.kernels.cuda.matmul import BEST, RUNGS, Rung, plan_matmul
+from minipar.kernels.cuda.matmul.tile import Tile
 
-SMALL_TILES = (Tile(16, 8, 4, 2, 2), Tile(8, 16, 8, 4, 2))
+SMALL = {  # each rung in blocks that are cheap to interpret
+    "naive": [Tile(8, 4)],
+    "coalesced": [Tile(4, 8)],
+    "shared tile": [Tile(4, 4, 4)],
+    "register tile": [Tile(16, 8, 4, 2, 2), Tile(8, 16, 8, 4, 2)],
+}
+RUNGS_IN_SMALL = [RUNGS[name]._replace(tile=tile) for name, tiles in SMALL.items() for tile in tiles]
 THREADS = 16
 
 
-def check_matmul(a: np.ndarray, b: np.ndarray, tile: Tile) -> None:
-    plan = plan_matmul(a, b, tile)
+def name_of(rung: Rung) -> str:
+    return f"{rung.kernel.__name__}-{'x'.join(map(str, rung.tile))}"
+
+
+def check_matmul(a: np.ndarray, b: np.ndarray, rung: Rung) -> None:
+    plan = plan_matmul(a, b, rung)
     plan.result.fill(np.nan)  # what a kernel does not write must show
     cases.assert_close(interpreter.run(plan), a.astype(np.float64) @ b.astype(np.float64))
 
 
 @pytest.mark.parametrize("shapes", cases.MATMUL_SHAPES, ids=str)
-@pytest.mark.parametrize("tile", SMALL_TILES, ids=str)
-def test_matmul_of_ragged_batched_and_empty_shapes(shapes, tile):
+@pytest.mark.parametrize("rung", RUNGS_IN_SMALL, ids=name_of)
+def test_matmul_of_ragged_batched_and_empty_shapes(shapes, rung):
     check_matmul(
-        cases.matrix(shapes[0], "float32", "contiguous", 1), cases.matrix(shapes[1], "float32", "padded", 2), tile
+        cases.matrix(shapes[0], "float32", "contiguous", 1), cases.matrix(shapes[1], "float32", "padded", 2), rung
     )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rung", RUNGS_IN_SMALL[:4], ids=name_of)
 @pytest.mark.parametrize(("a_layout", "b_layout"), list(itertools.product(cases.LAYOUTS, cases.LAYOUTS)))
-def test_matmul_of_every_layout(a_layout, b_layout, dtype):
+def test_matmul_of_every_layout(a_layout, b_layout, rung, dtype):
     a, b = cases.matrix((2, 9, 5), dtype, a_layout, 1), cases.matrix((2, 5, 10), dtype, b_layout, 2)
-    check_matmul(a, b, SMALL_TILES[0])
+    check_matmul(a, b, rung)
 
 
-def test_matmul_with_the_tile_that_the_gpu_runs():
+@pytest.mark.parametrize("rung", RUNGS.values(), ids=name_of)
+def test_matmul_with_the_tile_that_the_gpu_runs(rung):
     check_matmul(
         cases.matrix((65, 9), "float32", "contiguous", 1),
         cases.matrix((9, 70), "float32", "transposed", 2),
-        DEFAULT_TILE,
+        rung,
     )
+
+
+def test_every_rung_is_tested():
+    assert list(SMALL) == list(RUNGS)
+    assert BEST in RUNGS.values()
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "padded"])
@@ -52,7 +70,7 @@ def test_matmul_reads_transposed_and_padded_operands_in_place(layout):
 
 def test_matmul_reads_a_single_column_of_any_stride_in_place():
     column = np.arange(54, dtype=np.float32).reshape(9, 6)[:, ::2][:, :1]
-    plan = plan_matmul(column, np.ones((1, 5), np.float32), SMALL_TILES[0])
+    plan = plan_matmul(column, np.ones((1, 5), np.float32), RUNGS_IN_SMALL[-1])
     assert np.shares_memory(plan.args[0], column)
     np.testing.assert_array_equal(interpreter.run(plan), np.broadcast_to(column, (9, 5)))
 
@@ -74,7 +92,9 @@ def test_matmul_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="a of shape"):
         plan_matmul(wide, wide.T)
     with pytest.raises(ValueError, match="does not divide evenly"):
-        plan_matmul(a, a.T, Tile(16, 16, 4, 3, 4))
+        plan_matmul(a, a.T, BEST._replace(tile=Tile(16, 16, 4, 3, 4)))
+    with pytest.raises(ValueError, match="tiles must be square"):
+        plan_matmul(a, a.T, RUNGS["shared tile"]._replace(tile=Tile(4, 8, 4)))
 
 
 def check_conv2d(case: cases.ConvCase) -> None:
