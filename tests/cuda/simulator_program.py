@@ -39,7 +39,7 @@ TILES = {
 }
 
 assert config.ENABLE_CUDASIM
-assert list(TILES) == list(RUNGS)
+assert list(TILES) == [name for name, rung in RUNGS.items() if not rung.options]  # it knows no vectors and no warps
 for dtype, layout in itertools.product(("float32", "float64"), ("contiguous", "transposed")):
     a, b = cases.matrix((2, 5, 7), dtype, layout, 1), cases.matrix((2, 7, 6), dtype, layout, 2)
     for name, tile in TILES.items():

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, interpreter, launcher
-from minipar.kernels.cuda.matmul import BEST, matmul
+from minipar.kernels.cuda.matmul import RUNGS, matmul
 from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.plan import Kernel
 
 FLOAT32 = np.dtype(np.float32)
-KERNEL = BEST.kernel(FLOAT32, BEST.tile, False, False)
+RUNG = RUNGS["register tile"]
+KERNEL = RUNG.kernel(FLOAT32, RUNG.tile, False, False)
 
 
 @pytest.fixture(autouse=True)
@@ -113,10 +114,12 @@ def test_matmul_reaches_its_kernel_on_the_device_of_its_operands(launches, built
     c = matmul(on_gpu(a, 1), on_gpu(b, 1))
     np.testing.assert_array_equal(c, a @ b)
     ((device, file, name, grid, block, args),) = launches
-    assert (device, name, grid, block) == (1, "matmul_register_tile", (1,), (256,))
-    assert built == [(KERNEL, (12, 0))]
-    assert Path(file).name.startswith("matmul_register_tile-float32-sm_120-")
-    assert [type(arg) for arg in args[3:]] == [np.int32] * 7
+    assert (device, name, grid, block) == (1, "matmul_double_buffered", (1,), (256,))
+    best = RUNGS["double-buffered"]
+    by_fours = {"vector_a": False, "vector_b": True, "vector_c": True, "bias": False, "relu": False}
+    assert built == [(best.kernel(FLOAT32, best.tile, False, False, **by_fours), (12, 0))]
+    assert Path(file).name.startswith("matmul_double_buffered-float32-sm_120-")
+    assert [type(arg) for arg in args[4:]] == [np.int32] * 7
     assert Device.current == 0
 
 
@@ -173,8 +176,8 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(built, tm
 
 
 def test_the_cache_key_names_everything_that_decides_the_code(monkeypatch):
-    def name(dtype=np.float32, tile=BEST.tile, transposed=False, capability=(9, 0)):
-        return cubin_cache.cubin_name(BEST.kernel(np.dtype(dtype), tile, transposed, False), capability)
+    def name(dtype=np.float32, tile=RUNG.tile, transposed=False, capability=(9, 0)):
+        return cubin_cache.cubin_name(RUNG.kernel(np.dtype(dtype), tile, transposed, False), capability)
 
     names = [name(), name(np.float64), name(tile=Tile(16, 16, 4, 2, 2)), name(transposed=True), name(capability=(8, 0))]
     names.append(cubin_cache.cubin_name(conv2d.forward_kernel(FLOAT32, 256), (9, 0)))
@@ -184,7 +187,7 @@ def test_the_cache_key_names_everything_that_decides_the_code(monkeypatch):
     monkeypatch.setattr(conv2d, "CHANNELS", 8)
     names.append(cubin_cache.cubin_name(conv2d.forward_kernel(FLOAT32, 256), (9, 0)))
     assert len(set(names)) == len(names)
-    BEST.kernel.cache_clear()
+    RUNG.kernel.cache_clear()
     assert name() == names[7]
 
 

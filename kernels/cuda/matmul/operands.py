@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...reference.namespace import array_namespace
 from ..plan import check_size
 
@@ -16,6 +18,12 @@ class Operand(NamedTuple):
     line: int
     matrix: int
     transposed: bool
+
+    def aligned_by_four(self, length: int) -> bool:
+        """Whether lines of this length are whole groups of four numbers, each group at a multiple of its size."""
+        group = 4 * self.memory.itemsize
+        places = (length, self.line, self.matrix)
+        return address(self.memory) % group == 0 and not any(place % 4 for place in places)
 
 
 def operand(x: Array, batch: tuple[int, ...]) -> Operand:
@@ -47,3 +55,8 @@ def _line_axis(x: Array) -> int | None:
         if x.strides[along] == x.itemsize or x.shape[along] == 1:
             return line
     return None
+
+
+def address(array: Array) -> int:
+    """Where a NumPy or CuPy array begins."""
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
