@@ -7,8 +7,8 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import conv2d, interpreter
-from minipar.kernels.cuda.matmul import RUNGS, Rung, plan_linear, plan_matmul, precision
+from minipar.kernels.cuda import conv2d, interpreter, precision
+from minipar.kernels.cuda.matmul import RUNGS, Rung, plan_linear, plan_matmul
 from minipar.kernels.cuda.matmul.tensor_cores import BITS, WarpTile
 from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.reference.linear import linear_forward

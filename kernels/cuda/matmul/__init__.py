@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...reference.namespace import array_namespace
-from .. import launcher
+from .. import launcher, precision
 from ..plan import Kernel, Plan, blocks_for, check_operands, check_size
-from . import coalesced, double_buffered, naive, precision, register_tile, shared_tile, tensor_cores
+from . import coalesced, double_buffered, naive, register_tile, shared_tile, tensor_cores
 from .operands import operand
 from .tensor_cores import WarpTile, tensor_core_kernel
 from .tile import Tile
