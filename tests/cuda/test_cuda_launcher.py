@@ -1,4 +1,4 @@
-"""The way from a host function to a launch, with a stand-in for CuPy whose kernels run in the interpreter."""
+"""The way from a host function to a launch, with a stand-in for CuPy whose kernels are simulated."""
 
 import re
 import sys
@@ -9,10 +9,11 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, interpreter, launcher
+from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, launcher
 from minipar.kernels.cuda.matmul import RUNGS, matmul
 from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.plan import Kernel
+from minipar.kernels.simulate.execute import execute
 
 FLOAT32 = np.dtype(np.float32)
 RUNG = RUNGS["register tile"]
@@ -100,7 +101,7 @@ def launches(monkeypatch, built):
 
             def launch(grid, block, args):
                 log.append((Device.current, self.path, name, grid, block, args))
-                interpreter.simulate(kernel.function, grid, block, *args)
+                execute(kernel.function, grid, block, args)
 
             return launch
 
