@@ -90,13 +90,13 @@ class Block:
 def _divergence(what: str, stops: list[Stop | None], first: int) -> str:
     """Who waits where, of the threads numbered from ``first``."""
     places = []
-    for place in sorted({_place(stop) for stop in stops}, key=lambda place: ("returned" not in place, place)):
-        numbers = [first + i for i, stop in enumerate(stops) if _place(stop) == place]
-        places.append(f"{len(numbers)} threads {place} (the first is thread {numbers[0]})")
+    for where in sorted({_where(stop) for stop in stops}, key=lambda where: ("returned" not in where, where)):
+        numbers = [first + i for i, stop in enumerate(stops) if _where(stop) == where]
+        places.append(f"{len(numbers)} threads {where} (the first is thread {numbers[0]})")
     return f"divergent {what}: {', '.join(places)}"
 
 
-def _place(stop: Stop | None) -> str:
+def _where(stop: Stop | None) -> str:
     if stop is None:
         return "have returned"
     return f"wait at line {stop.line}" if isinstance(stop, Barrier) else f"wait for {stop.name} in line {stop.line}"

@@ -10,6 +10,7 @@ import numpy as np
 from . import stops
 from .clock import Clock
 from .collectives import COLLECTIVES, WARP
+from .common import CommonMemory
 from .errors import KernelError, here, kernel_frame, place
 from .memory import Memory
 from .scalars import dtype_of
@@ -35,21 +36,19 @@ class Device:
         self.gridDim, self.blockDim = grid, block
         self._clock, self._traffic = clock, traffic
         self.blockIdx = self.threadIdx = Index3(0, 0, 0)
-        self.shared = SimpleNamespace(array=self._shared_array)
-        self.local = SimpleNamespace(array=self._local_array)
-        self.atomic = SimpleNamespace(**{name: _atomic(function) for name, function in ATOMICS.items()})
+        self.shared = _Names("shared", array=self._shared_array)
+        self.local = _Names("local", array=self._local_array)
+        self.atomic = _Names("atomic", **{name: _atomic(function) for name, function in ATOMICS.items()})
         self.syncthreads = stops.barrier
         for name in COLLECTIVES:
             setattr(self, name, stops.collective(name))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise NotImplementedError(f"the simulator does not know cuda.{name}{here()}")
+        raise _unknown(name)
 
     def enter_block(self, index: Index3) -> None:
         self.blockIdx = index
-        self._shared_arrays: dict[Any, Memory] = {}
+        self._shared_arrays: dict[Any, CommonMemory] = {}
 
     @property
     def laneid(self) -> int:
@@ -68,27 +67,46 @@ class Device:
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return a * b + c  # rounded twice here, once on the GPU
 
-    def _shared_array(self, shape: Any, dtype: Any, alignment: int | None = None, name: str = "") -> Memory:
+    def _shared_array(self, shape: Any, dtype: Any, alignment: int | None = None, name: str = "") -> CommonMemory:
         frame = kernel_frame()
         where = place(frame)  # one array a place in the source, the same for the whole block
         if where not in self._shared_arrays:
             name = name or f"shared array of line {frame.f_lineno}"
-            self._shared_arrays[where] = self._array(name, shape, dtype, alignment, "shared")
+            array = _array(name, shape, dtype)
+            self._shared_arrays[where] = CommonMemory(
+                name, array, alignment or array.itemsize, "shared", self._clock, self._traffic
+            )
             total = sum(memory.array.nbytes for memory in self._shared_arrays.values())
             if total > SHARED_BYTES:
                 raise KernelError(f"{total} bytes of shared memory, a block has {SHARED_BYTES}{here()}")
         return self._shared_arrays[where]
 
     def _local_array(self, shape: Any, dtype: Any, alignment: int | None = None, name: str = "") -> Memory:
-        return self._array(name or f"local array of line {kernel_frame().f_lineno}", shape, dtype, alignment, "local")
+        array = _array(name := name or f"local array of line {kernel_frame().f_lineno}", shape, dtype)
+        return Memory(name, array, alignment or array.itemsize)
 
-    def _array(self, name: str, shape: Any, dtype: Any, alignment: int | None, origin: str) -> Memory:
-        if not np.prod(shape):
-            raise NotImplementedError(
-                f"{name}: the simulator has no dynamic shared memory, only constant shapes{here()}"
-            )
-        array = np.zeros(shape, dtype_of(dtype))
-        return Memory(name, array, self._clock, origin, alignment or array.itemsize, self._traffic)
+
+class _Names(SimpleNamespace):
+    """``cuda.shared``, ``cuda.local`` or ``cuda.atomic``."""
+
+    def __init__(self, name: str, **known: Any):
+        super().__init__(**known)
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        raise _unknown(f"{self._name}.{name}")
+
+
+def _unknown(name: str) -> Exception:
+    if "__" in name:
+        return AttributeError(name)  # Python looks for its own
+    return NotImplementedError(f"the simulator does not know cuda.{name}{here()}")
+
+
+def _array(name: str, shape: Any, dtype: Any) -> np.ndarray:
+    if not np.prod(shape):
+        raise NotImplementedError(f"{name}: the simulator has no dynamic shared memory, only constant shapes{here()}")
+    return np.zeros(shape, dtype_of(dtype))
 
 
 def _atomic(function: Callable[[Any, Any], Any]) -> Callable[[Memory, Any, Any], Any]:

@@ -33,6 +33,11 @@ def place(frame: FrameType) -> tuple[CodeType, int]:
     return frame.f_code, _instructions(frame.f_code)[frame.f_lasti // 2]
 
 
+def line_of(code: CodeType, instruction: int) -> int:
+    """The line of an instruction of the kernel."""
+    return next(line for first, end, line in code.co_lines() if first <= instruction < end and line)
+
+
 @lru_cache(maxsize=256)
 def _instructions(code: CodeType) -> list[int]:
     """For each two bytes of the code, where their instruction begins.

@@ -10,8 +10,8 @@ import numpy as np
 
 from .blocks import Block
 from .clock import Clock
+from .common import CommonMemory
 from .device import Device, Index3
-from .memory import Memory
 from .traffic import Traffic
 from .translate import Lines, Translation
 
@@ -67,14 +67,14 @@ def execute(
     return Ran(source.__name__, grid, block, barriers, translation.lines)
 
 
-def _given(name: str, array: np.ndarray, clock: Clock, traffic: Traffic | None) -> Memory:
+def _given(name: str, array: np.ndarray, clock: Clock, traffic: Traffic | None) -> CommonMemory:
     """An argument, in global memory. It lies in the memory of its owner as it would on a GPU."""
     owner: Any = array
     while getattr(owner, "base", None) is not None:
         owner = owner.base
     offset = array.ctypes.data - owner.ctypes.data if isinstance(owner, np.ndarray) else 0
     start = offset % ALIGNMENT
-    return Memory(name, array, clock, "given", start & -start or ALIGNMENT, traffic, start)
+    return CommonMemory(name, array, start & -start or ALIGNMENT, "global", clock, traffic, start)
 
 
 def _number(name: str, value: Any) -> Any:

@@ -13,17 +13,18 @@ class Scalar:
     """A type that casts as C does, except that a signed integer must fit; integers become Python's."""
 
     def __init__(self, dtype: np.dtype):
-        self.dtype = dtype
-        self.limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+        self.dtype, self.is_integer = dtype, dtype.kind in "iu"
+        if self.is_integer:
+            self.smallest, self.largest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
     def __call__(self, value: Any) -> Any:
-        if self.limits is None:
+        if not self.is_integer:
             return self.dtype.type(value)
         value = int(value)
-        if self.limits.min <= value <= self.limits.max:
+        if self.smallest <= value <= self.largest:
             return value
         if self.dtype.kind == "u":
-            return value % (self.limits.max + 1)  # defined in C: the usual trick for two bounds checks in one
+            return value % (self.largest + 1)  # defined in C: the usual trick for two bounds checks in one
         raise KernelError(f"{self.dtype}({value}) overflows{here()}")
 
 

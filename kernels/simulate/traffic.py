@@ -21,10 +21,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .collectives import WARP
-from .errors import place
+from .errors import line_of, place
 
 if TYPE_CHECKING:
-    from .memory import Memory
+    from .common import CommonMemory
 
 SECTOR = 32
 BANKS, WORD = 32, 4
@@ -66,7 +66,7 @@ class Lane(NamedTuple):
     """The bytes that one lane of a warp, by its ``number``, asks for in one request."""
 
     number: int
-    memory: "Memory"
+    memory: "CommonMemory"
     start: int
     size: int
 
@@ -84,17 +84,16 @@ class Traffic:
     def start_lane(self) -> None:
         self._times.clear()
 
-    def record(self, memory: "Memory", access: str, first: int, count: int, frame: FrameType) -> None:
+    def record(self, memory: "CommonMemory", access: str, first: int, count: int, frame: FrameType) -> None:
         """A lane accesses ``count`` elements from the flat index ``first`` on, by one instruction."""
         where = place(frame)
         self._times[where] += 1
-        kind = Kind(frame.f_code.co_filename, frame.f_lineno, memory.space, access)
         size = memory.array.itemsize
         lane = Lane(memory.clock.now.thread % WARP, memory, memory.start + first * size, count * size)
-        self._requests[where, self._times[where], kind].append(lane)
+        self._requests[where, self._times[where], access].append(lane)
         self._touch(memory, access, range(first, first + count))
 
-    def _touch(self, memory: "Memory", access: str, elements: Iterable[int]) -> None:
+    def _touch(self, memory: "CommonMemory", access: str, elements: Iterable[int]) -> None:
         turn = memory.clock.now
         if memory.space == "shared" and turn.block:
             return  # every block has such an array; the first shall be looked at
@@ -105,8 +104,10 @@ class Traffic:
 
     def end_warp(self) -> None:
         """The lanes of a warp have all come to where they wait: count their requests."""
-        for (_, _, kind), lanes in self._requests.items():
-            self.counts[kind] += _global_request(lanes) if kind.memory == "global" else _shared_request(lanes)
+        for ((code, instruction), _, access), lanes in self._requests.items():
+            space = lanes[0].memory.space
+            kind = Kind(code.co_filename, line_of(code, instruction), space, access)
+            self.counts[kind] += _global_request(lanes) if space == "global" else _shared_request(lanes)
         self._requests.clear()
 
 

@@ -1,6 +1,7 @@
 """A kernel's source as a Python generator function: each CUDA thread is one, and yields where it waits for others."""
 
 import ast
+import builtins
 import inspect
 import textwrap
 from collections.abc import Callable, Generator
@@ -37,7 +38,7 @@ class Translation:
         outside = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         scope = {name: self._stand_in(outside[name]) for name in used & outside.keys()}
-        scope |= {MARK: True, "__builtins__": __builtins__}
+        scope |= {MARK: True, "__builtins__": builtins}
         tree = ast.fix_missing_locations(_Waits(scope, is_kernel).visit(tree))
         exec(compile(tree, file, "exec"), scope)
         return scope[function.__name__]

@@ -10,17 +10,23 @@ from numba import cuda
 from minipar.kernels import simulate
 from tests.refusals.refusal import Refusal
 
-
-def fill(y, number):
-    y[cuda.grid(1)] = number
+FOUR = np.zeros(4)
 
 
-def lacks_a_warp(y):
+def fill(y):
+    y[cuda.grid(1)] = 1
+
+
+def counts_at_a_barrier(y):
     y[0] = cuda.syncthreads_count(1)
 
 
+def nands(y):
+    cuda.atomic.nand(y, 0, 1)
+
+
 scope: dict[str, Any] = {}
-exec("def unseen(): pass", scope)
+exec("def unseen(y): pass", scope)
 unseen = scope["unseen"]
 
 
@@ -30,33 +36,24 @@ def run(why: str, error: type[Exception], says: tuple[str, ...], *args: Any) -> 
 
 def report(why: str, says: tuple[str, ...], method: str, *args: Any) -> Refusal:
     def call(m: Any) -> None:
-        getattr(simulate.run(fill, 1, 4, np.zeros(4), 1), method)(*args)
+        getattr(simulate.run(fill, 1, 4, FOUR), method)(*args)
 
     return Refusal("kernels.simulate.Report", why, call, ValueError, says)
 
 
+UNKNOWN = NotImplementedError
 SIMULATED = [
-    run(
-        "a block too large", ValueError, ("block", "1024 threads", r"\(32, 64, 1\)"), fill, 1, (32, 64), np.zeros(4), 1
-    ),
-    run("a block without threads", ValueError, ("block", r"\(0, 1, 1\)"), fill, 1, 0, np.zeros(4), 1),
-    run("a grid too tall", ValueError, ("grid", "65535", r"\(1, 70000, 1\)"), fill, (1, 70000), 4, np.zeros(4), 1),
-    run("strided memory", ValueError, ("y", "C-contiguous", r"\(16,\)"), fill, 1, 4, np.zeros(8)[::2], 1),
-    run(
-        "one index too many",
-        simulate.KernelError,
-        (r"y\[4\]", r"\(4,\)", "line 15 of fill"),
-        fill,
-        1,
-        5,
-        np.zeros(4),
-        1,
-    ),
-    run("what it does not know", NotImplementedError, ("syncthreads_count", "line"), lacks_a_warp, 1, 1, np.zeros(1)),
-    run("a kernel without source", ValueError, ("source of unseen", "file or in a notebook"), unseen, 1, 1),
+    run("a block too large", ValueError, ("block", "1024 threads", r"\(32, 64, 1\)"), fill, 1, (32, 64), FOUR),
+    run("a block without threads", ValueError, ("block", r"\(0, 1, 1\)"), fill, 1, 0, FOUR),
+    run("a block of fractions", TypeError, ("block", "whole number", "2.5"), fill, 1, 2.5, FOUR),
+    run("a grid too tall", ValueError, ("grid", "65535", r"\(1, 70000, 1\)"), fill, (1, 70000), 4, FOUR),
+    run("strided memory", ValueError, ("y", "C-contiguous", r"\(16,\)"), fill, 1, 2, FOUR[::2]),
+    run("a list for an array", TypeError, ("y", "NumPy array", "list"), fill, 1, 1, [0]),
+    run("a thread too many", simulate.KernelError, (r"y\[4\]", r"\(4,\)", "line 17 of fill"), fill, 1, 5, FOUR),
+    run("a barrier it does not know", UNKNOWN, (r"cuda\.syncthreads_count in line \d+",), counts_at_a_barrier, 1, 1, FOUR),
+    run("an atomic it does not know", UNKNOWN, (r"cuda\.atomic\.nand in line \d+",), nands, 1, 1, FOUR),
+    run("a kernel without source", ValueError, ("source of unseen", "file or in a notebook"), unseen, 1, 1, FOUR),
     run("a kernel that is none", TypeError, ("kernel", "def", "built-in function abs"), abs, 1, 1),
-    run("a block of fractions", TypeError, ("block", "whole number", "2.5"), fill, 1, 2.5, np.zeros(4), 1),
-    run("a list for an array", TypeError, ("y", "NumPy array", "list"), fill, 1, 1, [0], 1),
     report("an array that nobody touched", ("'x'", r"y \(store\)"), "draw", "x"),
     report("a memory that is none", ("memory", "global", "'local'"), "count", "local"),
     report("an access that is none", ("access", "load", "'read'"), "count", "global", "read"),
