@@ -151,6 +151,8 @@ def test_roundings():
     assert pack_bf16.twin(1.0, -2.0) == 0xC0003F80
     assert pack_bf16.twin(1 + 2**-8, 1 + 3 * 2**-8) == 0x3F823F80  # ties to even
     assert np.isnan(to_tf32.twin(np.float32(np.nan)))
+    unrounded = np.float32(1 + 3 * 2**-12)  # nearest is 1 + 2^-10; but a tensor core reads the upper bits alone
+    assert set(mma_tf32.warp_twin([(unrounded,) * 4 + (1, 1, 0, 0, 0, 0)] * 32)) == {(8, 8, 8, 8)}
 
 
 def test_a_warp_is_whole():

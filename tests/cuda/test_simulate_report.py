@@ -213,6 +213,7 @@ def test_pictures_say_who_touches_what():
 
     picture = simulate.run(volume, (1, 2), (1, 2, 2), np.zeros((2, 2, 3))).draw("y")
     assert picture.splitlines()[1:3] == ["0,0:0,0,0 0,1:0,0,0         ·", "0,0:0,1,0 0,1:0,1,0         ·"]
+    assert picture.splitlines()[4] == "0,0:0,1,1 0,1:0,1,1         ·"
 
 
 def test_pictures_of_shared_memory_show_the_first_block():

@@ -17,7 +17,7 @@ def fill(y):
     y[cuda.grid(1)] = 1
 
 
-def counts_at_a_barrier(y):
+def counts(y):
     y[0] = cuda.syncthreads_count(1)
 
 
@@ -50,7 +50,7 @@ SIMULATED = [
     run("strided memory", ValueError, ("y", "C-contiguous", r"\(16,\)"), fill, 1, 2, FOUR[::2]),
     run("a list for an array", TypeError, ("y", "NumPy array", "list"), fill, 1, 1, [0]),
     run("a thread too many", simulate.KernelError, (r"y\[4\]", r"\(4,\)", "line 17 of fill"), fill, 1, 5, FOUR),
-    run("a barrier it does not know", UNKNOWN, (r"cuda\.syncthreads_count in line \d+",), counts_at_a_barrier, 1, 1, FOUR),
+    run("a barrier it does not know", UNKNOWN, (r"cuda\.syncthreads_count in line \d+",), counts, 1, 1, FOUR),
     run("an atomic it does not know", UNKNOWN, (r"cuda\.atomic\.nand in line \d+",), nands, 1, 1, FOUR),
     run("a kernel without source", ValueError, ("source of unseen", "file or in a notebook"), unseen, 1, 1, FOUR),
     run("a kernel that is none", TypeError, ("kernel", "def", "built-in function abs"), abs, 1, 1),
