@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import minipar
+import minipar.kernels.simulate
 
 NAMES = {
     "minipar": minipar,
@@ -20,10 +21,14 @@ NAMES = {
     "optim": minipar.optim,
     "np": np,
 }
+PUBLIC_KERNELS = minipar.kernels.simulate  # a checkout's kernels/ lies beside minipar/, where no walk leads
 MODULES = sorted(
-    found.name
-    for found in pkgutil.walk_packages(minipar.__path__, "minipar.")
-    if not found.name.startswith(("minipar.__main__", "minipar.kernels.cuda", "minipar.bench.peers."))  # need the peers
+    {
+        found.name
+        for package in (minipar, PUBLIC_KERNELS)
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not found.name.startswith(("minipar.__main__", "minipar.kernels.cuda", "minipar.bench.peers."))  # need peers
+    }
 )
 NEEDS = {
     "minipar.einops": "einops",
@@ -69,6 +74,7 @@ ROOMS = [
     "minipar.viz",
     "minipar.cuda",
     "minipar.onnx",
+    "minipar.kernels.simulate",
 ]
 OF_THE_TAPE = {"accumulate", "array", "bump", "changes", "edge", "index", "node", "own_version", "receive"}
 OF_THE_TAPE |= {"share_version", "tracked", "version", "view_of"}  # what a Tensor is for the floors below

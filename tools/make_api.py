@@ -45,6 +45,7 @@ ROOMS = {
     "minipar.parallel.timeline": "What each worker did, and when",
     "minipar.viz": "Pictures",
     "minipar.cuda": "GPUs",
+    "minipar.kernels.simulate": "CUDA kernels without a GPU",
 }
 MANY = 40
 METHODS = (types.FunctionType, classmethod, staticmethod, property, functools.cached_property)
@@ -168,6 +169,8 @@ def source(thing: Any) -> str:
     module = getattr(inspect.unwrap(thing) if callable(thing) else thing, "__module__", None) or ""
     if not module.startswith("minipar"):
         return ""
+    if module.startswith("minipar.kernels."):  # which lies beside minipar/
+        module = module.removeprefix("minipar.")
     path = Path(module.replace(".", "/"))
     file = path.with_suffix(".py") if (ROOT / path.with_suffix(".py")).exists() else path / "__init__.py"
     return file.as_posix() if (ROOT / file).exists() else ""

@@ -7,13 +7,18 @@ each array would travel as seven words and each launch take about ten times as l
 
 import inspect
 import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numba
 from numba import cuda, types
 
+from . import intrinsics
 from .detect import INSTALL
 from .plan import Kernel
 
@@ -21,6 +26,8 @@ from .plan import Kernel
 PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
 
 Capability = tuple[int, int]
+
+_answering = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,28 @@ def to_ptx(kernel: Kernel, capability: Capability) -> str:
     parameters = len(inspect.signature(kernel.function).parameters)
     pointer = types.CPointer(getattr(numba, kernel.dtype.name))
     signature = (pointer,) * kernel.pointers + (types.int32,) * (parameters - kernel.pointers)
-    ptx, _ = cuda.compile(
-        kernel.function, signature, device=False, abi="numba", cc=capability, launch_bounds=kernel.threads
-    )
+    with _current_device(capability):
+        ptx, _ = cuda.compile(
+            kernel.function, signature, device=False, abi="numba", cc=capability, launch_bounds=kernel.threads
+        )
     mangled = re.search(r"\.entry (\w+)", ptx)
     if mangled is None:
         raise RuntimeError(f"numba-cuda {_version('numba-cuda')} made PTX without an entry for {kernel.name}")
     return re.sub(rf"\b{mangled[1]}(?=\b|_param_)", kernel.name, ptx)
+
+
+@contextmanager
+def _current_device(capability: Capability) -> Iterator[None]:
+    """Typing a device function asks the current device what it can do: here the architecture compiled for answers."""
+    from numba.cuda import dispatcher
+
+    with _answering:
+        ask = dispatcher.get_current_device
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+        try:
+            yield
+        finally:
+            dispatcher.get_current_device = ask
 
 
 def assemble(ptx: str, capability: Capability) -> tuple[bytes, str]:
@@ -99,23 +121,34 @@ def assemble(ptx: str, capability: Capability) -> tuple[bytes, str]:
 
 def identity(kernel: Kernel, capability: Capability) -> str:
     """All that decides a kernel's machine code, as text: its source, constants, types, architecture and versions."""
-    constants = inspect.getclosurevars(kernel.function)
     lines = [
-        inspect.getsource(kernel.function),
-        *(_constant(name, value) for name, value in sorted({**constants.globals, **constants.nonlocals}.items())),
+        _meaning(kernel.function),
         f"{kernel.dtype.name} pointers={kernel.pointers} threads={kernel.threads} capability={capability}",
         *(f"{package} {_version(package)}" for package in PACKAGES),
         inspect.getsource(to_ptx),
+        inspect.getsource(intrinsics),
     ]
     return "\n".join(lines)
 
 
-def _constant(name: str, value: object) -> str:
+def _meaning(function: Callable[..., Any]) -> str:
+    """A function's source, and what the names in it stand for; of a device function the same."""
+    outside = inspect.getclosurevars(function)
+    constants = {**outside.globals, **outside.nonlocals}
+    return "\n".join([inspect.getsource(function), *(_constant(name, constants[name]) for name in sorted(constants))])
+
+
+def _constant(name: str, value: Any) -> str:
     """One outside name of a kernel. TypeError for what the key could not tell apart from another of its name."""
     if isinstance(value, ModuleType):
         return f"{name}: module {value.__name__}"
+    if getattr(intrinsics, getattr(value, "__name__", ""), None) is value:
+        return f"{name}: intrinsic {value.__name__}"
+    if hasattr(value, "py_func"):  # cuda.jit(device=True)
+        return f"{name}: {value.targetoptions!r} {_meaning(value.py_func)}"
     if not isinstance(value, (bool, int, float, tuple, types.Type)):
-        raise TypeError(f"a CUDA kernel may use numbers, tuples, Numba types and modules, not {name}={value!r}")
+        kinds = "numbers, tuples, Numba types, modules, intrinsics and device functions"
+        raise TypeError(f"a CUDA kernel may use {kinds}, not {name}={value!r}")
     return f"{name}: {value!r}"
 
 

@@ -11,10 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minipar.bench.gpu import command, cupy_convolution, timing
+from minipar.bench.gpu import command, cupy_convolution, ladder, timing
 from minipar.bench.gpu.check import Check, guarded
-from minipar.bench.gpu.contests import convolution_timings, matmul_timings
+from minipar.bench.gpu.contests import convolution_timings
 from minipar.bench.gpu.kernel_checks import REFERENCE, Convolution, kernel_checks, relative_error, tolerance
+from minipar.bench.gpu.ladder import ladder_checks, ladder_timings
 from minipar.bench.gpu.report import Report, data, failure_lines, file_stem, markdown
 from minipar.bench.gpu.timing import Timing, compare, copies, launch_overhead
 from minipar.bench.gpu.training_step import initial_state, train_once, training_step_checks
@@ -127,6 +128,36 @@ def test_a_training_step_is_compared_number_by_number(monkeypatch):
     assert failed == ["gradient of 3.bias", "updated 0.weight"]
 
 
+def test_every_rung_is_checked_and_tensor_cores_may_round_their_operands():
+    def rounded(a, b):
+        return np.matmul(in_tf32(a), in_tf32(b)).astype(a.dtype)
+
+    def in_tf32(x):
+        mantissa, exponent = np.frexp(x.astype(np.float64))
+        return np.ldexp(np.rint(mantissa * 2**11) / 2**11, exponent)
+
+    checks = list(ladder_checks({"naive": rounded, "tf32": rounded, "bf16": np.matmul}, same, same))
+    assert {check.name for check in checks} == {"matmul, naive", "matmul, tf32", "matmul, bf16"}
+    assert all(check.passed for check in checks if check.name != "matmul, naive")
+    assert sum(not check.passed for check in checks if check.name == "matmul, naive") >= 9
+
+
+def test_the_slow_rungs_are_not_timed_on_large_matrices(monkeypatch):
+    monkeypatch.setattr(ladder, "LARGEST_FOR_SLOW", 4)
+    timed = ladder_timings(
+        {"naive": same_product, "tf32": same_product},
+        {"float32": same_product, "tf32": same_product},
+        same,
+        lambda work: 1.0,
+        sizes=(4, 5),
+    )
+    assert [t.case for t in timed if t.name == "matmul, naive"] == ["4×4×4"]
+
+
+def same_product(a, b):
+    return a
+
+
 # ── timing ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -213,9 +244,12 @@ def test_contests_run_the_same_operands_through_both_sides():
 
         return call
 
-    products = list(matmul_timings(REFERENCE, recording(np.matmul), same, stopwatch, sizes=(4,)))
-    assert [(t.name, t.case, t.flop) for t in products] == [("matmul", "4×4×4", 128)]
+    libraries = {"float32": recording(np.matmul), "tf32": recording(lambda a, b: np.matmul(a, b)[None])}
+    rungs = {"naive": np.matmul, "double-buffered": np.matmul, "tf32": np.matmul}
+    products = list(ladder_timings(rungs, libraries, same, stopwatch, sizes=(4,)))
+    assert [(t.name, t.case, t.flop) for t in products] == [(f"matmul, {name}", "4×4×4", 128) for name in rungs]
     assert results[0].shape == (4, 4)
+    assert results[-1].shape == (1, 4, 4)
     c = Convolution((2, 3, 6, 6), (4, 3, 3, 3), stride=(2, 2), padding=(1, 1))
     timings = list(convolution_timings(REFERENCE, same, stopwatch, (c,)))
     assert [t.name for t in timings] == ["conv2d_forward", "conv2d_grad_input", "conv2d_grad_weight"]
@@ -328,7 +362,9 @@ def standin(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "_kernels", lambda: REFERENCE)
     monkeypatch.setattr(command, "_tiny_launches", lambda kernels: {"tiny": lambda: None})
     small = Convolution((2, 3, 6, 6), (4, 3, 3, 3))
-    monkeypatch.setattr(command, "matmul_timings", partial(matmul_timings, sizes=(8,)))
+    monkeypatch.setattr(command, "rungs", lambda: {"naive": np.matmul})
+    monkeypatch.setattr(command, "cublas", lambda: {"float32": np.matmul})
+    monkeypatch.setattr(command, "ladder_timings", partial(ladder_timings, sizes=(8,)))
     monkeypatch.setattr(command, "convolution_timings", partial(convolution_timings, convolutions=(small,)))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -362,7 +398,7 @@ def test_a_timing_that_fails_is_reported_and_the_rest_runs(standin, monkeypatch)
         raise MemoryError("3 GiB")
         yield
 
-    monkeypatch.setattr(command, "matmul_timings", broken)
+    monkeypatch.setattr(command, "ladder_timings", broken)
     report = Report({})
     command.measure(report)
     assert report.failures == ["matmul timings: MemoryError: 3 GiB"]

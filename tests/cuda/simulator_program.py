@@ -12,7 +12,8 @@ from numba import cuda
 from numba.core import config
 
 from minipar.kernels.cuda import conv2d, interpreter
-from minipar.kernels.cuda.matmul import Tile, plan_matmul
+from minipar.kernels.cuda.matmul import RUNGS, plan_matmul
+from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.plan import Plan
 
 
@@ -30,10 +31,19 @@ def compare(plan: Plan) -> None:
     print("agree", plan.kernel.name, plan.kernel.dtype)
 
 
+TILES = {
+    "naive": Tile(4, 2),
+    "coalesced": Tile(2, 4),
+    "shared tile": Tile(2, 2, 2),
+    "register tile": Tile(4, 4, 2, 2, 2),
+}
+
 assert config.ENABLE_CUDASIM
+assert list(TILES) == [name for name, rung in RUNGS.items() if not rung.options]  # it knows no vectors and no warps
 for dtype, layout in itertools.product(("float32", "float64"), ("contiguous", "transposed")):
     a, b = cases.matrix((2, 5, 7), dtype, layout, 1), cases.matrix((2, 7, 6), dtype, layout, 2)
-    compare(plan_matmul(a, b, Tile(4, 4, 2, 2, 2)))
+    for name, tile in TILES.items():
+        compare(plan_matmul(a, b, RUNGS[name]._replace(tile=tile)))
     case = cases.ConvCase(dtype, 1, 2, 5, 2, (4, 5), (3, 2), (2, 1), (1, 1), (1, 2))
     x, w, bias, g = case.operands()
     compare(conv2d.plan_conv2d_forward(x, w, bias, *case.geometry, 4))

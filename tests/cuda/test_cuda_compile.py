@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minipar.kernels.cuda import compiler, conv2d, detect
-from minipar.kernels.cuda.matmul import DEFAULT_TILE, matmul_kernel
+from minipar.kernels.cuda.matmul import RUNGS
 from minipar.kernels.cuda.plan import Kernel
 
 usable, reason = detect.compiler_status()
@@ -16,22 +16,44 @@ ARCHITECTURES = [(8, 0), (9, 0)]
 CONVOLUTIONS = [conv2d.forward_kernel, conv2d.grad_input_kernel, conv2d.grad_weight_kernel]
 
 
-def kernels(dtype: type) -> list[Kernel]:
-    flags = itertools.product((False, True), repeat=2)
-    products = [matmul_kernel(np.dtype(dtype), DEFAULT_TILE, *transposed) for transposed in flags]
-    return products + [factory(np.dtype(dtype), conv2d.THREADS) for factory in CONVOLUTIONS]
+FLAGS = list(itertools.product((False, True), repeat=2))  # is A, is B transposed?
 
 
-@pytest.mark.parametrize("capability", ARCHITECTURES, ids=lambda capability: "sm_{}{}".format(*capability))
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-def test_kernels_fit_in_registers_and_float32_stays_float32(dtype, capability):
-    for kernel in kernels(dtype):
+def products(dtype: np.dtype, all_variants: bool) -> list[Kernel]:
+    """Each rung in its plainest form and with all that it can do; or in every form."""
+    made = []
+    for factory, tile, options in RUNGS.values():
+        if options and dtype == np.float64:
+            continue  # for float32 alone
+        everything = dict.fromkeys(options, True)
+        variants = [(flags, chosen) for flags in FLAGS for chosen in ({}, everything)]
+        if not all_variants:
+            variants = [(FLAGS[0], {}), (FLAGS[1], everything)]  # FLAGS[1]: a linear layer's weight is transposed
+        made += [factory(dtype, tile, *flags, **chosen) for flags, chosen in variants]
+    return made
+
+
+def check(kernels: list[Kernel], capability: tuple[int, int]) -> None:
+    for kernel in kernels:
         cubin = compiler.build(kernel, capability)
         assert cubin.code.startswith(b"\x7fELF")
         assert kernel.name.encode() in cubin.code
         assert (kernel.name, cubin.spills, cubin.stack) == (kernel.name, 0, 0)
         assert 0 < cubin.registers <= 65536 // kernel.threads  # at least one block fits on a multiprocessor
-        assert (cubin.double_instructions > 0) == (dtype is np.float64)
+        assert (cubin.double_instructions > 0) == (kernel.dtype == np.float64)
+
+
+@pytest.mark.parametrize("capability", ARCHITECTURES, ids=lambda capability: "sm_{}{}".format(*capability))
+@pytest.mark.parametrize("dtype", [np.dtype("float32"), np.dtype("float64")], ids=str)
+def test_kernels_fit_in_registers_and_float32_stays_float32(dtype, capability):
+    check(products(dtype, False) + [factory(dtype, conv2d.THREADS) for factory in CONVOLUTIONS], capability)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ARCHITECTURES, ids=lambda capability: "sm_{}{}".format(*capability))
+@pytest.mark.parametrize("dtype", [np.dtype("float32"), np.dtype("float64")], ids=str)
+def test_every_variant_fits_in_registers(dtype, capability):
+    check(products(dtype, True), capability)
 
 
 def test_the_entry_takes_plain_pointers_and_int32s():

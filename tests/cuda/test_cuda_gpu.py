@@ -1,13 +1,17 @@
 """The host functions on a real GPU, against float64 on the CPU. Skipped by name where there is none."""
 
 import itertools
+from functools import partial
 
 import cuda_cases as cases
 import numpy as np
 import pytest
 
 from minipar.kernels.cuda import conv2d, detect
-from minipar.kernels.cuda.matmul import matmul
+from minipar.kernels.cuda.launcher import launch
+from minipar.kernels.cuda.linear import linear_forward
+from minipar.kernels.cuda.matmul import RUNGS, matmul, plan_matmul
+from minipar.kernels.reference import linear
 
 usable, reason = detect.status()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=f"needs a GPU: {reason}")]
@@ -26,6 +30,24 @@ def test_matmul_on_the_gpu(shapes, dtype, cupy):
     a, b = (cases.matrix(shape, dtype, "contiguous", seed) for seed, shape in enumerate(shapes))
     c = matmul(cupy.asarray(a), cupy.asarray(b))
     cases.assert_close(c.get(), a.astype(np.float64) @ b.astype(np.float64))
+
+
+@pytest.mark.parametrize("name", RUNGS)
+@pytest.mark.parametrize("shapes", [((300, 131), (131, 270)), ((2, 64, 256), (2, 256, 192))], ids=str)
+def test_every_rung_on_the_gpu(shapes, name, cupy):
+    a, b = (cases.matrix(shape, "float32", "contiguous", seed) for seed, shape in enumerate(shapes))
+    c = launch(partial(plan_matmul, rung=RUNGS[name]), cupy.asarray(a), cupy.asarray(b)).get()
+    rounding = {"tf32": 2.0**-10, "bf16": 2.0**-7}.get(name, 1e-6)
+    assert (np.abs(c - a.astype(np.float64) @ b) <= rounding * (np.abs(a) @ np.abs(b))).all()
+
+
+@pytest.mark.parametrize("outputs", [64, 63])
+def test_linear_adds_the_bias_and_cuts_off_on_the_gpu(outputs, cupy):
+    x, weight, bias = (
+        cases.matrix(shape, "float32", "contiguous", 1) for shape in ((90, 40), (outputs, 40), (1, outputs))
+    )
+    y = linear_forward(*map(cupy.asarray, (x, weight, bias[0])), relu=True)
+    cases.assert_close(y.get(), linear.linear_forward(*(v.astype(np.float64) for v in (x, weight, bias[0])), relu=True))
 
 
 @pytest.mark.parametrize("layouts", list(itertools.product(cases.LAYOUTS, cases.LAYOUTS)), ids="-".join)

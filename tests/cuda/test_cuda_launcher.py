@@ -1,4 +1,4 @@
-"""The way from a host function to a launch, with a stand-in for CuPy whose kernels run in the interpreter."""
+"""The way from a host function to a launch, with a stand-in for CuPy whose kernels are simulated."""
 
 import re
 import sys
@@ -9,12 +9,15 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, interpreter, launcher
-from minipar.kernels.cuda.matmul import DEFAULT_TILE, Tile, matmul, matmul_kernel
+from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, launcher
+from minipar.kernels.cuda.matmul import RUNGS, matmul
+from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.plan import Kernel
+from minipar.kernels.simulate.execute import execute
 
 FLOAT32 = np.dtype(np.float32)
-KERNEL = matmul_kernel(FLOAT32, DEFAULT_TILE, False, False)
+RUNG = RUNGS["register tile"]
+KERNEL = RUNG.kernel(FLOAT32, RUNG.tile, False, False)
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +101,7 @@ def launches(monkeypatch, built):
 
             def launch(grid, block, args):
                 log.append((Device.current, self.path, name, grid, block, args))
-                interpreter.simulate(kernel.function, grid, block, *args)
+                execute(kernel.function, grid, block, args)
 
             return launch
 
@@ -112,10 +115,12 @@ def test_matmul_reaches_its_kernel_on_the_device_of_its_operands(launches, built
     c = matmul(on_gpu(a, 1), on_gpu(b, 1))
     np.testing.assert_array_equal(c, a @ b)
     ((device, file, name, grid, block, args),) = launches
-    assert (device, name, grid, block) == (1, "matmul", (1,), (256,))
-    assert built == [(KERNEL, (12, 0))]
-    assert Path(file).name.startswith("matmul-float32-sm_120-")
-    assert [type(arg) for arg in args[3:]] == [np.int32] * 7
+    assert (device, name, grid, block) == (1, "matmul_double_buffered", (1,), (256,))
+    best = RUNGS["double-buffered"]
+    by_fours = {"vector_a": False, "vector_b": True, "vector_c": True, "bias": False, "relu": False}
+    assert built == [(best.kernel(FLOAT32, best.tile, False, False, **by_fours), (12, 0))]
+    assert Path(file).name.startswith("matmul_double_buffered-float32-sm_120-")
+    assert [type(arg) for arg in args[4:]] == [np.int32] * 7
     assert Device.current == 0
 
 
@@ -147,7 +152,7 @@ def test_arrays_of_another_device_or_library_are_refused(launches):
 
 def test_a_kernel_is_compiled_once_and_its_file_appears_whole(built, cache_folder):
     file = cubin_cache.cubin_file(KERNEL, (9, 0))
-    assert file.read_bytes() == b"cubin of matmul"
+    assert file.read_bytes() == b"cubin of matmul_register_tile"
     assert cubin_cache.cubin_file(KERNEL, (9, 0)) == file
     assert len(built) == 1
     assert list(cache_folder.iterdir()) == [file]
@@ -167,13 +172,13 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(built, tm
     (tmp_path / "file").touch()
     monkeypatch.setenv("MINIPAR_CACHE", str(tmp_path / "file"))
     file = cubin_cache.cubin_file(KERNEL, (9, 0))
-    assert file.read_bytes() == b"cubin of matmul"
+    assert file.read_bytes() == b"cubin of matmul_register_tile"
     assert tmp_path not in file.parents
 
 
 def test_the_cache_key_names_everything_that_decides_the_code(monkeypatch):
-    def name(dtype=np.float32, tile=DEFAULT_TILE, transposed=False, capability=(9, 0)):
-        return cubin_cache.cubin_name(matmul_kernel(np.dtype(dtype), tile, transposed, False), capability)
+    def name(dtype=np.float32, tile=RUNG.tile, transposed=False, capability=(9, 0)):
+        return cubin_cache.cubin_name(RUNG.kernel(np.dtype(dtype), tile, transposed, False), capability)
 
     names = [name(), name(np.float64), name(tile=Tile(16, 16, 4, 2, 2)), name(transposed=True), name(capability=(8, 0))]
     names.append(cubin_cache.cubin_name(conv2d.forward_kernel(FLOAT32, 256), (9, 0)))
@@ -183,7 +188,7 @@ def test_the_cache_key_names_everything_that_decides_the_code(monkeypatch):
     monkeypatch.setattr(conv2d, "CHANNELS", 8)
     names.append(cubin_cache.cubin_name(conv2d.forward_kernel(FLOAT32, 256), (9, 0)))
     assert len(set(names)) == len(names)
-    matmul_kernel.cache_clear()
+    RUNG.kernel.cache_clear()
     assert name() == names[7]
 
 

@@ -13,13 +13,15 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import conv2d, interpreter, matmul
+from minipar.kernels.cuda import conv2d, interpreter
+from minipar.kernels.cuda.matmul import Rung, plan_matmul, register_tile, shared_tile
+from minipar.kernels.cuda.matmul.tile import Tile
 
 # Taps fall outside on all four sides, some output pixels are never reached, and the last block has idle threads.
 CONV_CASE = cases.ConvCase("float32", 2, 3, 5, 2, (7, 6), (3, 2), (2, 1), (1, 1), (3, 2))
 
 # (what stands in the source, what the mutation makes of it); each text occurs once in its kernel
-MATMUL = [
+REGISTER_TILE = [
     ("if row < M and depth < K:", "if depth < K:"),
     ("if row < M and depth < K:", "if row < M:"),
     ("if depth < K and column < N:", "if column < N:"),
@@ -36,6 +38,22 @@ MATMUL = [
     ("(matrix * M + row) * N + column", "(matrix * N + column) * M + row"),
     ("block // across % down", "block % across"),
     ("range(0, K, tile_k)", "range(0, K - tile_k, tile_k)"),
+]
+SHARED_TILE = [
+    ("if row < M and a_k < K:", "if a_k < K:"),
+    ("if row < M and a_k < K:", "if row < M:"),
+    ("if b_k < K and column < N:", "if column < N:"),
+    ("if b_k < K and column < N:", "if b_k < K:"),
+    ("if row < M and column < N:", "if column < N:"),
+    ("if row < M and column < N:", "if row < M:"),
+    ("row * lda + a_k", "a_k * lda + row"),
+    ("b_k * ldb + column", "column * ldb + b_k"),
+    ("first_k + my_n", "first_k + my_m"),
+    ("first_k + my_m", "first_k + my_n"),
+    ("a_tile[my_m, my_n] = a", "a_tile[my_n, my_m] = a"),
+    ("a_tile[my_m, k] * b_tile[k, my_n]", "a_tile[k, my_m] * b_tile[k, my_n]"),
+    ("total += ", "total = "),
+    ("block // across % down", "block % across"),
 ]
 FORWARD = [
     ("if n >= N:", "if n > N:"),
@@ -80,6 +98,12 @@ GRAD_WEIGHT = [
 ]
 
 
+PRODUCTS = {  # what makes the kernel, and for which tile
+    "matmul_register_tile": ("register_tile_kernel", Tile(8, 4, 4, 2, 2)),
+    "matmul_shared_tile": ("shared_tile_kernel", Tile(4, 4, 4)),
+}
+
+
 def kernel_text(module: ModuleType, kernel: str) -> tuple[str, str, str]:
     """(before, the kernel function, after): a kernel file in three parts."""
     source = Path(module.__file__).read_text()
@@ -105,10 +129,10 @@ def edited(module: ModuleType, kernel: str, old: str, new: str, occurrence: int,
 
 def run(module: ModuleType, kernel: str) -> bool:
     """Are the results of one kernel of this module right?"""
-    if kernel == "matmul":
-        tile = module.Tile(8, 4, 4, 2, 2)
+    if kernel in PRODUCTS:
         a, b = cases.matrix((2, 9, 7), "float32", "contiguous", 1), cases.matrix((2, 7, 6), "float32", "contiguous", 2)
-        return right(module.plan_matmul(a, b, tile), a.astype(np.float64) @ b)
+        name, tile = PRODUCTS[kernel]
+        return right(plan_matmul(a, b, Rung(getattr(module, name), tile)), a.astype(np.float64) @ b)
     x, w, bias, g = CONV_CASE.operands()
     if kernel == "conv2d_forward":
         plan = module.plan_conv2d_forward(x, w, bias, *CONV_CASE.geometry, 64)
@@ -125,7 +149,13 @@ def right(plan, expected: np.ndarray) -> bool:
     return np.allclose(interpreter.run(plan), expected, atol=1e-4)
 
 
-KERNELS = {"matmul": matmul, "conv2d_forward": conv2d, "conv2d_grad_input": conv2d, "conv2d_grad_weight": conv2d}
+KERNELS = {
+    "matmul_register_tile": register_tile,
+    "matmul_shared_tile": shared_tile,
+    "conv2d_forward": conv2d,
+    "conv2d_grad_input": conv2d,
+    "conv2d_grad_weight": conv2d,
+}
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -136,7 +166,8 @@ def test_the_kernels_as_they_are_pass(kernel):
 @pytest.mark.parametrize(
     ("kernel", "old", "new"),
     [
-        *(("matmul", *mutation) for mutation in MATMUL),
+        *(("matmul_register_tile", *mutation) for mutation in REGISTER_TILE),
+        *(("matmul_shared_tile", *mutation) for mutation in SHARED_TILE),
         *(("conv2d_forward", *mutation) for mutation in FORWARD),
         *(("conv2d_grad_input", *mutation) for mutation in GRAD_INPUT),
         *(("conv2d_grad_weight", *mutation) for mutation in GRAD_WEIGHT),
@@ -151,7 +182,16 @@ def test_a_broken_kernel_is_noticed(kernel, old, new, tmp_path):
     assert noticed
 
 
-@pytest.mark.parametrize(("kernel", "barrier"), [("matmul", 0), ("matmul", 1), ("conv2d_grad_weight", 0)])
+@pytest.mark.parametrize(
+    ("kernel", "barrier"),
+    [
+        ("matmul_register_tile", 0),
+        ("matmul_register_tile", 1),
+        ("matmul_shared_tile", 0),
+        ("matmul_shared_tile", 1),
+        ("conv2d_grad_weight", 0),
+    ],
+)
 def test_a_dropped_barrier_is_found_as_such(kernel, barrier, tmp_path):
     mutant = edited(KERNELS[kernel], kernel, "cuda.syncthreads()", "pass", barrier, tmp_path)
     with pytest.raises(interpreter.KernelError, match=r"data race|uninitialised read"):
@@ -160,7 +200,13 @@ def test_a_dropped_barrier_is_found_as_such(kernel, barrier, tmp_path):
 
 def test_no_barrier_is_left_out_above():
     counts = {kernel: kernel_text(module, kernel)[1].count("syncthreads()") for kernel, module in KERNELS.items()}
-    assert counts == {"matmul": 2, "conv2d_forward": 0, "conv2d_grad_input": 0, "conv2d_grad_weight": 1}
+    assert counts == {
+        "matmul_register_tile": 2,
+        "matmul_shared_tile": 2,
+        "conv2d_forward": 0,
+        "conv2d_grad_input": 0,
+        "conv2d_grad_weight": 1,
+    }
 
 
 EARLIER_BARRIER = """if thread > 0:
@@ -171,7 +217,7 @@ EARLIER_BARRIER = """if thread > 0:
 @pytest.mark.parametrize(
     ("kernel", "old", "new"),
     [
-        ("matmul", "for load in range(loads_b):", EARLIER_BARRIER),
+        ("matmul_register_tile", "for load in range(loads_b):", EARLIER_BARRIER),
         ("conv2d_grad_weight", "partial[k, thread] += ", "cuda.syncthreads(); partial[k, thread] += "),
     ],
 )
@@ -182,6 +228,13 @@ def test_a_barrier_that_only_some_threads_reach_is_found(kernel, old, new, tmp_p
 
 
 def test_two_tiles_in_one_array_are_a_race(tmp_path):
-    mutant = edited(matmul, "matmul", "b_tile = cuda.shared.array(b_shape, number)", "b_tile = a_tile", 0, tmp_path)
+    mutant = edited(
+        register_tile,
+        "matmul_register_tile",
+        "b_tile = cuda.shared.array(b_shape, number)",
+        "b_tile = a_tile",
+        0,
+        tmp_path,
+    )
     with pytest.raises(interpreter.KernelError, match="data race"):
-        run(mutant, "matmul")
+        run(mutant, "matmul_register_tile")

@@ -19,4 +19,4 @@ def test_numbas_simulator_agrees_with_the_interpreter():
         [sys.executable, str(program)], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("agree") == 16
+    assert done.stdout.count("agree") == 28

@@ -119,6 +119,13 @@ AUTOGRAD = [
         ("1 to 1", "not 2"),
     ),
     Refusal("use_kernels", "unknown", lambda m: m.use_kernels("fast"), ValueError, ("'auto'", "'fast'")),
+    Refusal(
+        "set_float32_matmul_precision",
+        "unknown",
+        lambda m: m.set_float32_matmul_precision("low"),
+        ValueError,
+        ("highest, high, medium", "'low'"),
+    ),
     Refusal("set_default_dtype", "integer", lambda m: m.set_default_dtype(m.int64), TypeError, ("floating", "int64")),
     Refusal("manual_seed", "text", lambda m: m.manual_seed("1"), TypeError, ("seed must be an int", "str")),
     Refusal("device", "unknown", lambda m: m.device("tpu"), ValueError, ("tpu", "cpu")),

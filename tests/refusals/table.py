@@ -24,6 +24,7 @@ from tests.refusals.cases_plain import PLAIN
 from tests.refusals.cases_recurrent import RECURRENT
 from tests.refusals.cases_reduce import REDUCE
 from tests.refusals.cases_reparametrized import REPARAMETRIZED
+from tests.refusals.cases_simulate import SIMULATED
 from tests.refusals.cases_stragglers import STRAGGLERS
 from tests.refusals.refusal import Refusal
 
@@ -50,6 +51,7 @@ TABLE: list[Refusal] = ATTENTION + (
         *GRID_SAMPLES,
         *COMPLETENESS,
         *PIPELINES,
+        *SIMULATED,
         *cases_init.REFUSALS,
         *cases_optim.REFUSALS,
     ]

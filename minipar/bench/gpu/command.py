@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from ..machine import conditions, version
 from ..report import duration
 from .check import Check, guarded
-from .contests import convolution_timings, matmul_timings
+from .contests import convolution_timings
 from .kernel_checks import Kernels, kernel_checks
+from .ladder import cublas, ladder_checks, ladder_timings, rungs
 from .nccl import nccl_checks
 from .report import Report, data, failure_lines, file_stem, markdown
 from .timing import Timing, event_stopwatch, launch_overhead
@@ -63,11 +64,12 @@ def measure(report: Report) -> None:
 
     kernels = _kernels()
     _add_checks(report, "kernels", kernel_checks(kernels, cupy.asarray, cupy.asnumpy))
+    _add_checks(report, "ladder", ladder_checks(rungs(), cupy.asarray, cupy.asnumpy))
     for dtype in ("float32", "float64"):
         step = guarded("training step", dtype, partial(training_step_checks, "cuda", dtype))
         _add_checks(report, f"step {dtype}", step)
     _add_checks(report, "NCCL", guarded("NCCL all-reduce", "world size 1", nccl_checks))
-    _add_timings(report, "matmul", matmul_timings(kernels, cupy.matmul, cupy.asarray, event_stopwatch))
+    _add_timings(report, "matmul", _matmul_timings())
     _add_timings(report, "conv2d", convolution_timings(kernels, cupy.asarray, event_stopwatch))
     try:
         report.launches = launch_overhead(_tiny_launches(kernels), cupy.cuda.get_current_stream().synchronize)
@@ -75,6 +77,12 @@ def measure(report: Report) -> None:
         report.failures.append(f"launch overhead: {type(error).__name__}: {error}")
     for name, seconds in report.launches.items():
         print(f"launch  {name:<40} {seconds * 1e6:.2f} µs", flush=True)
+
+
+def _matmul_timings() -> Iterator[Timing]:
+    import cupy
+
+    yield from ladder_timings(rungs(), cublas(), cupy.asarray, event_stopwatch)
 
 
 def _kernels() -> Kernels:

@@ -1,4 +1,4 @@
-"""What is timed: our kernels against CuPy's cuBLAS product, and against convolution composed of CuPy's operations."""
+"""What is timed of convolution: our kernels against a convolution composed of CuPy's operations."""
 
 from __future__ import annotations
 
@@ -13,23 +13,12 @@ from . import cupy_convolution
 from .kernel_checks import Convolution, Kernels, Transfer
 from .timing import Stopwatch, Timing, compare, copies
 
-SIZES = (256, 512, 1024, 2048, 4096, 8192)
 CONVOLUTIONS = (
     Convolution((64, 1, 28, 28), (32, 1, 5, 5), padding=(2, 2)),
     Convolution((64, 32, 14, 14), (64, 32, 5, 5), padding=(2, 2)),
     Convolution((32, 64, 56, 56), (64, 64, 3, 3), padding=(1, 1)),
     Convolution((32, 128, 28, 28), (256, 128, 3, 3), stride=(2, 2), padding=(1, 1)),
 )
-
-
-def matmul_timings(
-    kernels: Kernels, library: Callable[..., Any], put: Transfer, stopwatch: Stopwatch, sizes: tuple[int, ...] = SIZES
-) -> Iterator[Timing]:
-    """Square float32 products. `library`: the product to compare with."""
-    rng = np.random.default_rng(0)
-    for n in sizes:
-        operands = [(put(_normal(rng, n, n)), put(_normal(rng, n, n))) for _ in range(copies(2 * n * n * 4))]
-        yield compare("matmul", f"{n}×{n}×{n}", kernels["matmul"], library, operands, 2 * n**3, stopwatch)
 
 
 def convolution_timings(

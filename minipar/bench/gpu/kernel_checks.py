@@ -122,7 +122,7 @@ def kernel_checks(kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Ch
     """
     rng = np.random.default_rng(0)
     for dtype in DTYPES:
-        trials = [_product_trial(product, dtype, rng) for product in PRODUCTS]
+        trials = [product_trial(product, dtype, rng) for product in PRODUCTS]
         for convolution in CONVOLUTIONS:
             trials += _convolution_trials(convolution, dtype, rng)
         for trial in trials:
@@ -143,7 +143,7 @@ def tolerance(terms: int, dtype: np.dtype) -> float:
     return 8 * math.sqrt(max(terms, 1)) * float(np.finfo(dtype).eps) / 2
 
 
-def _product_trial(p: Product, dtype: np.dtype, rng: np.random.Generator) -> Trial:
+def product_trial(p: Product, dtype: np.dtype, rng: np.random.Generator) -> Trial:
     stored = [
         (*shape[:-2], shape[-1], shape[-2]) if turned else shape for shape, turned in zip((p.a, p.b), p.transposed)
     ]

@@ -12,8 +12,9 @@ from .timing import Timing
 
 METHOD = """\
 Timings: CUDA events around back-to-back calls, medians of alternating samples, operands rotated through copies, all in
-float32. *speed ÷ CuPy*: above 1, minipar's kernel is faster. CuPy's matmul is cuBLAS; its convolution is composed of an
-unfold and a cuBLAS product. An error is relative, and may be as large as the tolerance."""
+float32. *speed ÷ CuPy*: above 1, minipar's kernel is faster. CuPy's matmul is cuBLAS (for "tf32" and "bf16" with TF32
+allowed); its convolution is composed of an unfold and a cuBLAS product. An error is relative, and may be as large as
+the tolerance."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The lockstep interpreter: right kernels run, and each kind of fault is found with its line."""
+"""The simulator of kernels: right ones run, and each kind of fault is found with its line."""
 
 import inspect
 import re
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import cuda, float32, int32, types, uint32
 
-from minipar.kernels.cuda.interpreter import KernelError, simulate
+from minipar.kernels.simulate import KernelError, run
 
 
 def faulty_line(kernel) -> int:
@@ -18,7 +18,7 @@ def faulty_line(kernel) -> int:
 
 def assert_fault(message: str, kernel, grid, block, *args) -> None:
     with pytest.raises(KernelError, match=message) as caught:
-        simulate(kernel, grid, block, *args)
+        run(kernel, grid, block, *args)
     assert re.search(rf"line {faulty_line(kernel)}\b", str(caught.value)), caught.value
 
 
@@ -37,7 +37,7 @@ def test_a_reduction_over_a_three_dimensional_grid_runs():
             total[block] = left[0] + left[1] + left[2] + left[3]
 
     x, total = np.arange(48, dtype=np.float32), zeros(12)
-    simulate(kernel, (2, 3, 2), (2, 2), x, total)
+    run(kernel, (2, 3, 2), (2, 2), x, total)
     np.testing.assert_array_equal(total, x.reshape(12, 4).sum(1))
 
 
@@ -50,7 +50,7 @@ def test_grid_and_gridsize_count_over_blocks():
             sizes[0], sizes[1], sizes[2] = across, down, cuda.gridsize(1)
 
     seen, sizes = np.full((4, 6), -1), np.zeros(3, np.int64)
-    simulate(kernel, (3, 2), (2, 2), seen, sizes)
+    run(kernel, (3, 2), (2, 2), seen, sizes)
     np.testing.assert_array_equal(seen.ravel(), np.arange(24))
     assert sizes.tolist() == [6, 4, 6]
 
@@ -63,7 +63,7 @@ def test_kernels_decorated_for_numba_and_two_arrays_on_one_line_run():
         x[0] = a[0] * 10 + b[0]
 
     x = zeros(1)
-    simulate(kernel, 1, 1, x)
+    run(kernel, 1, 1, x)
     assert x[0] == 12
 
 
@@ -114,7 +114,7 @@ def test_two_writes_of_one_element_are_a_race_and_a_barrier_between_them_is_none
             y[0] = 2  # fault
 
     assert_fault("data race.*is written by thread 0 of block 0", kernel, 1, 2, zeros(1), False)
-    simulate(kernel, 1, 2, zeros(1), True)
+    run(kernel, 1, 2, zeros(1), True)
 
 
 def test_blocks_race_whatever_barriers_they_pass():
@@ -228,7 +228,7 @@ def test_float32_arithmetic_rounds_as_float32():
         y[0] = number(1) / number(3) - number(0.25)
 
     y = np.zeros(1)
-    simulate(kernel, 1, 1, y)
+    run(kernel, 1, 1, y)
     assert y[0] == np.float32(1) / np.float32(3) - np.float32(0.25)
 
 
@@ -237,6 +237,6 @@ def test_arguments_are_refused_that_a_pointer_could_not_stand_for():
         y[0] = 1
 
     with pytest.raises(ValueError, match="y must be C-contiguous"):
-        simulate(kernel, 1, 1, zeros(8)[::2])
+        run(kernel, 1, 1, zeros(8)[::2])
     with pytest.raises(TypeError, match="too many"):
-        simulate(kernel, 1, 1, zeros(1), 5)
+        run(kernel, 1, 1, zeros(1), 5)

@@ -1,0 +1,126 @@
+"""Matrix product C = A B on the GPU, as a ladder: each rung is one kernel, with one idea more than the one below.
+
+| rung | module | the idea | global reads a multiplication | shared reads |
+| --- | --- | --- | --- | --- |
+| "naive" | ``naive`` | a thread for every number of C | 2, scattered | 0 |
+| "coalesced" | ``coalesced`` | neighbouring threads read neighbouring numbers | 2 | 0 |
+| "shared tile" | ``shared_tile`` | a block fetches tiles once, for all of its threads | 1/8 | 2 |
+| "register tile" | ``register_tile`` | a thread makes 4 x 4 numbers of C | 1/32 | 1/2 |
+| "double-buffered" | ``double_buffered`` | tiles are fetched ahead, by 16 bytes at a time | 1/64 | 1/16 |
+| "tf32", "bf16" | ``tensor_cores`` | a warp multiplies matrices, of numbers with fewer bits | 1/64 | 3/64 |
+
+All take the same arguments (the upper ones a bias, too): matrices A, B, C in flat memory; sizes M, N, K; ``lda`` and
+``ldb``, the distances between stored lines, and ``batch_a`` and ``batch_b``, between matrices (0: the same one for
+all). A transposed operand is stored as (K, M), or (N, K). Blocks are numbered along the tiles of a row of C, then down,
+then through the batch. Each number of C is added up by one thread in the order of K: the same operands give the same
+bits every time, on every rung.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...reference.namespace import array_namespace
+from .. import launcher, precision
+from ..plan import Kernel, Plan, blocks_for, check_operands, check_size
+from . import coalesced, double_buffered, naive, register_tile, shared_tile, tensor_cores
+from .operands import operand
+from .tensor_cores import WarpTile, tensor_core_kernel
+from .tile import Tile
+
+Array = Any
+
+
+class Rung(NamedTuple):
+    """Makes the kernel for a dtype, a tile, a transposed A or B, and ``options``; and the tile that a GPU runs."""
+
+    kernel: Callable[..., Kernel]
+    tile: Tile | WarpTile
+    options: tuple[str, ...] = ()
+
+
+_MOVES = ("vector_a", "vector_b")
+_REST = ("bias", "relu")
+RUNGS = {
+    "naive": Rung(naive.naive_kernel, naive.TILE),
+    "coalesced": Rung(coalesced.coalesced_kernel, coalesced.TILE),
+    "shared tile": Rung(shared_tile.shared_tile_kernel, shared_tile.TILE),
+    "register tile": Rung(register_tile.register_tile_kernel, register_tile.TILE),
+    "double-buffered": Rung(
+        double_buffered.double_buffered_kernel, double_buffered.TILE, (*_MOVES, "vector_c", *_REST)
+    ),
+    "tf32": Rung(partial(tensor_core_kernel, multiplied="tf32"), tensor_cores.TILE, (*_MOVES, *_REST)),
+    "bf16": Rung(partial(tensor_core_kernel, multiplied="bf16"), tensor_cores.TILE, (*_MOVES, *_REST)),
+}
+OF_PRECISION = {"highest": "double-buffered", "high": "tf32", "medium": "bf16"}  # for float32
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """a (…, M, K) times b (…, K, N) → (…, M, N); leading axes are broadcast as NumPy does.
+
+    float32 or float64 CuPy arrays of any strides; a transposed view is read in place. Raises ValueError where shapes
+    do not fit, devices differ or an array has more than 2^31 elements, TypeError for other dtypes.
+    """
+    return launcher.launch(plan_matmul, a, b)
+
+
+def plan_matmul(a: Array, b: Array, rung: Rung | None = None) -> Plan:
+    """The launch that computes ``matmul(a, b)``; by default on the rung for the dtype and the precision in use."""
+    product = _Product(a, b)
+    return product.plan(rung or _rung_for(product.dtype))
+
+
+def plan_linear(x: Array, weight: Array, bias: Array | None, relu: bool, rung: Rung | None = None) -> Plan:
+    """x (…, in), weight (out, in), bias (out,) or None → y = x Wᵀ + b (…, out), not below 0 with ``relu``; float32."""
+    if bias is not None:
+        check_operands(x=x, bias=bias)
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(f"bias must have one number for each of the {len(weight)} outputs, got {bias.shape}")
+        bias = array_namespace(bias).ascontiguousarray(bias)
+    product = _Product(x, weight.T)
+    return product.plan(rung or _rung_for(product.dtype), bias, relu)
+
+
+def _rung_for(dtype: np.dtype) -> Rung:
+    return RUNGS[OF_PRECISION[precision.in_use()] if dtype == np.float32 else "register tile"]
+
+
+class _Product:
+    """The operands of a product as kernels read them, its sizes, and room for the result."""
+
+    def __init__(self, a: Array, b: Array) -> None:
+        self.dtype = check_operands(a=a, b=b)
+        if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+            raise ValueError(f"matmul takes shapes (…, M, K) and (…, K, N), got {a.shape} and {b.shape}")
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        self.M, self.K, self.N = *a.shape[-2:], b.shape[-1]
+        shape = (*batch, self.M, self.N)
+        for name, size in (("a", a.shape), ("b", b.shape), ("the product", shape)):
+            check_size(name, size)
+        self.result = array_namespace(a).empty(shape, a.dtype)
+        if b.ndim == 2 and a.ndim > 2:  # one B for all: the batch is more rows of A, and fills tiles better
+            a, batch, self.M = a.reshape(-1 if a.size else 0, self.K), (), self.M * math.prod(batch)
+        self.matrices = math.prod(batch)
+        self.a, self.b = operand(a, batch), operand(b, batch)
+
+    def plan(self, rung: Rung, bias: Array | None = None, relu: bool = False) -> Plan:
+        """The launch on a rung; ``bias`` and ``relu`` only where that takes them."""
+        a, b = self.a, self.b
+        given = {
+            "vector_a": a.aligned_by_four(self.M if a.transposed else self.K),
+            "vector_b": b.aligned_by_four(self.K if b.transposed else self.N),
+            "vector_c": self.N % 4 == 0,
+            "bias": bias is not None,
+            "relu": relu,
+        }
+        options = {name: given[name] for name in rung.options}
+        kernel = rung.kernel(self.dtype, rung.tile, a.transposed, b.transposed, **options)
+        memory = [a.memory, b.memory, self.result.reshape(-1)]
+        if "bias" in options:
+            memory.append(memory[-1] if bias is None else bias)  # the kernel does not look at it then
+        blocks = blocks_for(self.M, rung.tile.m) * blocks_for(self.N, rung.tile.n) * self.matrices
+        sizes = (self.M, self.N, self.K, a.line, b.line, a.matrix, b.matrix)
+        return Plan(kernel, blocks if self.result.size else 0, (*memory, *sizes), self.result)

@@ -1,0 +1,178 @@
+"""Rung 6, tensor cores: a warp multiplies small matrices by one instruction, of numbers with fewer bits.
+
+``mma.sync`` computes D = A B + C of 16 x 8 x 8 numbers (TF32: float32 with 10 bits of mantissa instead of 23) or
+16 x 8 x 16 (bfloat16: 7 bits), sums in float32, where rung 5 needs 1,024 or 2,048 multiplications by 32 threads. Every
+lane of the warp holds a few numbers of each matrix in its registers, in a pattern that the hardware prescribes
+(``intrinsics``). How tiles come into shared memory, and ahead of time, is as in rung 5.
+
+Results differ from float32's from the fourth digit on (TF32), or from the third: users ask for it, by
+``minipar.set_float32_matmul_precision``. (NVIDIA, *PTX ISA*, "Warp Level Matrix Multiply-Accumulate Instructions";
+Markidis et al. 2018, "NVIDIA Tensor Core Programmability, Performance & Precision".)
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import cuda, float32, int32, uint32
+
+from ..intrinsics import mma_bf16, mma_tf32, pack_bf16
+from ..plan import Kernel
+from .fetching import mover
+
+WARP = 32
+
+
+class WarpTile(NamedTuple):
+    """The tile of C of a block, ``m`` x ``n``; the depth ``k`` of one step; and the tile of C of one warp."""
+
+    m: int
+    n: int
+    k: int
+    warp_m: int
+    warp_n: int
+
+    @property
+    def threads(self) -> int:
+        """The threads of a block. ValueError unless warps share the tile of C evenly, in matrices of 16 x 8."""
+        if self.m % self.warp_m or self.n % self.warp_n or self.warp_m % 16 or self.warp_n % 8:
+            raise ValueError(f"{self} does not divide evenly among warps, and these into matrices of 16 x 8")
+        return self.m // self.warp_m * (self.n // self.warp_n) * WARP
+
+
+TILE = WarpTile(128, 128, 16, 64, 32)
+BITS = {"tf32": 10, "bf16": 7}  # of the mantissa
+
+# Lanes read four lines of a tile at eight neighbouring places each. This padding puts the 32 numbers into 32 banks:
+# lines t, with lines 8 banks apart; or (bfloat16) lines 2t.
+PADDING = {"tf32": 8, "bf16": 4}
+
+
+@cache
+def tensor_core_kernel(
+    dtype: np.dtype,
+    tile: WarpTile,
+    transpose_a: bool,
+    transpose_b: bool,
+    vector_a: bool = False,
+    vector_b: bool = False,
+    bias: bool = False,
+    relu: bool = False,
+    multiplied: str = "tf32",
+) -> Kernel:
+    """The kernel for float32 arrays whose numbers are ``multiplied`` as "tf32" or "bf16"; else as in rung 5.
+
+    TypeError for another dtype; ValueError for a tile that warps do not share evenly.
+    """
+    if dtype != np.float32:
+        raise TypeError(f"this kernel is for float32, not {dtype}")
+    threads = tile.threads
+    tile_m, tile_n, tile_k, warp_m, warp_n = tile
+    in_pairs = multiplied == "bf16"
+    depth = 16 if in_pairs else 8  # of one instruction
+    if tile_k % depth:
+        raise ValueError(f"{tile} must have a multiple of {depth} for k")
+    padding = PADDING[multiplied]
+    a_pitch, b_pitch = tile_m + padding, tile_n + padding
+    a_size, b_size = tile_k * a_pitch, tile_k * b_pitch  # of one buffer
+    both_a, both_b = 2 * a_size, 2 * b_size
+    held_a, held_b = tile_m * tile_k // threads, tile_k * tile_n // threads
+    warps_n = tile_n // warp_n
+    rows, columns = warp_m // 16, warp_n // 8  # matrices of a warp
+    sums_shape, a_shape, b_shape = (rows, columns, 4), (rows, 4), (columns, 2)
+    fetch_a, store_a = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1, padding, not in_pairs)
+    fetch_b, store_b = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1, padding, not in_pairs)
+    operand = uint32 if in_pairs else float32
+
+    def matmul_tensor_cores(A, B, C, bias_of, M, N, K, lda, ldb, batch_a, batch_b):
+        a_tile = cuda.shared.array(both_a, float32, alignment=16)
+        b_tile = cuda.shared.array(both_b, float32, alignment=16)
+        sums = cuda.local.array(sums_shape, float32)
+        a = cuda.local.array(a_shape, operand)
+        b = cuda.local.array(b_shape, operand)
+        next_a = cuda.local.array(held_a, float32)
+        next_b = cuda.local.array(held_b, float32)
+
+        thread = int32(cuda.threadIdx.x)
+        warp = int32(thread // WARP)
+        lane = int32(thread % WARP)
+        g = int32(lane // 4)
+        t = int32(lane % 4)
+        across = int32((N + tile_n - 1) // tile_n)
+        down = int32((M + tile_m - 1) // tile_m)
+        block = int32(cuda.blockIdx.x)
+        first_n = int32(block % across * tile_n)
+        first_m = int32(block // across % down * tile_m)
+        matrix = int32(block // across // down)
+        a_start = int32(matrix * batch_a)
+        b_start = int32(matrix * batch_b)
+        my_m = int32(warp // warps_n * warp_m + g)
+        my_n = int32(warp % warps_n * warp_n + g)
+
+        for i in range(rows):
+            for j in range(columns):
+                for r in range(4):
+                    sums[i, j, r] = float32(0)
+
+        fetch_a(A, a_start, lda, first_m, M, int32(0), K, next_a, thread)
+        fetch_b(B, b_start, ldb, first_n, N, int32(0), K, next_b, thread)
+        store_a(a_tile, int32(0), next_a, thread)
+        store_b(b_tile, int32(0), next_b, thread)
+        cuda.syncthreads()  # the first tiles are whole
+        half = int32(0)  # which buffer is multiplied
+        for first_k in range(0, K, tile_k):
+            next_k = int32(first_k + tile_k)
+            if next_k < K:
+                fetch_a(A, a_start, lda, first_m, M, next_k, K, next_a, thread)
+                fetch_b(B, b_start, ldb, first_n, N, next_k, K, next_b, thread)
+            for k in range(0, tile_k, depth):
+                if in_pairs:
+                    a_at = int32(half * a_size + (k + 2 * t) * a_pitch + my_m)
+                    b_at = int32(half * b_size + (k + 2 * t) * b_pitch + my_n)
+                    for i in range(rows):
+                        for r in range(4):
+                            at = int32(a_at + 16 * i + r % 2 * 8 + r // 2 * 8 * a_pitch)
+                            a[i, r] = pack_bf16(a_tile[at], a_tile[int32(at + a_pitch)])
+                    for j in range(columns):
+                        for r in range(2):
+                            at = int32(b_at + 8 * j + r * 8 * b_pitch)
+                            b[j, r] = pack_bf16(b_tile[at], b_tile[int32(at + b_pitch)])
+                else:
+                    a_at = int32(half * a_size + (k + t) * a_pitch + my_m)
+                    b_at = int32(half * b_size + (k + t) * b_pitch + my_n)
+                    for i in range(rows):
+                        for r in range(4):
+                            a[i, r] = a_tile[int32(a_at + 16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
+                    for j in range(columns):
+                        for r in range(2):
+                            b[j, r] = b_tile[int32(b_at + 8 * j + r * 4 * b_pitch)]
+                for i in range(rows):
+                    for j in range(columns):
+                        a0, a1, a2, a3 = a[i, 0], a[i, 1], a[i, 2], a[i, 3]
+                        b0, b1 = b[j, 0], b[j, 1]
+                        s0, s1, s2, s3 = sums[i, j, 0], sums[i, j, 1], sums[i, j, 2], sums[i, j, 3]
+                        if in_pairs:
+                            s0, s1, s2, s3 = mma_bf16(a0, a1, a2, a3, b0, b1, s0, s1, s2, s3)
+                        else:
+                            s0, s1, s2, s3 = mma_tf32(a0, a1, a2, a3, b0, b1, s0, s1, s2, s3)
+                        sums[i, j, 0], sums[i, j, 1], sums[i, j, 2], sums[i, j, 3] = s0, s1, s2, s3
+            if next_k < K:
+                half = int32(1 - half)
+                store_a(a_tile, int32(half * a_size), next_a, thread)
+                store_b(b_tile, int32(half * b_size), next_b, thread)
+                cuda.syncthreads()  # the next tiles are whole, and nobody reads the half before last any more
+
+        for i in range(rows):
+            for j in range(columns):
+                for r in range(4):
+                    row = int32(first_m + my_m + 16 * i + r // 2 * 8)
+                    column = int32(first_n + my_n - g + 8 * j + 2 * t + r % 2)
+                    if row < M and column < N:
+                        total = sums[i, j, r]
+                        if bias:
+                            total += bias_of[column]
+                        if relu:
+                            total = max(total, float32(0))
+                        C[int32((matrix * M + row) * N + column)] = total
+
+    return Kernel(matmul_tensor_cores, dtype, pointers=4, threads=threads)
