@@ -38,7 +38,7 @@ TAKES_ANYTHING = {
 }
 TAKES_NOTHING = {
     "": "enable_grad no_grad get_default_dtype get_rng_state initial_seed is_anomaly_enabled is_grad_enabled "
-    "is_inference_mode_enabled seed get_num_threads",
+    "is_inference_mode_enabled seed get_num_threads get_float32_matmul_precision",
     "autograd": "detect_anomaly",
     "data": "get_worker_info",
     "cuda": "device_count empty_cache is_available manual_seed_all",  # the last: manual_seed's row
