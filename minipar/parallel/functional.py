@@ -15,10 +15,14 @@ function is a linear map over all ranks, so its gradient is the transposed map, 
 Which one is right depends on what the ranks go on to do. After `reduce_from_ranks` and `gather_from_ranks` they all
 compute the same, and each arrives at the whole gradient by itself; after `all_gather` and `all_reduce` each computes
 something of its own, and the gradient is the sum of theirs.
+
+To add up costs what "add up, this rank's part" and "put the parts together" cost one after the other. Those two send
+equal parts: where `dim` does not divide evenly, the smaller ones are filled up with zeros.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +31,17 @@ from ..autograd.function import Function, once_differentiable
 from ..backend import namespace, to_numpy
 from ..tensor import Tensor, wrap
 from .comm import Communicator
-from .shares import share
+from .shares import share, shares
 
 
 def copy_to_ranks(x: Tensor, comm: Communicator) -> Tensor:
     """`x`, the same on every rank, of which each goes on to compute a part of its own: gradients add up."""
     return x if comm.size == 1 else _CopyToRanks.apply(x, comm)
+
+
+def copies_to_ranks(tensors: Sequence[Tensor], comm: Communicator) -> list[Tensor]:
+    """`copy_to_ranks` of each of these tensors; their gradients add up in one call, once all of them are there."""
+    return list(tensors) if comm.size == 1 or not tensors else list(_CopiesToRanks.apply(comm, *tensors))
 
 
 def reduce_from_ranks(x: Tensor, comm: Communicator) -> Tensor:
@@ -45,17 +54,21 @@ def scatter_to_ranks(x: Tensor, comm: Communicator, dim: int) -> Tensor:
     return x if comm.size == 1 else _ScatterToRanks.apply(x, comm, dim)
 
 
-def gather_from_ranks(x: Tensor, comm: Communicator, dim: int) -> Tensor:
+def gather_from_ranks(x: Tensor, comm: Communicator, dim: int, sizes: Sequence[int] | None = None) -> Tensor:
     """The parts of all ranks along `dim`, put together, with which all go on to compute the same.
 
-    Only their sizes along `dim` may differ (they lie in order of rank).
+    Only their sizes along `dim` may differ (they lie in order of rank). Where all ranks know the `sizes` of all, a call
+    is spared that tells them.
     """
-    return x if comm.size == 1 else _GatherFromRanks.apply(x, comm, dim)
+    return x if comm.size == 1 else _GatherFromRanks.apply(x, comm, dim, sizes)
 
 
-def all_gather(x: Tensor, comm: Communicator, dim: int) -> Tensor:
-    """The parts of all ranks along `dim`, put together, with which each goes on to compute something of its own."""
-    return x if comm.size == 1 else _AllGather.apply(x, comm, dim)
+def all_gather(x: Tensor, comm: Communicator, dim: int, sizes: Sequence[int] | None = None) -> Tensor:
+    """The parts of all ranks along `dim`, put together, with which each goes on to compute something of its own.
+
+    Otherwise as gather_from_ranks.
+    """
+    return x if comm.size == 1 else _AllGather.apply(x, comm, dim, sizes)
 
 
 def reduce_scatter(x: Tensor, comm: Communicator, dim: int) -> Tensor:
@@ -85,6 +98,17 @@ def summed(x: Tensor, comm: Communicator) -> Tensor:
     return _back(comm.all_reduce(host, out=np.empty(host.shape, host.dtype)), x)
 
 
+def summed_part(x: Tensor, comm: Communicator, dim: int, sizes: Sequence[int] | None = None) -> Tensor:
+    """This rank's part along `dim` of the sum of every rank's `x`, without a gradient, with the bits of `summed`.
+
+    Ranks have `sizes` along `dim`; without them their shares.
+    """
+    host = np.moveaxis(to_numpy(x.array), dim, 0)
+    sizes = shares(len(host), comm.size) if sizes is None else sizes
+    own = comm.reduce_scatter(_in_equal_parts(host, sizes))[: sizes[comm.rank]]
+    return _back(np.ascontiguousarray(np.moveaxis(own, 0, dim)), x)
+
+
 def own_part(x: Tensor, comm: Communicator, dim: int) -> Tensor:
     """This rank's part of `x` along `dim`: a view."""
     where: list[Any] = [slice(None)] * x.ndim
@@ -92,15 +116,37 @@ def own_part(x: Tensor, comm: Communicator, dim: int) -> Tensor:
     return wrap(x.array[tuple(where)])
 
 
-def put_together(x: Tensor, comm: Communicator, dim: int) -> Tensor:
-    """The parts of all ranks along `dim` in order of rank, without a gradient. Their sizes along `dim` may differ."""
+def put_together(x: Tensor, comm: Communicator, dim: int, sizes: Sequence[int] | None = None) -> Tensor:
+    """The parts of all ranks along `dim` in order of rank, without a gradient. Their sizes along `dim` may differ.
+
+    Without `sizes` of all ranks, these are told first.
+    """
     host = np.moveaxis(to_numpy(x.array), dim, 0)
-    sizes = comm.all_gather(np.array(len(host)))
-    sent = np.zeros((int(sizes.max()), *host.shape[1:]), host.dtype)
-    sent[: len(host)] = host
-    rows = comm.all_gather(sent)
+    sizes = _sizes_of_all(len(host), comm) if sizes is None else sizes
+    rows = comm.all_gather(_filled_up(host, max(sizes)))
     whole = np.concatenate([part[:size] for part, size in zip(rows, sizes)])
     return _back(np.ascontiguousarray(np.moveaxis(whole, 0, dim)), x)
+
+
+def _sizes_of_all(own: int, comm: Communicator) -> list[int]:
+    return comm.all_gather(np.array(own)).tolist()
+
+
+def _in_equal_parts(host: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Parts of these sizes along the first axis as the rows of one array, filled up to the largest; C-contiguous."""
+    each = max(sizes)
+    if each == min(sizes):
+        return np.ascontiguousarray(host).reshape(len(sizes), each, *host.shape[1:])
+    return np.stack([_filled_up(part, each) for part in np.split(host, np.cumsum(sizes)[:-1])])
+
+
+def _filled_up(host: np.ndarray, size: int) -> np.ndarray:
+    """`host`, with zeros behind it up to this size along the first axis; C-contiguous."""
+    if len(host) == size:
+        return np.ascontiguousarray(host)
+    filled = np.zeros((size, *host.shape[1:]), host.dtype)
+    filled[: len(host)] = host
+    return filled
 
 
 def _back(host: np.ndarray, like: Tensor) -> Tensor:
@@ -121,6 +167,22 @@ class _CopyToRanks(Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         return summed(g, ctx.comm), None
+
+
+class _CopiesToRanks(Function):
+    @staticmethod
+    def forward(ctx: Any, comm: Communicator, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.comm = comm
+        return tuple([x.detach() for x in tensors])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        one = np.concatenate([to_numpy(g.array).reshape(-1) for g in gradients])
+        ctx.comm.all_reduce(one)
+        ends = np.cumsum([g.array.size for g in gradients])[:-1]
+        parts = [part.reshape(g.shape) for part, g in zip(np.split(one, ends), gradients)]
+        return None, *[_back(part, g) for part, g in zip(parts, gradients)]
 
 
 class _ReduceFromRanks(Function):
@@ -149,45 +211,46 @@ class _AllReduce(Function):
 class _ScatterToRanks(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, comm: Communicator, dim: int) -> Tensor:
-        ctx.comm, ctx.dim = comm, dim
+        ctx.comm, ctx.dim, ctx.sizes = comm, dim, shares(x.shape[dim], comm.size)
         return own_part(x, comm, dim)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        return put_together(g, ctx.comm, ctx.dim), None, None
+        return put_together(g, ctx.comm, ctx.dim, ctx.sizes), None, None
 
 
 class _GatherFromRanks(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, comm: Communicator, dim: int) -> Tensor:
-        ctx.comm, ctx.dim, ctx.size = comm, dim, x.shape[dim]
-        ctx.start = int(comm.all_gather(np.array(x.shape[dim]))[: comm.rank].sum())
-        return put_together(x, comm, dim)
+    def forward(ctx: Any, x: Tensor, comm: Communicator, dim: int, sizes: Sequence[int] | None) -> Tensor:
+        ctx.comm, ctx.dim = comm, dim
+        ctx.sizes = _sizes_of_all(x.shape[dim], comm) if sizes is None else sizes
+        return put_together(x, comm, dim, ctx.sizes)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        return _part_at(g, ctx.dim, ctx.start, ctx.size), None, None
+        start = sum(ctx.sizes[: ctx.comm.rank])
+        return _part_at(g, ctx.dim, start, ctx.sizes[ctx.comm.rank]), None, None, None
 
 
 class _AllGather(_GatherFromRanks):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        return _part_at(summed(g, ctx.comm), ctx.dim, ctx.start, ctx.size), None, None
+        return summed_part(g, ctx.comm, ctx.dim, ctx.sizes), None, None, None
 
 
 class _ReduceScatter(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, comm: Communicator, dim: int) -> Tensor:
-        ctx.comm, ctx.dim = comm, dim
-        return own_part(summed(x, comm), comm, dim)
+        ctx.comm, ctx.dim, ctx.sizes = comm, dim, shares(x.shape[dim], comm.size)
+        return summed_part(x, comm, dim)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        return put_together(g, ctx.comm, ctx.dim), None, None
+        return put_together(g, ctx.comm, ctx.dim, ctx.sizes), None, None
 
 
 def _part_at(x: Tensor, dim: int, start: int, size: int) -> Tensor:

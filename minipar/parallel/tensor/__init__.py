@@ -1,7 +1,7 @@
 """Tensor parallelism: every rank has a part of each layer's features, channels, heads or rows.
 
 Read `linear.py` first; `conv.py`, `attention.py` and `embedding.py` are the same thought for other layers, and
-`convert.py` finds the layers of a model that belong together.
+`convert.py` finds the layers of a model that can be split, `pairs.py` two that belong together.
 """
 
 from .attention import HeadParallelAttention

@@ -14,14 +14,15 @@ from ...ops.reduce import sum as sum_over
 from ...ops.shape import reshape
 from ...tensor import Tensor
 from ..comm import Communicator
-from ..functional import all_gather, copy_to_ranks, gather_from_ranks, reduce_from_ranks
-from .cut import Split, cut, own_units, span, take_over
+from ..functional import copy_to_ranks, gather_from_ranks, reduce_from_ranks
+from .cut import cut, own_units, span, take_over
 from .linear import RowParallelLinear, check_kind
+from .positions import OnPositions, Positions
 
 HEADS = -3  # the axis of the scores (N, heads, L, S) that counts heads
 
 
-class HeadParallelAttention(Split, MultiheadAttention):
+class HeadParallelAttention(OnPositions, MultiheadAttention):
     """This rank's heads of `attention`: the arguments of nn.MultiheadAttention, the same on all ranks, as its results.
 
     `attention` gives its parameters away, as a linear layer does to ColumnParallelLinear. Masks are those of all heads.
@@ -43,7 +44,8 @@ class HeadParallelAttention(Split, MultiheadAttention):
     def __init__(self, attention: MultiheadAttention, comm: Communicator, *, sequence_axis: int | None = None) -> None:
         check_kind("HeadParallelAttention", "attention", attention, MultiheadAttention)
         take_over(self, attention)
-        self.comm, self.sequence_axis, self.total_heads = comm, sequence_axis, attention.num_heads
+        self.comm, self.total_heads = comm, attention.num_heads
+        self.positions = None if sequence_axis is None else Positions(comm, sequence_axis)
         self.heads = own_units("HeadParallelAttention", "heads", attention.num_heads, comm)
         self.num_heads = len(self.heads)
         own = range(self.heads.start * self.head_dim, self.heads.stop * self.head_dim)
@@ -70,11 +72,11 @@ class HeadParallelAttention(Split, MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        if self.sequence_axis is None:
+        if self.positions is None:
             copies = {id(x): copy_to_ranks(x, self.comm) for x in (query, key, value)}
             q, k, v = (copies[id(x)] for x in (query, key, value))
         elif query is key and key is value:
-            q = k = v = all_gather(query, self.comm, self.sequence_axis)
+            q = k = v = self.positions.gathered(query)
         else:
             raise NotImplementedError("HeadParallelAttention: with sequence_axis, key and value must be query itself")
         attn_mask, key_padding_mask = (
@@ -98,8 +100,12 @@ class HeadParallelAttention(Split, MultiheadAttention):
         each = reshape(mask, (-1, self.total_heads, *mask.shape[1:]))[:, self.heads.start : self.heads.stop]
         return reshape(each, (-1, *mask.shape[1:]))
 
+    def belong_to(self, positions: Positions) -> None:
+        super().belong_to(positions)
+        self.out_proj.belong_to(positions)
+
     def part_shown(self) -> str:
         return f"heads {span(self.heads, self.total_heads)}"
 
     def collectives(self) -> tuple[int, int]:
-        return int(self.sequence_axis is not None), 1  # one for self-attention; for each tensor that differs
+        return int(self.positions is not None), 1  # one for self-attention; for each tensor that differs

@@ -1,14 +1,9 @@
-"""Splitting a model over tensor ranks: which layers belong together, and what takes their places.
+"""Splitting a model over tensor ranks: which of its layers can be split, and what takes their places.
 
 First a plan is made, of what can be split without asking anybody; then it is carried out, where the layers are. Two
-layers in a row, with nothing but functions of single features (or channels) between them, become a column and a row:
-
-    Linear ─▶ ReLU ─▶ Dropout ─▶ Linear                       one all-reduce forward, one backward
-    Conv2d ─▶ BatchNorm2d ─▶ ReLU ─▶ MaxPool2d ─▶ Conv2d
-    Conv2d ─▶ ReLU ─▶ AdaptiveAvgPool2d ─▶ Flatten ─▶ Linear
-
-A layer alone is split by output features, which are gathered behind it. What is not known stays whole on every rank,
-where all compute the same: that is always right, and saves nothing.
+layers that belong together become a column and a row (pairs.py); a layer alone is split by output features, which are
+gathered behind it. What is not known stays whole on every rank, where all compute the same: that is always right, and
+saves nothing.
 """
 
 from __future__ import annotations
@@ -17,51 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import nn
-from ...nn import functional as F
 from ...nn.attention import MultiheadAttention
 from ...nn.module import Module
 from ..comm import Communicator
-from ..part_dropout import DROPOUTS, PartDropout
 from .attention import HeadParallelAttention
-from .conv import (
-    CHANNEL_NORMS,
-    ColumnParallelConv,
-    RowParallelConv,
-    block_of_channels,
-    cut_channel_norm,
-)
+from .conv import ColumnParallelConv
 from .embedding import VocabParallelEmbedding
-from .linear import ColumnParallelLinear, RowParallelLinear
-from .sequence import SequenceParallelEncoderLayer
+from .linear import ColumnParallelLinear
+from .pairs import CONVOLUTIONS, Place, hidden_pair, outputs_of, pair_at_start
+from .sequence import SequenceParallelEncoder, SequenceParallelEncoderLayer, sequence_axis_of
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-OF_SINGLE_NUMBERS = (
-    nn.ReLU, nn.ReLU6, nn.SELU, nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh,
-    nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh,
-    nn.Tanhshrink, nn.Threshold, nn.Identity,
-)  # fmt: skip
-OF_SINGLE_CHANNELS = (
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
-    nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.Upsample,
-)  # fmt: skip
-FUNCTIONS_OF_SINGLE_NUMBERS = (F.relu, F.gelu, F.silu, F.tanh, F.sigmoid, F.elu, F.leaky_relu, F.selu, F.mish)
-NORMS = (*CHANNEL_NORMS, nn.GroupNorm)
 TRANSFORMER_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
-
-
-class Place(NamedTuple):
-    """A module, and where it stands."""
-
-    parent: Module
-    name: str
-    module: Any
-
-    def put(self, module: Module) -> None:
-        setattr(self.parent, self.name, module)
 
 
 def tensor_parallel(model: Module, comm: Communicator, sequence: bool = False, *, narrow: int = 16) -> Module:
@@ -72,7 +36,8 @@ def tensor_parallel(model: Module, comm: Communicator, sequence: bool = False, *
     nn.Linear or convolution, wherever it stands, by output features, gathered behind it, unless a rank would have fewer
     than `narrow` of them, which does not pay. Everything else stays whole: recurrent layers, norms, modules and
     parameters of the user's own, layers that are watched by hooks, tied or used twice (but for an embedding tied to a
-    linear head). With `sequence` the positions between the split parts of a TransformerEncoderLayer are split as well.
+    linear head). With `sequence` the positions between the split parts of a TransformerEncoderLayer are split as well,
+    and in a TransformerEncoder they stay so from its first layer to its last.
 
     Input and output of the model are whole and the same on every rank, and so is the gradient of a parameter that is
     not split; `parts.part_of(p)` tells one that is. Modules must be called: a weight that is read is a part of itself.
@@ -130,6 +95,8 @@ class _Plan:
             return
         if kind is nn.Sequential:
             self._visit_row(list(_flat(place.module, self._free)))
+        elif kind is nn.TransformerEncoder and self._is_stack_on_positions(place.module):
+            self.steps.append(lambda: place.put(SequenceParallelEncoder(place.module, self.comm)))
         elif kind in TRANSFORMER_LAYERS:
             self._visit_transformer_layer(place)
         elif kind is nn.MultiheadAttention:
@@ -142,88 +109,43 @@ class _Plan:
                     self.visit(Place(place.module, name, module))
 
     def _visit_row(self, row: list[Place]) -> None:
-        at = 0
-        while at < len(row):
-            end = self._pair(row, at)
-            if end is None:
-                self.visit(row[at])
-            at = at + 1 if end is None else end + 1
-
-    def _pair(self, row: list[Place], at: int) -> int | None:
-        """Plan the pair that begins at this place, if one does; returns where it ends."""
-        first = row[at].module
-        if not self._opens(first):
-            return None
-        width, flat = _width(first), False
-        for end in range(at + 1, len(row)):
-            module = row[end].module
-            if self._closes(first, module, width, flat):
-                between = row[at + 1 : end]
-                block = block_of_channels([place.module for place in between])
-                if width // block < self.comm.size:
-                    return None
-                self.steps.append(partial(self._make_pair, row[at], between, row[end], block))
-                return end
-            if type(module) is nn.Flatten and type(first) in CONVOLUTIONS and not flat:
-                flat = module.start_dim == 1 and module.end_dim == -1
-                if not flat:
-                    return None
-            elif not self._passes(first, module, width, flat):
-                return None
-        return None
-
-    def _opens(self, module: Module) -> bool:
-        kind = type(module)
-        return self._free_alone(module) and (kind is nn.Linear or (kind in CONVOLUTIONS and module.groups == 1))
-
-    def _closes(self, first: Any, module: Any, width: int, flat: bool) -> bool:
-        if not self._opens(module):
-            return False
-        if flat:
-            return type(module) is nn.Linear and module.in_features % width == 0
-        return type(module) is type(first) and _inputs(module) == width
-
-    def _passes(self, first: Any, module: Any, width: int, flat: bool) -> bool:
-        """May it stand between the two of a pair?"""
-        kind = type(module)
-        if not self._free_alone(module):
-            return False
-        if kind in (*OF_SINGLE_NUMBERS, *DROPOUTS):
-            return True
-        if flat:
-            return False
-        if type(first) is nn.Linear:
-            return kind is nn.BatchNorm1d and module.num_features == width
-        if kind in OF_SINGLE_CHANNELS:
-            return not getattr(module, "return_indices", False)
-        return kind in NORMS and width == (module.num_channels if kind is nn.GroupNorm else module.num_features)
+        while row:
+            pair = pair_at_start(row, self.comm.size, self._free_alone)
+            if pair is None:
+                self.visit(row[0])
+                row = row[1:]
+            else:
+                self.steps.append(partial(pair.split, self.comm))
+                row = row[2 + len(pair.between) :]
 
     def _visit_transformer_layer(self, place: Place) -> None:
         layer: Any = place.module
-        attentions = [(name, layer._modules.get(name)) for name in ("self_attn", "multihead_attn")]
-        ready = [name for name, module in attentions if module is not None and self._has_heads(module)]
-        pair = self._has_hidden_pair(layer)
-        encoder = type(layer) is nn.TransformerEncoderLayer
-        norms = (layer.norm1, layer.norm2, layer.dropout1, layer.dropout2) if encoder else ()
-        if self.sequence and encoder and ready and pair and all(map(self._free_alone, norms)):
+        if self._is_layer_on_positions(layer):
             self.steps.append(lambda: place.put(SequenceParallelEncoderLayer(layer, self.comm)))
             return
-        for name in ready:
-            self._plan_attention(Place(layer, name, layer._modules[name]))
-        if pair:
-            first, middle, last = (Place(layer, n, layer._modules[n]) for n in ("linear1", "dropout", "linear2"))
-            self.steps.append(lambda: self._make_pair(first, [middle], last, 1))
+        for name in ("self_attn", "multihead_attn"):
+            if layer._modules.get(name) is not None:
+                self._plan_attention(Place(layer, name, layer._modules[name]))
+        pair = hidden_pair(layer, self.comm.size, self._free_alone)
+        if pair is not None:
+            self.steps.append(partial(pair.split, self.comm))
 
-    def _has_hidden_pair(self, layer: Any) -> bool:
-        act = layer.activation
-        known = act in FUNCTIONS_OF_SINGLE_NUMBERS if not isinstance(act, Module) else type(act) in OF_SINGLE_NUMBERS
-        inner = (layer.linear1, layer.dropout, layer.linear2)
+    def _is_layer_on_positions(self, layer: Any) -> bool:
+        """Is it to be split by heads, hidden features and, between these, positions?"""
+        if not self.sequence or type(layer) is not nn.TransformerEncoderLayer:
+            return False
+        between = (layer.norm1, layer.norm2, layer.dropout1, layer.dropout2)
+        pair = hidden_pair(layer, self.comm.size, self._free_alone)
+        return pair is not None and self._has_heads(layer.self_attn) and all(map(self._free_alone, between))
+
+    def _is_stack_on_positions(self, encoder: Any) -> bool:
+        """… and are all of its layers, and the norm behind them?"""
+        layers, norm = list(encoder.layers), encoder.norm
         return (
-            known
-            and all(map(self._free_alone, inner))
-            and type(layer.linear1) is type(layer.linear2) is nn.Linear
-            and type(layer.dropout) in DROPOUTS
-            and layer.linear1.out_features >= self.comm.size
+            self._free(encoder.layers)
+            and all(self._free(layer) and self._is_layer_on_positions(layer) for layer in layers)
+            and len(set(map(sequence_axis_of, layers))) == 1
+            and (norm is None or (type(norm) is nn.LayerNorm and self._free_alone(norm)))
         )
 
     def _plan_attention(self, place: Place) -> None:
@@ -259,7 +181,7 @@ class _Plan:
         """Is it wide enough to be split by itself, in one group, with parameters that nobody computes?"""
         if "weight" not in layer._parameters or getattr(layer, "groups", 1) != 1:
             return False
-        return _width(layer) >= self.comm.size * (1 if type(layer) is nn.Embedding else self.narrow)
+        return outputs_of(layer) >= self.comm.size * (1 if type(layer) is nn.Embedding else self.narrow)
 
     def _tied_well(self, layer: Any, alone: set[int]) -> bool:
         """Are all users of its parameters split alike: an embedding and linear layers by rows of one table?"""
@@ -277,29 +199,6 @@ class _Plan:
         else:
             place.put(ColumnParallelConv(place.module, self.comm, gather_output=True))
 
-    def _make_pair(self, first: Place, between: list[Place], last: Place, block: int) -> None:
-        width, comm = _width(first.module), self.comm
-        if type(first.module) is nn.Linear:
-            column: Any = ColumnParallelLinear(first.module, comm)
-            own, axis = range(column.rows.start, column.rows.stop), -1
-        else:
-            column = ColumnParallelConv(first.module, comm, unit=block)
-            own, axis = column.channels, -1 - column.dims
-        first.put(column)
-        each = _inputs(last.module) // width  # features that a channel has become where Flatten stands between
-        flat = False
-        for place in between:
-            flat = flat or type(place.module) is nn.Flatten
-            if type(place.module) in DROPOUTS:
-                times = each if flat else 1
-                place.put(PartDropout(place.module, -1 if flat else axis, own.start * times, width * times))
-            elif type(place.module) in NORMS:
-                cut_channel_norm(place.module, own)
-        if type(last.module) is nn.Linear:
-            last.put(RowParallelLinear(last.module, comm, unit=block * each))
-        else:
-            last.put(RowParallelConv(last.module, comm, unit=block))
-
 
 def _flat(row: Module, free: Callable[[Module], bool]) -> Iterator[Place]:
     """The modules of a Sequential, and of Sequentials inside, in order."""
@@ -310,19 +209,3 @@ def _flat(row: Module, free: Callable[[Module], bool]) -> Iterator[Place]:
             yield from _flat(module, free)
         else:
             yield Place(row, name, module)
-
-
-def _width(layer: Any) -> int:
-    """How many output features, channels or rows it has."""
-    kind = type(layer)
-    return (
-        layer.out_features
-        if kind is nn.Linear
-        else layer.num_embeddings
-        if kind is nn.Embedding
-        else layer.out_channels
-    )
-
-
-def _inputs(layer: Any) -> int:
-    return layer.in_features if type(layer) is nn.Linear else layer.in_channels

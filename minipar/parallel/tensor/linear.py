@@ -21,11 +21,13 @@ from ...ops.linear import linear as linear_map
 from ...ops.linear import linear_relu
 from ...tensor import Tensor
 from ..comm import Communicator
-from ..functional import all_gather, copy_to_ranks, gather_from_ranks, reduce_from_ranks, reduce_scatter
+from ..functional import copy_to_ranks, gather_from_ranks, reduce_from_ranks
+from ..shares import shares
 from .cut import Split, cut, own_units, span, take_over
+from .positions import OnPositions, Positions
 
 
-class ColumnParallelLinear(Split, Linear):
+class ColumnParallelLinear(OnPositions, Linear):
     """This rank's output features of `linear`: x (…, in), the same on all ranks → (…, this rank's part of out).
 
     `gather_output` puts the parts together, so that every rank returns (…, out). `linear`, the same on every rank,
@@ -52,9 +54,11 @@ class ColumnParallelLinear(Split, Linear):
     ) -> None:  # fmt: skip
         check_kind("ColumnParallelLinear", "linear", linear, Linear)
         take_over(self, linear)
-        self.comm, self.gather_output, self.sequence_axis = comm, gather_output, sequence_axis
+        self.comm, self.gather_output = comm, gather_output
+        self.positions = None if sequence_axis is None else Positions(comm, sequence_axis)
         own = own_units("ColumnParallelLinear", "output features", linear.out_features, comm, unit)
         self.rows = slice(own.start, own.stop)
+        self.rows_of_ranks = [unit * blocks for blocks in shares(linear.out_features // unit, comm.size)]
         cut(self.weight, 0, own)
         if self.bias is not None:
             cut(self.bias, 0, own)
@@ -67,24 +71,21 @@ class ColumnParallelLinear(Split, Linear):
         return self._features(input, linear_relu)
 
     def _features(self, input: Tensor, function: Callable[..., Tensor]) -> Tensor:
-        if self.sequence_axis is None:
-            x = copy_to_ranks(input, self.comm)
-        else:
-            x = all_gather(input, self.comm, self.sequence_axis)
+        x = copy_to_ranks(input, self.comm) if self.positions is None else self.positions.gathered(input)
         y = function(x, self.weight, self.bias)
-        return gather_from_ranks(y, self.comm, -1) if self.gather_output else y
+        return gather_from_ranks(y, self.comm, -1, self.rows_of_ranks) if self.gather_output else y
 
     def part_shown(self) -> str:
         return f"output features {span(range(self.rows.start, self.rows.stop), self.out_features)}"
 
     def collectives(self) -> tuple[int, int]:
-        return int(self.gather_output) + int(self.sequence_axis is not None), 1
+        return int(self.gather_output) + int(self.positions is not None), 1
 
 
 fuse_also(ColumnParallelLinear)
 
 
-class RowParallelLinear(Split, Linear):
+class RowParallelLinear(OnPositions, Linear):
     """This rank's input features of `linear`: x (…, this rank's part of in) → (…, out), the same on all ranks.
 
     The products of all ranks are added up, then the bias once. `unit`: features are split in blocks of so many, as what
@@ -105,26 +106,28 @@ class RowParallelLinear(Split, Linear):
     def __init__(self, linear: Linear, comm: Communicator, *, unit: int = 1, sequence_axis: int | None = None) -> None:
         check_kind("RowParallelLinear", "linear", linear, Linear)
         take_over(self, linear)
-        self.comm, self.sequence_axis = comm, sequence_axis
+        self.comm = comm
+        self.positions = None if sequence_axis is None else Positions(comm, sequence_axis)
         own = own_units("RowParallelLinear", "input features", linear.in_features, comm, unit)
         self.columns = slice(own.start, own.stop)
         cut(self.weight, 1, own)
 
     def forward(self, input: Tensor) -> Tensor:
         y, bias = linear_map(input, self.weight), self.bias
-        if self.sequence_axis is None:
+        if self.positions is None:
             y = reduce_from_ranks(y, self.comm)
-            return y if bias is None else y + bias
-        y = reduce_scatter(y, self.comm, self.sequence_axis)
-        return y if bias is None else y + copy_to_ranks(bias, self.comm)
+        else:
+            y = self.positions.added_up(y)
+            (bias,) = self.positions.copies(bias)
+        return y if bias is None else y + bias
 
     def part_shown(self) -> str:
         return f"input features {span(range(self.columns.start, self.columns.stop), self.in_features)}"
 
     def collectives(self) -> tuple[int, int]:
-        if self.sequence_axis is None:
+        if self.positions is None:
             return 1, 0
-        return 1, 1 + (self.bias is not None)
+        return 1, 1 + (self.bias is not None and self.stands_alone)
 
 
 def check_kind(layer: str, argument: str, given: object, kind: type) -> None:

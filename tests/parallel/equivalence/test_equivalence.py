@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from itertools import combinations, product
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from minipar import parallel
 from minipar.parallel.equivalence import TrainingRun
+from tests.parallel.equivalence import trainings
 from tests.parallel.equivalence.layouts import HYBRIDS, STRATEGIES, layout_of, refusal
 from tests.parallel.equivalence.matrix import (
     FACTORS,
@@ -116,16 +118,49 @@ def test_where_gradients_are_mathematically_zero(model):
     assert noisy == ZERO_GRADIENTS.get(model, [])
 
 
-REPEATED = ["data over 3", "ZeRO 2", "ZeRO 3", "1f1b, recomputed", "zb-h1", "interleaved", "tensor over 2"]
-REPEATED += ["space over 2", "data × pipeline", "data × space"]
+def repeated(strategy: str, number: int) -> Case:
+    """This strategy with one of the models that it fits, the next strategy with another; with micro-batches, if any."""
+    counts = {model: count for model in ZOO for count in (1, 2) if refusal(strategy, model, count) is None}
+    model = list(counts)[number % len(counts)]
+    return Case(strategy, model, "weighted", "adam", "float32", "uneven", counts[model], "process")
 
 
-def test_the_same_seed_and_layout_give_the_same_bits():
-    cases = [Case(name, "CNN", "weighted", "adam", "float32", "uneven", 2, "process") for name in REPEATED]
-    first, again = (on_ranks("process", 4, cases) for _ in range(2))
-    for case in cases:
-        seen = {bits(run) for run in (*first[case], *again[case])}  # of every rank
-        assert len(seen) == 1, case.name
+# Shares that are measured depend on the time: tests/parallel/test_uneven.py repeats them from their record.
+REPEATED = [name for name in STRATEGIES if layout_of(name, 1).ranks <= 4 and name != "measured shares"]
+
+
+OVER_MPI = ["data × pipeline", "data × tensor, ZeRO 2", "data × space", "pipeline × tensor, sequence", "virtual shards"]
+
+
+def few_steps(backend: str, cases: list[Case]) -> dict[Case, list[TrainingRun | str]]:
+    """`on_ranks`, of processes of their own, where no step follows that could only show again what these do."""
+
+    def run(comm):
+        with mock.patch.object(trainings, "STEPS", 5):
+            return run_cases(comm, cases)
+
+    made = parallel.launch(run, workers=4, backend=backend, timeout=60)
+    return {case: [of_rank[case] for of_rank in made if case in of_rank] for case in cases}
+
+
+@pytest.fixture(scope="module")
+def once() -> dict[Case, list[TrainingRun | str]]:
+    return few_steps("process", [repeated(name, number) for number, name in enumerate(REPEATED)])
+
+
+def test_the_same_seed_and_layout_give_the_same_bits(once):
+    assert {case.model for case in once} == set(ZOO)
+    for case, runs in few_steps("process", list(once)).items():
+        assert {len(run.losses) for run in runs} in ({5}, {10})  # GAN: two a step
+        assert len({bits(run) for run in (*runs, *once[case])}) == 1, case.name  # of every rank
+
+
+def test_mpi_gives_the_bits_of_processes(once):
+    pytest.importorskip("mpi4py", reason='needs MPI: pip install ".[mpi]"')
+    cases = [case for case in once if case.strategy in OVER_MPI]
+    assert "Transformer" in {case.model for case in cases}
+    for case, runs in few_steps("mpi", cases).items():
+        assert len({bits(run) for run in (*runs, *once[case])}) == 1, case.name
 
 
 def bits(run: TrainingRun) -> tuple:
