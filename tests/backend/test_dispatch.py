@@ -39,7 +39,8 @@ def _forget():
 
 def parameters(module: str, name: str) -> list[tuple[str, str | None]]:
     """Names and defaults of a kernel's parameters, read from its source, unless a decorator adds to them."""
-    path = KERNELS.joinpath(*module.split(".")).with_suffix(".py")
+    place = KERNELS.joinpath(*module.split("."))
+    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     (found,) = [
         node
         for node in ast.parse(path.read_text(encoding="utf-8")).body

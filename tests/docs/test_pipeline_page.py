@@ -28,7 +28,7 @@ def test_its_table_names_every_schedule():
 
 
 def test_the_script_prints_what_is_measured(tmp_path):
-    """But for the time, which is the machine's."""
+    """But for the time, which is the machine's, and a message (0.5 MB) that may be under way at the peak of a rank."""
     assert f"`python {SCRIPT}`" in TEXT
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     command = [sys.executable, str(ROOT / SCRIPT), "1"]
@@ -39,4 +39,4 @@ def test_the_script_prints_what_is_measured(tmp_path):
     assert len(told) == 2 * len(set(SCHEDULES) - {"inference"})
     for name, (bubble, megabytes) in made.items():
         assert bubble == told[name][0], name
-        assert megabytes == pytest.approx(told[name][1], abs=0.11), name
+        assert megabytes == pytest.approx(told[name][1], abs=0.6), name

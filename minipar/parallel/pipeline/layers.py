@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
@@ -101,16 +102,20 @@ def measure(model: Module, sample: Tensor, repeats: int = 5) -> list[LayerCost]:
     """
     if repeats < 1:
         raise ValueError(f"measure: repeats={repeats} must be at least 1")
-    costs = []
-    x = sample.detach()
+    copies = [(name, deepcopy(layer)) for name, layer in layers(model)]
+    forward, backward = ([math.inf] * len(copies) for _ in range(2))
+    nbytes = [0] * len(copies)
     with fork_rng():
-        for name, layer in layers(model):
-            copy = deepcopy(layer)
-            runs = [_timed(name, copy, x) for _ in range(1 + repeats)][1:]  # the first compiles, and fills caches
-            y = runs[-1][2]
-            costs.append(LayerCost(name, min(run[0] for run in runs), min(run[1] for run in runs), y.array.nbytes))
-            x = y.detach().requires_grad_(y.requires_grad)
-    return costs
+        for turn in range(1 + repeats):  # all layers each time, so that what disturbs the machine is not one layer's
+            x = sample.detach()
+            for i, (name, layer) in enumerate(copies):
+                there, back, y = _timed(name, layer, x)
+                if turn:  # the first compiles, and fills caches
+                    forward[i], backward[i] = min(forward[i], there), min(backward[i], back)
+                nbytes[i] = y.array.nbytes
+                x = y.detach().requires_grad_(y.requires_grad)
+    names = [name for name, _ in copies]
+    return [LayerCost(*cost) for cost in zip(names, forward, backward, nbytes)]
 
 
 def _timed(name: str, layer: Module, x: Tensor) -> tuple[float, float, Tensor]:

@@ -62,11 +62,12 @@ def training_of(case: Case) -> Training | AdversarialTraining:
 
 
 def _optimizer(case: Case, parameters: Any) -> Any:
-    rate = ZOO[case.model].rate
+    rate, few = ZOO[case.model].rate, case.loss != "sum"
     if case.optimizer == "adam":
-        # In float32 eps must be above the gradients' rounding noise: Adam divides by it where gradients are tiny.
-        return optim.Adam(parameters, lr=0.1 * rate, eps=1e-8 if case.dtype == "float64" else 1e-5)
-    few = case.loss != "sum"
+        # In float32 eps must be above the gradients' rounding noise: Adam divides by it where gradients are tiny. (A
+        # sum has gradients some thirty times those of a mean, and as much more noise.)
+        eps = 1e-8 if case.dtype == "float64" else 1e-5 if few else 3e-4
+        return optim.Adam(parameters, lr=0.1 * rate, eps=eps)
     return optim.SGD(parameters, lr=rate if few else 0.03 * rate, momentum=0.9)
 
 
