@@ -72,19 +72,31 @@ def device_of(array: Any) -> device:
 def on_device(array: Any, target: device) -> Any:
     """The array on `target`: itself if it is there already, else a copy. "cuda" without a number is CuPy's current GPU.
 
-    Raises RuntimeError with the reason, and what to install, where there is no usable GPU.
+    Raises RuntimeError with the reason, and what to install, where there is no such GPU or it is not usable.
     """
     if target.type == "cpu":
         return to_numpy(array)
-    from ..kernels.cuda import detect
-
-    usable, reason = detect.status()
-    if not usable:
-        raise RuntimeError(f"device {str(target)!r} cannot be used: {reason}")
-    import cupy
-
+    cupy = cupy_for(target)
     with cupy.cuda.Device(target.index):
         return cupy.asarray(array)
+
+
+def cupy_for(gpu: device, function: str = "") -> Any:
+    """The module CuPy, for use on this GPU. RuntimeError, in one line with the remedy, where it cannot be used."""
+    from ..kernels.cuda import detect
+
+    whose = f"{function}: " if function else ""
+    usable, reason = detect.status()
+    if not usable:
+        raise RuntimeError(f"{whose}device {str(gpu)!r} cannot be used: {reason}")
+    import cupy
+
+    if gpu.index:
+        count = cupy.cuda.runtime.getDeviceCount()
+        if gpu.index >= count:
+            known = "only 'cuda:0'" if count == 1 else f"'cuda:0' to 'cuda:{count - 1}'"
+            raise RuntimeError(f"{whose}device {str(gpu)!r} cannot be used: there is {known}")
+    return cupy
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from ..backend import namespace
 from ..backend.random import default_generator
 from .activation import Activation, applied, in_place_form
 from .exponential import exp
-from .op import Elementwise, array_of, check_dtypes
+from .op import Elementwise, array_of, check_devices, check_dtypes
 from .select import where
 from .shape import reshape
 
@@ -100,6 +100,7 @@ def prelu(input: Any, weight: Any) -> Any:
     [[-0.5, -0.5]]
     """
     check_dtypes("prelu", input, weight)
+    check_devices("prelu", input, weight)
     if len(weight.shape) > 1:
         raise RuntimeError(f"prelu: weight must have 0 or 1 axes, not shape {tuple(weight.shape)}")
     count = weight.shape[0] if len(weight.shape) else 1

@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import namespace
 from .index import getitem
 from .join import stack
-from .op import array_of, broadcast_error, unbroadcast
+from .op import array_of, broadcast_error, check_devices, unbroadcast
 from .shape import expand, ints, ravel, reshape
 
 
@@ -89,6 +89,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
             raise RuntimeError(f"meshgrid: tensors must have one axis or none, but tensors[{i}] has shape {t.shape}")
         if t.dtype != tensors[0].dtype:
             raise RuntimeError(f"meshgrid: tensors must have one dtype, got {tensors[0].dtype.name} and {t.dtype.name}")
+    check_devices("meshgrid", *tensors)
     axes = list(range(len(tensors)))  # the axis of the grids along which each tensor runs
     if indexing == "xy" and len(tensors) > 1:
         axes[:2] = [1, 0]

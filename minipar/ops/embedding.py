@@ -9,7 +9,7 @@ from ..backend.dispatch import kernel
 from ..tape import Value
 from .accepts import looks_only
 from .index import Indexed, PutItem
-from .op import array_of
+from .op import array_of, check_devices
 
 
 class Embedding(Indexed):
@@ -70,6 +70,7 @@ def embedding(
     """
     if sparse:
         raise NotImplementedError("embedding: sparse=True is not supported: gradients are dense here")
+    check_devices("embedding", input, weight)
     numbers = _numbers("embedding", input, weight)
     if padding_idx is not None:
         padding_idx = normal_padding("embedding", padding_idx, weight.shape[0])

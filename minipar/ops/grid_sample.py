@@ -10,7 +10,7 @@ from ..backend import dtypes, namespace
 from .index import getitem
 from .linalg import matmul
 from .magnitude import abs_
-from .op import array_of, check_dtypes
+from .op import array_of, check_devices, check_dtypes
 from .select import where
 from .shape import permute, reshape, transpose, unsqueeze
 
@@ -90,6 +90,7 @@ def _check(input: Any, grid: Any, mode: str, padding_mode: str) -> None:
         what = "mode='bicubic'" if mode == "bicubic" else "input of volumes (N, C, D, H, W)"
         raise NotImplementedError(f"grid_sample: {what} is not supported")
     check_dtypes("grid_sample", input, grid)
+    check_devices("grid_sample", input, grid)
     shapes = tuple(input.shape), tuple(grid.shape)
     if len(shapes[0]) != 4 or len(shapes[1]) != 4 or shapes[1][-1] != 2 or shapes[0][0] != shapes[1][0]:
         raise RuntimeError(f"grid_sample: input must be (N, C, H, W) and grid (N, H', W', 2), got {shapes}")

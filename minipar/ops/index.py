@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..tape import Value
-from .op import Op, array_of, unbroadcast, zero_of
+from .op import Op, array_of, check_devices, unbroadcast, zero_of
 from .shape import View, reshape
 
 
@@ -87,6 +87,13 @@ def _closed(index: Any, ndim: int) -> Any:
     return index if sum(map(_axes, index)) < ndim else tuple([i for i in index if i is not Ellipsis])
 
 
+def check_index(name: str, parts: Any, x: Any) -> None:
+    """RuntimeError, which names both, if a tensor among the parts is on another device than x; the CPU's may be."""
+    for part in parts if isinstance(parts, (tuple, list)) else (parts,):
+        if isinstance(part, Value) and not isinstance(part.array, np.ndarray):
+            check_devices(name, x, part)
+
+
 class Indexed(Op):
     """Base of what keeps an index: tensors in it must not change before the gradient has used them."""
 
@@ -99,6 +106,11 @@ class Indexed(Op):
         self.index = plain(index)
         parts = index if isinstance(index, tuple) else (index,)
         self.picks = [i for i in parts if isinstance(i, Value) and type(plain(i)) is not int]
+
+    def __call__(self, *inputs: Any) -> Any:
+        if self.picks:
+            check_index(self.name(), self.picks, inputs[0])
+        return super().__call__(*inputs)
 
     def _save(self, inputs: tuple, versions: list[int]) -> None:
         super()._save(inputs, versions)

@@ -11,7 +11,7 @@ from ..backend import namespace
 from ..backend.dtypes import scalar_like
 from .broadcast import broadcast_shapes
 from .gather import check_mask, check_select, check_tensor, one_axis
-from .index import PutItem, SetItem, getitem
+from .index import PutItem, SetItem, check_index, getitem
 from .op import array_of, cast
 from .select import where
 from .shape import expand, ravel, reshape
@@ -50,6 +50,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     tensor([7., 0., 7.])
     """
     dim = check_select("index_fill", input, dim, index)
+    check_index("index_fill", index, input)
     chosen = namespace(array_of(input)).zeros(one_axis(input).shape[dim], bool)
     chosen[array_of(one_axis(index))] = True
     mask = chosen.reshape(-1, *(1,) * (len(input.shape) - dim - 1)) if len(input.shape) else chosen.reshape(())
@@ -71,6 +72,7 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     check_tensor("index_put", "values", values)
     if values.dtype != input.dtype:
         raise RuntimeError(f"index_put: values must have input's dtype {input.dtype.name}, not {values.dtype.name}")
+    check_index("index_put", at, input)
     if not accumulate:
         return SetItem(at)(input, values)
     return input + PutItem(at, tuple(input.shape))(expand(values, array_of(input)[PutItem(at, ()).index].shape))

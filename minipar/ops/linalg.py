@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backend.dispatch import kernel
 from .accepts import needs_tensors
-from .op import Op, broadcast_error, unbroadcast
+from .op import Op, broadcast_error, check_devices, unbroadcast
 from .reduce import sum
 from .shape import expand, normal_dim, permute, reshape, transpose, unsqueeze
 
@@ -193,9 +193,10 @@ def _matrix(x: Any, leading: int, last: Sequence[int]) -> Any:
     return reshape(x, (math.prod(x.shape[:leading]), math.prod(last)))
 
 
-def _added(input: Any, product: Any, beta: float, alpha: float) -> Any:
+def _added(name: str, input: Any, product: Any, beta: float, alpha: float) -> Any:
     """β·input + α·product; with β = 0 not even a NaN of the input matters, and integers take whole β and α, bools truth
     values, as in PyTorch."""
+    check_devices(name, input, product)
     input = expand(input, product.shape)
     if product.dtype.kind != "f":
         whole = bool if product.dtype.kind == "b" else int
@@ -210,7 +211,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
     >>> minipar.addmm(minipar.ones(2), minipar.ones(1, 3), minipar.ones(3, 2), alpha=2)
     tensor([[7., 7.]])
     """
-    return _added(input, mm(mat1, mat2), beta, alpha)
+    return _added("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -219,7 +220,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
     >>> minipar.addmv(minipar.ones(2), minipar.ones(2, 3), minipar.ones(3))
     tensor([4., 4.])
     """
-    return _added(input, mv(mat, vec), beta, alpha)
+    return _added("addmv", input, mv(mat, vec), beta, alpha)
 
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -228,7 +229,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     >>> minipar.addr(minipar.zeros(1, 2), minipar.tensor([3.0]), minipar.tensor([1.0, 2.0]))
     tensor([[3., 6.]])
     """
-    return _added(input, outer(vec1, vec2), beta, alpha)
+    return _added("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -237,7 +238,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
     >>> minipar.baddbmm(minipar.ones(1), minipar.ones(5, 2, 3), minipar.ones(5, 3, 4)).shape
     (5, 2, 4)
     """
-    return _added(input, bmm(batch1, batch2), beta, alpha)
+    return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -247,7 +248,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: floa
     tensor(15.)
     """
     products = bmm(batch1, batch2)
-    return _added(input, sum(products, 0, dtype=products.dtype), beta, alpha)
+    return _added("addbmm", input, sum(products, 0, dtype=products.dtype), beta, alpha)
 
 
 def kron(input: Any, other: Any) -> Any:

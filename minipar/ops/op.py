@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from .. import tape
-from ..backend import dtypes, namespace
+from ..backend import device_of, dtypes, namespace
 from ..tape import Value, Version
 from .accepts import needs_float
 from .named import Named
@@ -77,7 +77,7 @@ class Op(tape.Node):
         arrays: list[Any] = []
         edges: list[tape.Edge | None] = []
         versions: list[int] = []
-        first = None
+        first, kind = None, np.ndarray
         for x in inputs:
             if isinstance(x, Value):
                 array, version = x.array, x.version
@@ -92,6 +92,8 @@ class Op(tape.Node):
                 arrays.append(x)
                 edges.append(None)
                 versions.append(0)
+        if kind is not np.ndarray and not issubclass(kind, np.ndarray):
+            self._check_gpu(inputs)
         self.aux = None
         result = self.forward(*arrays)
         if first is None:
@@ -111,9 +113,20 @@ class Op(tape.Node):
             tape.mode.watch(self, inputs, (values,) if alone else values)
         return values
 
+    def _check_gpu(self, inputs: tuple) -> None:
+        """RuntimeError unless all are on this thread's current GPU: CuPy would put the results there."""
+        check_devices(self.name(), *inputs)
+        gpu = next(x.array.device for x in inputs if isinstance(x, Value))
+        current = type(gpu)()
+        if gpu != current:
+            raise RuntimeError(
+                f"{self.name()} got tensors on cuda:{gpu.id}, but this thread's current GPU is cuda:{current.id}; "
+                f"change that with minipar.cuda.set_device({gpu.id}), for a block with minipar.cuda.device({gpu.id})"
+            )
+
     def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
         """What happens where a and b are on two devices: an error, unless a subclass knows better."""
-        raise _device_error(self, a, b)
+        raise device_error(self.name(), a, b)
 
     def _save(self, inputs: tuple, versions: list[int]) -> None:
         """Keep what the gradient will need; `versions` says how often each input had been changed."""
@@ -245,12 +258,11 @@ class Elementwise(Op):
 
     def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
         """A tensor of no axes on the CPU stands for a number: it is moved to the others, as in PyTorch."""
-        from ..backend import device_of
         from .device import Move
 
         here = [isinstance(x, Value) and isinstance(x.array, np.ndarray) for x in inputs]
         if any(x.array.ndim for x, on_cpu in zip(inputs, here) if on_cpu):
-            raise _device_error(self, a, b)
+            raise device_error(self.name(), a, b)
         there = device_of((b if isinstance(a.array, np.ndarray) else a).array)
         return self(*[Move(there)(x) if on_cpu else x for x, on_cpu in zip(inputs, here)])
 
@@ -436,10 +448,17 @@ def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> str:
     )
 
 
-def _device_error(op: Op, a: Value, b: Value) -> RuntimeError:
-    from ..backend import device_of
+def check_devices(name: str, *operands: Any) -> None:
+    """RuntimeError, which names both, if two of the operands that are tensors are on two devices."""
+    tensors = [x for x in operands if isinstance(x, Value)]
+    for x in tensors[1:]:
+        here = type(x.array) is type(tensors[0].array) is np.ndarray  # the usual answer, sooner
+        if not here and device_of(x.array) != device_of(tensors[0].array):
+            raise device_error(name, tensors[0], x)
 
+
+def device_error(name: str, a: Value, b: Value) -> RuntimeError:
     return RuntimeError(
-        f"{op.name()} got tensors on two devices: {device_of(a.array)} (shape {tuple(a.array.shape)}) and "
+        f"{name} got tensors on two devices: {device_of(a.array)} (shape {tuple(a.array.shape)}) and "
         f"{device_of(b.array)} (shape {tuple(b.array.shape)}); move one with .to({str(device_of(a.array))!r})"
     )

@@ -12,7 +12,7 @@ from .accepts import needs_float
 from .extremum import Best, Located, picked
 from .gather import masked_select
 from .index import take_along
-from .op import Op, array_of
+from .op import Op, array_of, check_devices
 from .reduce import empty_error, sum
 from .scan import last_best
 from .shape import normal_dim, permute, reshape
@@ -168,6 +168,7 @@ def _shares(name: str, x: Any, q: Any, how: str) -> Any:
             f"{name}: q must be a number or a 1-d tensor of dtype {x.dtype.name}, not {q.array.dtype.name} of shape "
             f"{tuple(q.array.shape)}"
         )
+    check_devices(name, x, q)
     shares = reshape(q if isinstance(q, tape.Value) else namespace(array_of(x)).asarray(q, x.dtype), (-1,))
     numbers = array_of(shares)
     if numbers.size and not bool(((numbers >= 0) & (numbers <= 1)).all()):

@@ -17,7 +17,7 @@ from ..tape import Value
 from .division import div
 from .gather import check_along, check_integers, check_tensor, one_axis
 from .index import AddAlong, PutAlong, SetItem, along, getitem, take_along
-from .op import Op, array_of, cast, zero_of
+from .op import Op, array_of, cast, check_devices, zero_of
 from .select import where
 from .shape import expand, reshape
 from .spelling import numpy_names
@@ -179,6 +179,7 @@ def _neutral(reduce: str, dtype: Any) -> Any:
 
 def _checked(name: str, input: Any, dim: int, index: Any, src: Any) -> int:
     check_tensor(name, "src", src)
+    check_devices(name, input, src)
     dim = check_along(name, input, dim, index, src)
     if src.dtype != input.dtype:
         raise RuntimeError(f"{name}: src must have input's dtype {input.dtype.name}, not {src.dtype.name}")

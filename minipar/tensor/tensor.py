@@ -178,6 +178,8 @@ class Tensor(Differentiable, InPlace, Methods, Arranged, Converted, New, Sampled
             value = wrap(as_array(value, None if hasattr(value, "dtype") else self.dtype, like=self.array))
         key = index.parts_of(key)
         if not (tape.mode.grad and (self.tracked or value.tracked)):
+            if not index.is_basic(key):
+                index.check_index("__setitem__", key, self)
             write(self, "__setitem__", value.array, index.plain(key))
         else:
             in_place(self, "__setitem__", lambda x: index.SetItem(key)(x, op.cast(value, x.dtype)))

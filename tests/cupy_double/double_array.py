@@ -3,8 +3,10 @@
 It is not a GPU: the numbers are NumPy's. What it shows is which functions are called and with which kinds of operands:
 only its own kind, Python numbers and NumPy scalars, as in CuPy; and names, arguments and dtypes that CuPy has
 (surface.json, recorded from CuPy by record_surface.py). Where CuPy returns arrays of no axes, so does it.
-It cannot show: rounding and speed on a GPU, the CUDA kernels, streams, several devices, the undefined order of repeated
-writes, indices out of range (CuPy wraps them around) and singular matrices (CuPy gives infinities and NaN, no error).
+Where CuPy would compute on one GPU with another's memory (a PerformanceWarning, and the result on the wrong one), it
+refuses. It cannot show: rounding and speed on a GPU, the CUDA kernels, what is asynchronous, the undefined order of
+repeated writes, indices out of range (CuPy wraps them around) and singular matrices (CuPy gives infinities and NaN, no
+error).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from tests.cupy_double.double_cuda import Device, current
 
 with open(f"{__file__.rpartition('/')[0]}/surface.json") as file:
     SURFACE = json.load(file)
@@ -46,7 +50,7 @@ def signature(names: list[str]) -> Signature:
 def on_host(x: Any, uploads: bool = False) -> Any:
     """The NumPy arrays within doubles, in nested sequences too. TypeError for NumPy arrays, unless `uploads`."""
     if isinstance(x, ndarray):
-        return x._host
+        return x._here()
     if isinstance(x, np.ndarray) and not uploads:
         raise TypeError(f"Unsupported type {type(x)}")
     if type(x) in (tuple, list):
@@ -68,6 +72,7 @@ def wrapped(x: Any, *sources: Any) -> Any:
                 return source
             if np.may_share_memory(source._host, made._host):
                 made.base = source if source.base is None else source.base
+                made._gpu = source._gpu
     return made
 
 
@@ -82,14 +87,14 @@ class Memory:
 class ndarray:
     """Stands for cupy.ndarray."""
 
-    __slots__ = ("_host", "base", "__weakref__")
+    __slots__ = ("_gpu", "_host", "base", "__weakref__")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
         self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C"
     ) -> None:
-        self.base = None
+        self.base, self._gpu = None, current.gpu
         if memptr is None:
             self._host = np.ndarray(shape, dtype, strides=strides, order=order)
         else:
@@ -98,8 +103,16 @@ class ndarray:
     @classmethod
     def _of(cls, host: np.ndarray) -> ndarray:
         made = cls.__new__(cls)
-        made._host, made.base = host, None
+        made._host, made.base, made._gpu = host, None, current.gpu
         return made
+
+    def _here(self) -> np.ndarray:
+        """The elements, for a computation on the current GPU."""
+        if self._gpu != current.gpu:
+            raise ValueError(
+                f"The device where the array resides ({self._gpu}) is different from the current device ({current.gpu})"
+            )
+        return self._host
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(IMPLICIT)
@@ -128,11 +141,11 @@ class ndarray:
         return {**self._host.__array_interface__, "version": 3}
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (2, 0)
+        return (2, self._gpu)
 
     @property
     def device(self) -> Any:
-        return SimpleNamespace(id=0)
+        return Device(self._gpu)
 
     @property
     def data(self) -> Memory:
@@ -151,13 +164,14 @@ class ndarray:
         if is_basic(places):  # a view, of a single element too
             places = places if isinstance(places, tuple) else (places,)
             places = places if any(i is Ellipsis for i in places) else (*places, ...)
-        return wrapped(self._host[places], self)
+            return wrapped(self._host[places], self)
+        return wrapped(self._here()[places])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         places = on_host(index, uploads=True)
         if isinstance(value, np.ndarray) and value.ndim and is_basic(places):
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
-        self._host[places] = on_host(value, uploads=True)
+        self._here()[places] = on_host(value, uploads=True)
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self._host)))
@@ -202,7 +216,7 @@ class ndarray:
     def fill(self, value: Any) -> None:
         if isinstance(value, np.ndarray) and value.ndim:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
-        self._host.fill(on_host(value))
+        self._here().fill(on_host(value))
 
     def astype(
         self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
@@ -210,28 +224,28 @@ class ndarray:
         if casting is not None or subok is not None:
             raise TypeError("casting and subok are not supported yet")
         with np.errstate(all="ignore"):
-            return wrapped(self._host.astype(dtype, order or "K", copy=copy), self)
+            return wrapped(self._here().astype(dtype, order or "K", copy=copy), self)
 
     def argmax(self, axis: Any = None, out: Any = None, dtype: Any = None, keepdims: bool = False) -> ndarray:
-        return wrapped(np.argmax(self._host, axis, keepdims=keepdims))
+        return wrapped(np.argmax(self._here(), axis, keepdims=keepdims))
 
     def argmin(self, axis: Any = None, out: Any = None, dtype: Any = None, keepdims: bool = False) -> ndarray:
-        return wrapped(np.argmin(self._host, axis, keepdims=keepdims))
+        return wrapped(np.argmin(self._here(), axis, keepdims=keepdims))
 
     def sort(self, axis: int = -1, kind: Any = None) -> None:
         if not self._host.flags.c_contiguous:
             raise NotImplementedError("Sorting non-contiguous array is not supported.")
-        self._host.sort(axis, stable(kind))
+        self._here().sort(axis, stable(kind))
 
     def argsort(self, axis: Any = -1, kind: Any = None) -> ndarray:
-        return wrapped(self._host.argsort(axis, stable(kind)))
+        return wrapped(self._here().argsort(axis, stable(kind)))
 
     def nonzero(self) -> tuple[ndarray, ...]:
         if not self._host.ndim:
             raise ValueError(
                 "Calling nonzero on 0d arrays is not allowed. Use cp.atleast_1d(scalar).nonzero() instead."
             )
-        return wrapped(self._host.nonzero())
+        return wrapped(self._here().nonzero())
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> ndarray:
         host = self._host.diagonal(offset, axis1, axis2)
@@ -258,7 +272,7 @@ class ndarray:
         by_mask = len(parts) == 1 and getattr(parts[0], "dtype", None) == np.bool_
         if not is_basic(places) and not by_mask and self._host.dtype.name not in dtypes:
             raise TypeError(f"cupy.{name}.at only supports {', '.join(dtypes)} as data type")
-        ufunc.at(self._host, places, on_host(value, uploads=True))
+        ufunc.at(self._here(), places, on_host(value, uploads=True))
 
 
 def stable(kind: Any) -> str:
@@ -286,15 +300,19 @@ def _attribute(name: str) -> property:
     return property(lambda self: wrapped(getattr(self._host, name), self))
 
 
+VIEWS = ("copy", "ravel", "reshape", "squeeze", "swapaxes", "transpose", "view")  # of another GPU's array too
+
+
 def _method(name: str, names: list[str]) -> Callable[..., Any]:
     expected = signature(names)
 
     def method(self: ndarray, *args: Any, **kwargs: Any) -> Any:
         expected.bind(*args, **kwargs)
         uploads = name in ("take", "put", "searchsorted")
+        host = self._host if name in VIEWS else self._here()
         host_kwargs = {key: on_host(x, uploads) for key, x in kwargs.items()}
         with np.errstate(all="ignore"):
-            result = getattr(self._host, name)(*on_host(args, uploads), **host_kwargs)
+            result = getattr(host, name)(*on_host(args, uploads), **host_kwargs)
         return wrapped(result, self, *args, *kwargs.values())
 
     method.__name__ = name

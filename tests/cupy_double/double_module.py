@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.cupy_double.double_array import SURFACE, ndarray, on_host, signature, stable, wrapped
+from tests.cupy_double.double_cuda import MemoryPool, current, make_cuda
 
 UPLOADS = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"}
 FREE = UPLOADS | {  # functions that need no array
@@ -83,6 +84,8 @@ def function(name: str, names: list[str], numpy_function: Callable[..., Any]) ->
         if "kind" in bound.arguments:
             stable(bound.arguments["kind"])
             kwargs["kind"] = "stable"
+        if name in UPLOADS and isinstance(args[0], ndarray) and args[0].device.id != current.gpu:
+            args = (args[0].copy(), *args[1:])  # from another GPU
         hosts = on_host(list(args), uploads)
         hosts_by_name = {key: on_host(x, uploads) for key, x in kwargs.items() if key != "blocking"}
         with np.errstate(all="ignore"):
@@ -125,26 +128,6 @@ def bincount(x: ndarray, weights: Any = None, minlength: Any = None) -> ndarray:
     return wrapped(np.bincount(host, on_host(weights), 0 if minlength is None else minlength))
 
 
-class Device:
-    """Stands for cupy.cuda.Device: there is one, number 0."""
-
-    def __init__(self, device: int | None = None) -> None:
-        assert device in (None, 0), device
-        self.id = 0
-
-    def use(self) -> Device:
-        return self
-
-    def synchronize(self) -> None:
-        pass
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
 def make_linalg() -> ModuleType:
     linalg = ModuleType("cupy.linalg")
     linalg.LinAlgError = np.linalg.LinAlgError  # type: ignore[attr-defined]
@@ -181,12 +164,11 @@ def make_cupy() -> ModuleType:
     strides = SimpleNamespace(
         **{n: function(n, p, getattr(np.lib.stride_tricks, n)) for n, p in SURFACE["stride_tricks"].items()}
     )
+    pool = MemoryPool()
     cupy.__dict__.update(
         ndarray=ndarray, ufunc=ufunc, newaxis=None, where=where, lexsort=lexsort, copyto=copyto, bincount=bincount,
         linalg=make_linalg(), lib=SimpleNamespace(stride_tricks=strides), __version__=SURFACE["version"],
-        cuda=SimpleNamespace(
-            Device=Device, is_available=lambda: True, runtime=SimpleNamespace(getDeviceCount=lambda: 1)
-        ),
+        cuda=make_cuda(), get_default_memory_pool=lambda: pool,
     )  # fmt: skip
     return cupy
 

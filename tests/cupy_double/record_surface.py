@@ -59,6 +59,16 @@ def has_at(ufunc: Any) -> bool:
     raise AssertionError(ufunc)
 
 
+def classes(place: ModuleType, names: list[str]) -> dict[str, dict[str, list[str] | None]]:
+    """Class → its public methods and their parameters, of `__init__` too; attributes have None."""
+    found = {name: getattr(place, name) for name in names}
+    return {
+        name: {n: parameters(m, n) if callable(m := getattr(kind, n)) else None for n in dir(kind) if n[0] != "_"}
+        | {"__init__": parameters(kind, name)}
+        for name, kind in found.items()
+    }
+
+
 def record() -> dict[str, Any]:
     ufuncs = {n: u for n, u in vars(cupy).items() if isinstance(u, cupy.ufunc)}
     special = vars(cupyx.scipy.special)
@@ -76,6 +86,9 @@ def record() -> dict[str, Any]:
         "methods": {n: parameters(m, n) for n, m in methods.items() if callable(m)},
         "attributes": [n for n, m in methods.items() if not callable(m)],
         "operators": [n for n in dir(cupy.ndarray) if n.startswith("__") and n not in dir(object)],
+        "cuda": functions(cupy.cuda),
+        "cuda classes": classes(cupy.cuda, ["Device", "Event", "MemoryPool", "Stream"]),
+        "cuda runtime": functions(cupy.cuda.runtime),
         "constants": [n for n, x in vars(cupy).items() if isinstance(x, (float, int)) and not n.startswith("_")],
         "types": [n for n, x in vars(cupy).items() if isinstance(x, type) and x.__module__ == "numpy"],
     }

@@ -48,11 +48,28 @@ FUNCTIONS = [
     row("nn.init.zeros_", lambda m: m.nn.init.zeros_([1.0]), "tensor", "not list", error=TypeError),
 ]
 TYPED = [f"{kind}Tensor" for kind in ("Bool", "Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short")]
+MEMORY_LIMIT = "cuda.set_per_process_memory_fraction"
+OF_A_GPU = ["current_stream", "device", "get_device_capability", "get_device_name", "get_device_properties"]
+OF_A_GPU += ["get_rng_state", "mem_get_info", "memory_allocated", "memory_reserved", "set_device", "Stream"]
+OF_A_GPU += ["synchronize"]
 LIMITS = [
     row("finfo", lambda m: m.finfo(m.int64), "type", "floating-point", "not int64", "iinfo", error=TypeError),
     row("iinfo", lambda m: m.iinfo(m.float32), "type", "integer", "not float32", "finfo", error=TypeError),
     row("cuda.manual_seed", lambda m: m.cuda.manual_seed("x"), "seed", "not str", error=TypeError),
-    row("cuda.synchronize", lambda m: m.cuda.synchronize("cpu"), "device", "'cpu'", error=ValueError),
+    *[
+        row(f"cuda.{of}", lambda m, of=of: getattr(m.cuda, of)(device="cpu"), of, "device", "'cpu'", error=ValueError)
+        for of in OF_A_GPU
+    ],
+    row("cuda.set_device", lambda m: m.cuda.set_device(-1), "index", "not -1", error=ValueError),
+    row("cuda.set_device", lambda m: m.cuda.set_device(1.5), "device", "1.5", error=TypeError),
+    row("cuda.set_rng_state", lambda m: m.cuda.set_rng_state((1,)), "state", r"not \(1,\)", error=TypeError),
+    row("cuda.set_rng_state", lambda m: m.cuda.set_rng_state((1, 2), "cpu"), "device", "'cpu'", error=ValueError),
+    row("cuda.Stream", lambda m: m.cuda.Stream(priority="high"), "priority", "int", "'high'", error=TypeError),
+    row("cuda.Event", lambda m: m.cuda.Event(interprocess=True), "interprocess=True", error=NotImplementedError),
+    row("cuda.stream", lambda m: m.cuda.stream(3), "stream", "Stream or None", "not 3", error=TypeError),
+    row(MEMORY_LIMIT, lambda m: m.cuda.set_per_process_memory_fraction(0), "fraction", "not 0", error=ValueError),
+    row(MEMORY_LIMIT, lambda m: m.cuda.set_per_process_memory_fraction(1.5), "fraction", "1.5", error=ValueError),
+    row(MEMORY_LIMIT, lambda m: m.cuda.set_per_process_memory_fraction("1"), "fraction", "not str", error=TypeError),
     row("Tensor.new", lambda m: m.ones(1).new([1], [2]), "new", "one list", error=TypeError),
     *[row(of, lambda m, of=of: getattr(m, of)([1], [2]), of, "one list", error=TypeError) for of in TYPED],
 ]

@@ -41,7 +41,7 @@ TAKES_NOTHING = {
     "is_inference_mode_enabled seed get_num_threads get_float32_matmul_precision",
     "autograd": "detect_anomaly",
     "data": "get_worker_info",
-    "cuda": "device_count empty_cache is_available manual_seed_all",  # the last: manual_seed's row
+    "cuda": "current_device device_count empty_cache initial_seed is_available manual_seed_all seed",  # as manual_seed
     "Tensor": "T bool byte char cpu cuda data_ptr detach detach_ device dim double dtype element_size float get_device "
     "grad_fn half int is_complex is_cpu is_cuda is_floating_point is_leaf is_signed itemsize long nbytes ndim nelement "
     "numel retains_grad shape short tolist type_as where zero_",  # type_as and where: Tensor.type's and where's rows

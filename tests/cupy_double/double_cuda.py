@@ -1,0 +1,187 @@
+"""What stands for `cupy.cuda`: two GPUs, their streams, events and memory, with CuPy's names and arguments.
+
+Nothing is asynchronous. A stream remembers what it was given and waited for (`given`), a pool what it was told; how
+much of its memory is taken, a test says itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+GPUS = 2
+MEMORY = 2**30  # bytes of each
+PROPERTIES = {
+    "name": b"Stand-in", "major": 9, "minor": 0, "totalGlobalMem": MEMORY, "multiProcessorCount": 4, "warpSize": 32,
+    "sharedMemPerBlock": 49152, "regsPerMultiprocessor": 65536,
+}  # fmt: skip
+
+
+class _Current(threading.local):
+    """What CUDA keeps for each thread."""
+
+    def __init__(self) -> None:
+        self.gpu = 0
+        self.streams: list[list[Stream]] = [[Stream.null] for _ in range(GPUS)]  # of each GPU, the last is current
+
+
+class Device:
+    """Stands for cupy.cuda.Device."""
+
+    def __init__(self, device: int | None = None) -> None:
+        self.id = current.gpu if device is None else int(device)
+        self._before: list[int] = []
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and self.id == other.id
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def use(self) -> Device:
+        if not 0 <= self.id < GPUS:
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        current.gpu = self.id
+        return self
+
+    def synchronize(self) -> None:
+        pass
+
+    @property
+    def compute_capability(self) -> str:
+        return "90"
+
+    @property
+    def mem_info(self) -> tuple[int, int]:
+        return MEMORY // 4, MEMORY
+
+    def __enter__(self) -> Device:
+        self._before.append(current.gpu)
+        return self.use()
+
+    def __exit__(self, *_: object) -> None:
+        current.gpu = self._before.pop()
+
+
+class Event:
+    """Stands for cupy.cuda.Event; `done` from the start, unless a test says otherwise."""
+
+    done = True
+
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        self.block, self.disable_timing, self.device_id = block, disable_timing, current.gpu
+        self.recorded: Stream | None = None
+
+    def record(self, stream: Stream | None = None) -> None:
+        stream = get_current_stream() if stream is None else stream
+        if self.device_id != stream._gpu():
+            raise RuntimeError("cudaErrorInvalidResourceHandle: invalid resource handle")
+        self.recorded = stream
+        stream.given.append(("record", self))
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Stream:
+    """Stands for cupy.cuda.Stream."""
+
+    null: Stream
+    done = True
+    _handles = count(1)
+
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None
+    ) -> None:
+        self.ptr, self.device_id = (0, -1) if null else (next(self._handles), current.gpu)
+        self.is_non_blocking, self.priority = non_blocking, priority or 0
+        self.given: list[tuple[str, Any]] = []
+
+    def _gpu(self) -> int:
+        return current.gpu if self.device_id == -1 else self.device_id
+
+    def use(self) -> Stream:
+        self._check()
+        current.streams[current.gpu][-1] = self
+        return self
+
+    def _check(self) -> None:
+        if self._gpu() != current.gpu:
+            raise RuntimeError(
+                f"The device that the stream is created on ({self.device_id}) does not match with the current "
+                f"device ({current.gpu})"
+            )
+
+    def record(self, event: Event | None = None) -> Event:
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        self.given.append(("wait", event))
+
+    def synchronize(self) -> None:
+        self.given.append(("synchronize", None))
+
+    def __enter__(self) -> Stream:
+        self._check()
+        current.streams[current.gpu].append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        current.streams[current.gpu].pop()
+
+
+Stream.null = Stream(null=True)
+current = _Current()
+
+
+def get_current_stream(device_id: int = -1) -> Stream:
+    return current.streams[current.gpu if device_id == -1 else device_id][-1]
+
+
+def get_elapsed_time(start_event: Event, end_event: Event) -> float:
+    if start_event.disable_timing or end_event.disable_timing:
+        raise RuntimeError("cudaErrorInvalidResourceHandle: invalid resource handle")
+    return 1.5
+
+
+class MemoryPool:
+    """Stands for cupy.cuda.MemoryPool: every call is about the current GPU."""
+
+    def __init__(self, allocator: Any = None) -> None:
+        self.used, self.total, self.limits = [0] * GPUS, [0] * GPUS, [0] * GPUS
+
+    def used_bytes(self) -> int:
+        return self.used[current.gpu]
+
+    def total_bytes(self) -> int:
+        return self.total[current.gpu]
+
+    def free_all_blocks(self, stream: Stream | None = None) -> None:
+        self.total[current.gpu] = self.used[current.gpu]
+
+    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
+        if size is not None and fraction is not None:
+            raise ValueError("size and fraction cannot be specified at the same time")
+        self.limits[current.gpu] = int(MEMORY * (fraction or 0)) if size is None else size
+
+    def get_limit(self) -> int:
+        return self.limits[current.gpu]
+
+
+def make_cuda() -> SimpleNamespace:
+    """The module `cupy.cuda`."""
+    current.__dict__.update(vars(_Current()))
+    runtime = SimpleNamespace(
+        getDeviceCount=lambda: GPUS,
+        getDevice=lambda: current.gpu,
+        getDeviceProperties=lambda device: {**PROPERTIES, "name": b"Stand-in %d" % device},
+        memGetInfo=lambda: Device().mem_info,
+        deviceSynchronize=lambda: None,
+    )
+    return SimpleNamespace(
+        Device=Device, Event=Event, MemoryPool=MemoryPool, Stream=Stream, get_current_stream=get_current_stream,
+        get_elapsed_time=get_elapsed_time, is_available=lambda: True, runtime=runtime,
+    )  # fmt: skip
