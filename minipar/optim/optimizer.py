@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -88,6 +89,8 @@ class Optimizer(StepHooks):
         if isinstance(options.get("lr"), Tensor) and options["lr"].numel() != 1:
             raise ValueError(f"Tensor lr must be 1-element, not of shape {tuple(options['lr'].shape)}")
         for name in self.not_negative:
+            if not isinstance(options[name], (Real, Tensor)):
+                raise TypeError(f"{name} must be a number, not {options[name]!r}")
             if not options[name] >= 0:
                 raise ValueError(
                     f"Invalid {_SPOKEN.get(name, name + ' value')}: {options[name]} ({name} must be at least 0)"
@@ -258,7 +261,8 @@ def _listed(params: Any, what: str) -> list[Any]:
     try:
         return list(params)
     except TypeError:
-        raise TypeError(f"{what} must be an iterable of tensors or dicts, not {type(params).__name__}") from None
+        hint = "; pass model.parameters()" if callable(params) else ""  # a model, or its method not called
+        raise TypeError(f"{what} must be an iterable of tensors or dicts, not {type(params).__name__}{hint}") from None
 
 
 def _flatten(parameters: list[Tensor]) -> None:
@@ -295,9 +299,14 @@ def _copied(name: str, value: Any, p: Tensor) -> Any:
     return wrap(array).cpu() if name in NUMBERS else wrap(array).to(device=p.device, dtype=p.dtype)
 
 
-def _check_decays(name: str, pair: tuple[float, float]) -> None:
-    if len(pair) != 2:
+def check_pair(name: str, pair: Any) -> None:
+    """ValueError if an option that is two numbers is none, or another number of them."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(f"Invalid {name}: {pair} ({name} must be two numbers)")
+
+
+def _check_decays(name: str, pair: tuple[float, float]) -> None:
+    check_pair(name, pair)
     for index, number in enumerate(pair):
         if not 0 <= number < 1:
             kind = name.removesuffix("s")
