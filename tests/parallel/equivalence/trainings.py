@@ -7,12 +7,13 @@ as it is now, whole on every rank.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import minipar
 from minipar import nn, optim
-from minipar.parallel import Communicator, Layout
+from minipar.parallel import Communicator, Layout, ParallelModel
 from minipar.parallel.equivalence import Training, TrainingRun, numbers
 from minipar.parallel.losses import as_pair
 from minipar.random import fork_rng
@@ -122,7 +123,14 @@ class AdversarialTraining:
         return self._run(OneProcess)
 
     def in_layout(self, comm: Communicator, layout: Layout, **options: Any) -> TrainingRun:
-        return self._run(lambda model: layout.parallelize(model, comm, **options))
+        with ExitStack() as meshes:
+
+            def split(model: nn.Module) -> ParallelModel:
+                net = layout.parallelize(model, comm, **options)
+                meshes.enter_context(net.mesh)
+                return net
+
+            return self._run(split)
 
     def _run(self, on_ranks: Any) -> TrainingRun:
         dtype = self.batches[0][0].dtype
