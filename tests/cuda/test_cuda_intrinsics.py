@@ -163,7 +163,7 @@ def test_a_warp_is_whole():
             zero = float32(0)
             mma_tf32(zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
 
-    with pytest.raises(KernelError, match=r"divergent warp collective: 16 threads have returned .*wait for mma_tf32"):
+    with pytest.raises(KernelError, match=r"divergent warp collective: 16 threads returned .*waiting for mma_tf32"):
         execute(half, 1, 32, (a, b, c))
     with pytest.raises(KernelError, match="mma_tf32 needs 32 lanes, its warp has 16, in line"):
         execute(multiply_tf32, 1, 16, (a, b, c))
