@@ -1,12 +1,12 @@
-"""On a machine with an NVIDIA GPU: a training step on CuPy arrays, and NCCL. Skipped by name where there is none."""
+"""On a machine with an NVIDIA GPU: training steps on CuPy arrays, and NCCL. Skipped by name where there is none."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from minipar.bench.gpu.families import FAMILIES, family_checks, trained
 from minipar.bench.gpu.nccl import all_reduce_of_one
-from minipar.bench.gpu.training_step import train_once, training_step_checks
 from minipar.kernels.cuda import detect
 
 usable, reason = detect.status()
@@ -14,21 +14,19 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=f"needs a G
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_training_step_equals_the_float64_step_on_the_cpu(dtype):
-    failed = [check for check in training_step_checks("cuda", dtype) if not check.passed]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_training_on_the_gpu_equals_the_float64_training_on_the_cpu(family, dtype):
+    failed = [check for check in family_checks(family, dtype, "cuda") if not check.passed]
     assert not failed
 
 
-def test_the_same_step_twice_gives_the_same_bits():
-    from minipar.bench.gpu.training_step import initial_state
-
-    (loss, gradients, after), (loss_again, gradients_again, after_again) = (
-        train_once("cuda", "float32", initial_state()) for _ in range(2)
-    )
-    assert loss == loss_again
-    for name in gradients:
-        assert np.array_equal(gradients[name], gradients_again[name]), name
-        assert np.array_equal(after[name], after_again[name]), name
+@pytest.mark.parametrize("family", ["CNN", "Transformer", "GRU"])
+def test_the_same_training_twice_gives_the_same_bits(family):
+    once, again = (trained(family, "float32", "cuda") for _ in range(2))
+    assert once.losses == again.losses
+    for ours, theirs in ((once.gradients, again.gradients), (once.state, again.state)):
+        for name in ours:
+            assert np.array_equal(ours[name], theirs[name]), name
 
 
 def test_an_all_reduce_in_a_world_of_one_is_the_identity():
