@@ -15,7 +15,7 @@ GPUS = 2
 MEMORY = 2**30  # bytes of each
 PROPERTIES = {
     "name": b"Stand-in", "major": 9, "minor": 0, "totalGlobalMem": MEMORY, "multiProcessorCount": 4, "warpSize": 32,
-    "sharedMemPerBlock": 49152, "regsPerMultiprocessor": 65536,
+    "sharedMemPerBlock": 49152, "regsPerMultiprocessor": 65536, "l2CacheSize": 2**22,
 }  # fmt: skip
 
 
@@ -51,6 +51,10 @@ class Device:
     @property
     def compute_capability(self) -> str:
         return "90"
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        return {"ComputeMode": 0}
 
     @property
     def mem_info(self) -> tuple[int, int]:
@@ -180,6 +184,8 @@ def make_cuda() -> SimpleNamespace:
         getDeviceProperties=lambda device: {**PROPERTIES, "name": b"Stand-in %d" % device},
         memGetInfo=lambda: Device().mem_info,
         deviceSynchronize=lambda: None,
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 13000,
     )
     return SimpleNamespace(
         Device=Device, Event=Event, MemoryPool=MemoryPool, Stream=Stream, get_current_stream=get_current_stream,

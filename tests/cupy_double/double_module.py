@@ -168,7 +168,7 @@ def make_cupy() -> ModuleType:
     cupy.__dict__.update(
         ndarray=ndarray, ufunc=ufunc, newaxis=None, where=where, lexsort=lexsort, copyto=copyto, bincount=bincount,
         linalg=make_linalg(), lib=SimpleNamespace(stride_tricks=strides), __version__=SURFACE["version"],
-        cuda=make_cuda(), get_default_memory_pool=lambda: pool,
+        cuda=make_cuda(), get_default_memory_pool=lambda: pool, asnumpy=lambda a: a.get(),
     )  # fmt: skip
     return cupy
 
