@@ -2,6 +2,7 @@
 
 "Usable" means all of it: a driver, a device, CuPy, and the libraries that compile the CUDA kernels. Why not, if not,
 says `minipar doctor`. Each thread has its current GPU, number 0 at first: where `device="cuda"` and new streams go.
+Tensors are computed with on their own GPU, whichever is current, and so are their gradients and optimizer steps.
 """
 
 from .devices import (

@@ -79,8 +79,8 @@ def wrapped(x: Any, *sources: Any) -> Any:
 class Memory:
     """What `ndarray.data` is: where the elements begin."""
 
-    def __init__(self, host: np.ndarray) -> None:
-        self.host = host
+    def __init__(self, host: np.ndarray, gpu: int) -> None:
+        self.host, self.device_id = host, gpu
         self.ptr = host.ctypes.data
 
 
@@ -94,7 +94,7 @@ class ndarray:
     def __init__(
         self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C"
     ) -> None:
-        self.base, self._gpu = None, current.gpu
+        self.base, self._gpu = None, current.gpu if memptr is None else memptr.device_id
         if memptr is None:
             self._host = np.ndarray(shape, dtype, strides=strides, order=order)
         else:
@@ -149,7 +149,7 @@ class ndarray:
 
     @property
     def data(self) -> Memory:
-        return Memory(self._host)
+        return Memory(self._host, self._gpu)
 
     @property
     def flags(self) -> Any:

@@ -177,6 +177,7 @@ def make_cuda() -> SimpleNamespace:
     runtime = SimpleNamespace(
         getDeviceCount=lambda: GPUS,
         getDevice=lambda: current.gpu,
+        setDevice=lambda device: Device(device).use(),
         getDeviceProperties=lambda device: {**PROPERTIES, "name": b"Stand-in %d" % device},
         memGetInfo=lambda: Device().mem_info,
         deviceSynchronize=lambda: None,
