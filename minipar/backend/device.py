@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .gpu_memory import watched
+
 _SPELLING = re.compile("(cpu|cuda)(?::(0|[1-9][0-9]*))?")
 
 
@@ -118,6 +120,7 @@ def cupy_for(gpu: device, function: str = "") -> Any:
         if gpu.index >= count:
             known = "only 'cuda:0'" if count == 1 else f"'cuda:0' to 'cuda:{count - 1}'"
             raise RuntimeError(f"{whose}device {str(gpu)!r} cannot be used: there is {known}")
+    watched(cupy)
     return cupy
 
 

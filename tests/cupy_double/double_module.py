@@ -178,7 +178,7 @@ def make_cupy() -> ModuleType:
         ndarray=ndarray, ufunc=ufunc, newaxis=None, where=where, lexsort=lexsort, copyto=copyto, bincount=bincount,
         may_share_memory=about_memory("may_share_memory"), shares_memory=about_memory("shares_memory"),
         linalg=make_linalg(), lib=SimpleNamespace(stride_tricks=strides), __version__=SURFACE["version"],
-        cuda=make_cuda(), get_default_memory_pool=lambda: pool,
+        cuda=make_cuda(pool), get_default_memory_pool=lambda: pool,
     )  # fmt: skip
     return cupy
 
