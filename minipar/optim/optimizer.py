@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..autograd import enable_grad
+from ..backend.current_gpu import copied, following
 from ..nn.parameter import FlatBuffer, Parameter, flatten, zero_grad
 from ..nn.split import check_whole
 from ..tensor import Tensor, wrap
@@ -125,10 +126,17 @@ class Optimizer(StepHooks):
             with enable_grad():
                 loss = closure()
         changed_by = f"{type(self).__name__}.step"
-        for index, group in enumerate(self.param_groups):
-            for run in self._runs(index, group):
-                self._update(run, group)
-                run.finish(changed_by)
+        follow = following()
+        try:
+            for index, group in enumerate(self.param_groups):
+                for run in self._runs(index, group):
+                    if follow is not None:
+                        follow(run.parameters[0])
+                    self._update(run, group)
+                    run.finish(changed_by)
+        finally:
+            if follow is not None:
+                follow.back()
         return loss
 
     def _runs(self, index: int, group: dict[str, Any]) -> list[FlatRun | LoneRun]:
@@ -295,7 +303,7 @@ def _copied(name: str, value: Any, p: Tensor) -> Any:
         return [_copied(name, part, p) for part in value]
     if not isinstance(value, Tensor) and not hasattr(value, "__array__"):
         return value
-    array = value.array.copy() if isinstance(value, Tensor) else np.asarray(value).copy()
+    array = copied(value.array) if isinstance(value, Tensor) else np.asarray(value).copy()
     return wrap(array).cpu() if name in NUMBERS else wrap(array).to(device=p.device, dtype=p.dtype)
 
 

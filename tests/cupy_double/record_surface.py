@@ -87,7 +87,8 @@ def record() -> dict[str, Any]:
         "attributes": [n for n, m in methods.items() if not callable(m)],
         "operators": [n for n in dir(cupy.ndarray) if n.startswith("__") and n not in dir(object)],
         "cuda": functions(cupy.cuda),
-        "cuda classes": classes(cupy.cuda, ["Device", "Event", "MemoryPool", "Stream"]),
+        "cuda classes": classes(cupy.cuda, ["Device", "Event", "MemoryPointer", "MemoryPool", "Stream"])
+        | classes(cupy.cuda.memory, ["PooledMemory"]),
         "cuda runtime": functions(cupy.cuda.runtime),
         "constants": [n for n, x in vars(cupy).items() if isinstance(x, (float, int)) and not n.startswith("_")],
         "types": [n for n, x in vars(cupy).items() if isinstance(x, type) and x.__module__ == "numpy"],
