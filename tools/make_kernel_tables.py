@@ -1,13 +1,16 @@
 """Writes the tables of docs/matmul-ladder.md: `python tools/make_kernel_tables.py`. Takes two minutes; needs no GPU.
 
-What each rung moves, by `minipar.kernels.simulate`; and what the compiler makes of every CUDA kernel (needs the
-compiler's wheels: `pip install ".[oracle]"`).
+"moved": what each rung moves, by `minipar.kernels.simulate`; and "compiled": what the compiler makes of every CUDA
+kernel (needs the compiler's wheels: `pip install ".[oracle]"`). With names behind it, writes those tables alone.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from minipar.bench.report import markdown_table
 from minipar.kernels import simulate
 from minipar.kernels.cuda import compiler, conv2d
 from minipar.kernels.cuda.matmul import RUNGS, plan_matmul
+from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "matmul-ladder.md"
@@ -23,9 +27,11 @@ ARCHITECTURES = ((8, 0), (9, 0))
 M, K, N = 128, 32, 128  # a whole block of every rung, in several steps
 
 
-def main() -> None:
+def main(marks: list[str]) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for mark, table in {"moved": moved(), "compiled": compiled()}.items():
+    tables = {"moved": moved, "compiled": compiled}
+    for mark in marks or tables:
+        table = tables[mark]()
         begin, end = f"<!-- {mark}: written by tools/make_kernel_tables.py -->", f"<!-- end of {mark} -->"
         text, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n\n{table}\n\n{end}", text, flags=re.DOTALL)  # noqa: B023
         if count != 1:
@@ -51,22 +57,35 @@ def moved() -> str:
 
 
 def compiled() -> str:
-    """Registers and shared memory of every kernel in float32, on each architecture."""
+    """What every kernel takes, and how much of a multiprocessor it fills, on each architecture."""
     lines = []
     for name, kernel in kernels():
-        cubins = [compiler.build(kernel, capability) for capability in ARCHITECTURES]
-        registers = [str(cubin.registers) for cubin in cubins]
+        cubins = [built(kernel, capability) for capability in ARCHITECTURES]
         flaws = [str(sum(x)) for x in zip(*((c.spills + c.stack, c.double_instructions) for c in cubins))]
-        lines.append([name, str(kernel.threads), *registers, str(cubins[-1].shared), *flaws])
-    heads = (
-        "kernel",
-        "threads",
-        *(f"registers, sm_{a}{b}" for a, b in ARCHITECTURES),
-        "shared bytes",
-        "spilled",
-        "fp64",
-    )
-    return "\n".join(markdown_table(heads, lines))
+        used = [
+            cell for capability in ARCHITECTURES for cell in (registers(kernel, capability), room(kernel, capability))
+        ]
+        lines.append([name, str(kernel.threads), str(cubins[-1].shared), *used, *flaws])
+    of_each = [f"{what}, sm_{a}{b}" for a, b in ARCHITECTURES for what in ("registers", "blocks")]
+    return "\n".join(markdown_table(("kernel", "threads", "shared bytes", *of_each, "spilled", "fp64"), lines))
+
+
+def registers(kernel: Kernel, capability: compiler.Capability) -> str:
+    """Of a thread; where launch bounds tell the compiler to make do with less, what it would take without them, too."""
+    bound = built(kernel, capability).registers
+    free = built(replace(kernel, min_blocks=1), capability).registers if kernel.min_blocks > 1 else bound
+    return str(bound) if bound == free else f"{free} → {bound}"
+
+
+def room(kernel: Kernel, capability: compiler.Capability) -> str:
+    """The blocks that a multiprocessor holds together, and their share of the threads that it could hold."""
+    of = built(kernel, capability), kernel.threads, capability
+    return f"{resident_blocks(*of)} ({occupancy(*of):.0%})"
+
+
+@cache
+def built(kernel: Kernel, capability: compiler.Capability) -> compiler.Cubin:
+    return compiler.build(kernel, capability)
 
 
 def kernels() -> Iterator[tuple[str, Kernel]]:
@@ -82,4 +101,4 @@ def kernels() -> Iterator[tuple[str, Kernel]]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -19,12 +19,17 @@ INDEX_LIMIT = 2**31 - 2**12
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A CUDA kernel as a Python function over flat arrays of one dtype (``pointers`` of them) and int32 numbers."""
+    """A CUDA kernel as a Python function over flat arrays of one dtype (``pointers`` of them) and int32 numbers.
+
+    ``min_blocks`` blocks shall fit on a multiprocessor together, so that one multiplies while another one waits: the
+    compiler makes do with the registers that are left to each of their ``threads`` then (CUDA's launch bounds).
+    """
 
     function: Callable[..., None]
     dtype: np.dtype
     pointers: int
     threads: int
+    min_blocks: int = 1
 
     @property
     def name(self) -> str:

@@ -1,12 +1,14 @@
 """The compile gate: what NVVM and ptxas make of every kernel, for two architectures. Needs no GPU and no driver."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from minipar.kernels.cuda import compiler, conv2d, detect
 from minipar.kernels.cuda.matmul import RUNGS
+from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
 
 usable, reason = detect.compiler_status()
@@ -39,7 +41,7 @@ def check(kernels: list[Kernel], capability: tuple[int, int]) -> None:
         assert cubin.code.startswith(b"\x7fELF")
         assert kernel.name.encode() in cubin.code
         assert (kernel.name, cubin.spills, cubin.stack) == (kernel.name, 0, 0)
-        assert 0 < cubin.registers <= 65536 // kernel.threads  # at least one block fits on a multiprocessor
+        assert resident_blocks(cubin, kernel.threads, capability) >= kernel.min_blocks
         assert (cubin.double_instructions > 0) == (kernel.dtype == np.float64)
 
 
@@ -64,6 +66,32 @@ def test_the_entry_takes_plain_pointers_and_int32s():
     assert entry.count(".param .u32") == 17
     assert entry.count(f"{kernel.name}_param_") == 20
     assert ".maxntid 64" in ptx
+
+
+@pytest.mark.parametrize("capability", ARCHITECTURES, ids=lambda capability: "sm_{}{}".format(*capability))
+def test_the_compiler_leaves_room_for_the_blocks_that_shall_run_together(capability):
+    rung = RUNGS["double-buffered"]
+    bound = rung.kernel(np.dtype(np.float32), rung.tile, False, False)
+    free = replace(bound, min_blocks=1)
+    assert ".minnctapersm 2" in compiler.to_ptx(bound, capability)
+    together, alone = compiler.build(bound, capability), compiler.build(free, capability)
+    assert together.registers <= 128 < alone.registers
+    assert resident_blocks(together, bound.threads, capability) == 2
+    assert resident_blocks(alone, free.threads, capability) == 1
+
+
+def test_what_is_scarce_limits_the_blocks_that_run_together():
+    def blocks(registers, shared, threads, capability=(8, 0)):
+        return resident_blocks(compiler.Cubin(b"", registers, 0, 0, shared, 0), threads, capability)
+
+    assert blocks(32, 0, 256) == 8  # threads
+    assert blocks(32, 0, 32) == 32  # blocks
+    assert blocks(128, 0, 256) == 2  # registers
+    assert blocks(129, 0, 256) == 1  # given out by eight
+    assert blocks(255, 0, 1024) == 0
+    assert blocks(32, 40 * 1024, 128) == 4  # shared memory
+    assert blocks(32, 40 * 1024, 128, (9, 0)) == 5
+    assert occupancy(compiler.Cubin(b"", 128, 0, 0, 0, 0), 256, (8, 0)) == 0.25
 
 
 def test_a_kernel_that_computes_in_float64_by_accident_is_noticed():

@@ -26,6 +26,7 @@ from .fetching import mover
 from .tile import Tile
 
 TILE = Tile(128, 128, 8, 8, 8)
+MIN_BLOCKS = 2  # of 256 threads with at most 128 of the 65,536 registers each: one multiplies while the other waits
 
 
 @cache
@@ -142,4 +143,4 @@ def double_buffered_kernel(
                             if column + j < N:
                                 C[int32(at + j)] = sums[i, 4 * g + j]
 
-    return Kernel(matmul_double_buffered, dtype, pointers=4, threads=threads)
+    return Kernel(matmul_double_buffered, dtype, pointers=4, threads=threads, min_blocks=MIN_BLOCKS)
