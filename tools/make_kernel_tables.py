@@ -18,7 +18,7 @@ import numpy as np
 from minipar.bench.report import markdown_table
 from minipar.kernels import simulate
 from minipar.kernels.cuda import compiler, conv2d
-from minipar.kernels.cuda.matmul import RUNGS, plan_matmul
+from minipar.kernels.cuda.matmul import HALVES, RUNGS, plan_matmul
 from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
 
@@ -44,8 +44,9 @@ def moved() -> str:
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(shape, dtype=np.float32) for shape in ((M, K), (K, N)))
     lines = []
-    for name, rung in RUNGS.items():
-        plan = plan_matmul(a, b, rung)
+    for name, rung in {**RUNGS, "fp16": HALVES}.items():
+        dtype = np.float16 if rung is HALVES else np.float32
+        plan = plan_matmul(a.astype(dtype), b.astype(dtype), rung)
         report = simulate.run(plan.kernel.function, plan.blocks, plan.kernel.threads, *plan.args)
         loads, shared = report.count("global", "load"), report.count("shared")
         thousands = M * K * N / 1000
@@ -89,12 +90,13 @@ def built(kernel: Kernel, capability: compiler.Capability) -> compiler.Cubin:
 
 
 def kernels() -> Iterator[tuple[str, Kernel]]:
-    float32 = np.dtype(np.float32)
-    for name, (factory, tile, options) in RUNGS.items():
-        yield name, factory(float32, tile, False, False)
+    float32, float16 = np.dtype(np.float32), np.dtype(np.float16)
+    for name, (factory, tile, options) in {**RUNGS, "fp16": HALVES}.items():
+        dtype = float16 if name == "fp16" else float32
+        yield name, factory(dtype, tile, False, False)
         if options:
             everything = dict.fromkeys(options, True)
-            yield f"{name}, aligned, Wᵀ, bias, ReLU", factory(float32, tile, False, True, **everything)
+            yield f"{name}, aligned, Wᵀ, bias, ReLU", factory(dtype, tile, False, True, **everything)
     for factory in (conv2d.forward_kernel, conv2d.grad_input_kernel, conv2d.grad_weight_kernel):
         kernel = factory(float32, conv2d.THREADS)
         yield kernel.name, kernel

@@ -15,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import numba
 from numba import cuda, types
 
 from . import intrinsics
@@ -68,7 +67,7 @@ def build(kernel: Kernel, capability: Capability) -> Cubin:
 def to_ptx(kernel: Kernel, capability: Capability) -> str:
     """The kernel as PTX, its entry renamed from Numba's mangled name to the kernel's own."""
     parameters = len(inspect.signature(kernel.function).parameters)
-    pointer = types.CPointer(getattr(numba, kernel.dtype.name))
+    pointer = types.CPointer(getattr(types, kernel.dtype.name))
     signature = (pointer,) * kernel.pointers + (types.int32,) * (parameters - kernel.pointers)
     with _current_device(capability):
         bounds = kernel.threads, kernel.min_blocks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minipar.kernels.cuda import compiler, conv2d, detect
-from minipar.kernels.cuda.matmul import RUNGS
+from minipar.kernels.cuda.matmul import HALVES, RUNGS
 from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
 
@@ -15,6 +15,7 @@ usable, reason = detect.compiler_status()
 pytestmark = pytest.mark.skipif(not usable, reason=reason)
 
 ARCHITECTURES = [(8, 0), (9, 0)]
+DTYPES = [np.dtype("float16"), np.dtype("float32"), np.dtype("float64")]
 CONVOLUTIONS = [conv2d.forward_kernel, conv2d.grad_input_kernel, conv2d.grad_weight_kernel]
 
 
@@ -24,7 +25,7 @@ FLAGS = list(itertools.product((False, True), repeat=2))  # is A, is B transpose
 def products(dtype: np.dtype, all_variants: bool) -> list[Kernel]:
     """Each rung in its plainest form and with all that it can do; or in every form."""
     made = []
-    for factory, tile, options in RUNGS.values():
+    for factory, tile, options in [HALVES] if dtype == np.float16 else RUNGS.values():
         if options and dtype == np.float64:
             continue  # for float32 alone
         everything = dict.fromkeys(options, True)
@@ -46,14 +47,15 @@ def check(kernels: list[Kernel], capability: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("capability", ARCHITECTURES, ids=lambda capability: "sm_{}{}".format(*capability))
-@pytest.mark.parametrize("dtype", [np.dtype("float32"), np.dtype("float64")], ids=str)
-def test_kernels_fit_in_registers_and_float32_stays_float32(dtype, capability):
-    check(products(dtype, False) + [factory(dtype, conv2d.THREADS) for factory in CONVOLUTIONS], capability)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_kernels_fit_in_registers_and_only_float64_computes_in_float64(dtype, capability):
+    convolutions = [factory(dtype, conv2d.THREADS) for factory in CONVOLUTIONS if dtype != np.float16]
+    check(products(dtype, False) + convolutions, capability)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ARCHITECTURES, ids=lambda capability: "sm_{}{}".format(*capability))
-@pytest.mark.parametrize("dtype", [np.dtype("float32"), np.dtype("float64")], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_variant_fits_in_registers(dtype, capability):
     check(products(dtype, True), capability)
 

@@ -53,14 +53,13 @@ def double_buffered_kernel(
         raise ValueError(f"a thread makes groups of 4 x 4, so {tile} must have multiples of 4")
     threads = tile.threads
     tile_m, tile_n, tile_k, thread_m, thread_n = tile
-    held_a, held_b = tile.fetches
     a_size, b_size = tile_k * tile_m, tile_k * tile_n  # of one buffer
     both_a, both_b, c_shape = 2 * a_size, 2 * b_size, (thread_m, thread_n)
     threads_n = tile_n // thread_n
     next_rows, next_columns = 4 * (tile_m // thread_m), 4 * threads_n  # from one group of a thread to its next
     row_groups, column_groups = thread_m // 4, thread_n // 4
-    fetch_a, store_a = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1)
-    fetch_b, store_b = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1)
+    fetch_a, store_a, held_a, _ = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1)
+    fetch_b, store_b, held_b, _ = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1)
 
     @cuda.jit(device=True, forceinline=True)
     def multiply(a_tile, b_tile, a_at, b_at, a_column, b_row, sums):
