@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,19 @@ M, K, N = 128, 32, 128  # a whole block of every rung, in several steps
 
 
 def main(marks: list[str]) -> None:
-    text = PAGE.read_text(encoding="utf-8")
     tables = {"moved": moved, "compiled": compiled}
     for mark in marks or tables:
-        table = tables[mark]()
-        begin, end = f"<!-- {mark}: written by tools/make_kernel_tables.py -->", f"<!-- end of {mark} -->"
-        text, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n\n{table}\n\n{end}", text, flags=re.DOTALL)  # noqa: B023
-        if count != 1:
-            raise ValueError(f"{PAGE.name} has no place for {mark}: {begin} … {end}")
-    PAGE.write_text(text, encoding="utf-8")
+        table, text = tables[mark](), PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(text.replace(on_page(mark), table), encoding="utf-8")
+
+
+def on_page(mark: str) -> str:
+    """The table as it stands on the page. ValueError if there is no place for it."""
+    begin, end = f"<!-- {mark}: written by tools/make_kernel_tables.py -->", f"<!-- end of {mark} -->"
+    found = re.findall(f"{begin}(.*?){end}", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    if len(found) != 1 or not found[0].strip():
+        raise ValueError(f"{PAGE.name} has no table between {begin} and {end}")
+    return found[0].strip()
 
 
 def moved() -> str:
@@ -68,7 +73,13 @@ def compiled() -> str:
         ]
         lines.append([name, str(kernel.threads), str(cubins[-1].shared), *used, *flaws])
     of_each = [f"{what}, sm_{a}{b}" for a, b in ARCHITECTURES for what in ("registers", "blocks")]
-    return "\n".join(markdown_table(("kernel", "threads", "shared bytes", *of_each, "spilled", "fp64"), lines))
+    table = markdown_table(("kernel", "threads", "shared bytes", *of_each, "spilled", "fp64"), lines)
+    return "\n".join([*table, "", f"Compiled by {compilers()}."])
+
+
+def compilers() -> str:
+    """What decides the numbers of registers, beside the kernels."""
+    return ", ".join(f"{package} {version(package)}" for package in compiler.PACKAGES)
 
 
 def registers(kernel: Kernel, capability: compiler.Capability) -> str:
@@ -90,6 +101,7 @@ def built(kernel: Kernel, capability: compiler.Capability) -> compiler.Cubin:
 
 
 def kernels() -> Iterator[tuple[str, Kernel]]:
+    """Every kernel, as it runs on float32 (or float16): in its plainest form, and with all that it can do."""
     float32, float16 = np.dtype(np.float32), np.dtype(np.float16)
     for name, (factory, tile, options) in {**RUNGS, "fp16": HALVES}.items():
         dtype = float16 if name == "fp16" else float32
