@@ -16,7 +16,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import cuda, float32, int32, uint32
+from numba import cuda, float32, int32, uint32, uint64
 from numba.types import float16
 
 from ..intrinsics import mma_bf16, mma_f16, mma_tf32
@@ -141,14 +141,15 @@ def tensor_core_kernel(
                 fetch_a(A, a_start, lda, first_m, M, next_k, K, next_a, thread)
                 fetch_b(B, b_start, ldb, first_n, N, next_k, K, next_b, thread)
             for k in range(0, depth, WORDS):
-                a_at = int32(half * a_size + (k + t) * a_pitch + my_m)
-                b_at = int32(half * b_size + (k + t) * b_pitch + my_n)
+                # Of 64 bits and unsigned, so that what is added becomes a part of the load, and none can be negative.
+                a_at = uint64(half * a_size + (k + t) * a_pitch + my_m)
+                b_at = uint64(half * b_size + (k + t) * b_pitch + my_n)
                 for i in range(rows):
                     for r in range(4):
-                        a[i, r] = a_tile[int32(a_at + 16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
+                        a[i, r] = a_tile[a_at + uint64(16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
                 for j in range(columns):
                     for r in range(2):
-                        b[j, r] = b_tile[int32(b_at + 8 * j + r * 4 * b_pitch)]
+                        b[j, r] = b_tile[b_at + uint64(8 * j + r * 4 * b_pitch)]
                 for i in range(rows):
                     for j in range(columns):
                         a0, a1, a2, a3 = a[i, 0], a[i, 1], a[i, 2], a[i, 3]
