@@ -183,6 +183,14 @@ CUDA = {
     "conv2d_forward": "cuda.conv2d",
     "conv2d_grad_input": "cuda.conv2d",
     "conv2d_grad_weight": "cuda.conv2d",
+    "cross_entropy_forward": "cuda.cross_entropy",
+    "cross_entropy_backward": "cuda.cross_entropy",
+    "cross_entropy_loss": "cuda.cross_entropy",
+    "cross_entropy_gradient": "cuda.cross_entropy",
+    "layer_norm_forward": "cuda.layer_norm",
+    "layer_norm_backward": "cuda.layer_norm",
+    "sgd_step": "cuda.optimizer_steps",
+    "adam_step": "cuda.optimizer_steps",
 }
 
 
