@@ -191,6 +191,12 @@ CUDA = {
     "layer_norm_backward": "cuda.layer_norm",
     "sgd_step": "cuda.optimizer_steps",
     "adam_step": "cuda.optimizer_steps",
+    "max_pool2d_taps": "cuda.max_pool2d",
+    "max_pool2d_taps_backward": "cuda.max_pool2d",
+    "max_pool2d_forward": "cuda.max_pool2d",
+    "max_pool2d_backward": "cuda.max_pool2d",
+    "avg_pool2d_forward": "cuda.avg_pool2d",
+    "avg_pool2d_backward": "cuda.avg_pool2d",
 }
 
 

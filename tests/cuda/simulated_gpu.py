@@ -1,4 +1,4 @@
-"""A GPU for tests where there is none: arrays are those of the CuPy double, kernels run in ``minipar.kernels.simulate``.
+"""A GPU for tests where there is none: arrays are the CuPy double's, kernels run in ``minipar.kernels.simulate``.
 
 So a host function is run as it is on a GPU: with CuPy's names and no others, and with the arguments that its kernel was
 compiled for. New memory is full of NaN (or of a wild number), so that what a kernel does not write shows.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import compiler, cross_entropy, detect, layer_norm, optimizer_steps
+from minipar.kernels.cuda import avg_pool2d, compiler, cross_entropy, detect, layer_norm, max_pool2d, optimizer_steps
 from minipar.kernels.cuda.plan import Kernel
 from minipar.kernels.cuda.rows import rows_of
 
@@ -24,6 +24,11 @@ def kernels(dtype: np.dtype) -> list[Kernel]:
         layer_norm.sum_of_strips_kernel(dtype),
         optimizer_steps.sgd_kernel(dtype),
         optimizer_steps.adam_kernel(dtype),
+        *(max_pool2d.forward_kernel(dtype, winner) for winner in ("uint8", "int64")),
+        max_pool2d.taps_backward_kernel(dtype),
+        max_pool2d.backward_kernel(dtype),
+        avg_pool2d.forward_kernel(dtype),
+        avg_pool2d.backward_kernel(dtype),
     ]
 
 

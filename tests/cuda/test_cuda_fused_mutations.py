@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from simulated_gpu import simulated_gpu
 
-from minipar.kernels.cuda import cross_entropy, layer_norm, optimizer_steps, rows
+from minipar.kernels.cuda import avg_pool2d, cross_entropy, layer_norm, max_pool2d, optimizer_steps, rows
 from minipar.kernels.cuda.interpreter import KernelError
-from minipar.kernels.reference import normalization, softmax_cross_entropy
+from minipar.kernels.reference import normalization, pool2d, softmax_cross_entropy
 from minipar.kernels.reference import optimizer_steps as reference_steps
 
 
@@ -94,7 +94,48 @@ def optimizer_steps_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
     return right
 
 
+def max_pool2d_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for size, geometry, ceil_mode in (
+        ((7, 5), ((3, 2), (2, 1), (1, 1), (1, 2)), False),
+        ((4, 9), ((2, 3), (1, 2), (0, 1), (2, 1)), True),
+        ((1, 300), ((1, 2), (1, 1), (0, 1), (1, 1)), False),
+    ):
+        x = rng.integers(-2, 2, (2, 1, *size)).astype(float)
+        x[rng.random(x.shape) < 0.2] = -np.inf
+        x[rng.random(x.shape) < 0.05] = np.nan
+        for name in ("max_pool2d_forward", "max_pool2d_taps"):
+            ours = gpu.call(getattr(module, name), x, *geometry, ceil_mode)
+            theirs = getattr(pool2d, name)(x, *geometry, ceil_mode)
+            right &= all(np.array_equal(a, b, equal_nan=True) for a, b in zip(ours, theirs))
+            g = rng.standard_normal(theirs[0].shape)
+            options = () if name == "max_pool2d_forward" else geometry
+            name = name.replace("forward", "backward") if not options else f"{name}_backward"
+            ours = gpu.call(getattr(module, name), g, theirs[1], x.shape, *options)
+            right &= np.array_equal(ours, getattr(pool2d, name)(g, theirs[1], x.shape, *options))
+    return right
+
+
+def avg_pool2d_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for size, *options in (
+        ((7, 5), (3, 2), (2, 1), (1, 1), False, True, None),
+        ((4, 9), (2, 3), (1, 2), (0, 1), True, False, None),
+        ((6, 4), (2, 3), (3, 2), (1, 0), True, True, None),
+        ((5, 7), (2, 3), (2, 2), (0, 0), False, True, 5),
+    ):
+        x = rng.standard_normal((2, 2, *size))
+        expected = pool2d.avg_pool2d_forward(x, *options)
+        right &= near(gpu.call(module.avg_pool2d_forward, x, *options), expected)
+        g = rng.standard_normal(expected.shape)
+        dx = gpu.call(module.avg_pool2d_backward, g, x.shape, *options)
+        right &= near(dx, pool2d.avg_pool2d_backward(g, x.shape, *options))
+    return right
+
+
 CHECKS = {
+    max_pool2d: max_pool2d_is_right,
+    avg_pool2d: avg_pool2d_is_right,
     cross_entropy: cross_entropy_is_right,
     rows: cross_entropy_is_right,
     layer_norm: layer_norm_is_right,
@@ -178,6 +219,61 @@ MUTATIONS = {
         ("range(count)", "range(count - 1)"),
         ("(2 * strip + 1) * W", "(strip + 1) * W"),
         ("        c = int32(cuda.grid(1))\n        if c < W:", "        c = int32(cuda.grid(1))\n        if c <= W:"),
+    ],
+    max_pool2d: [
+        ("        if i < n:\n            q", "        if i <= n:\n            q"),
+        ("        if i < n:\n            w", "        if i <= n:\n            w"),
+        ("q = int32(i % uint32(Q))", "q = int32(i % uint32(P))"),
+        ("p * stride_h - pad_h + r", "p * stride_w - pad_h + r"),
+        ("q * stride_w - pad_w + s * dil_w", "q * stride_w - pad_w + s * dil_h"),
+        ("if 0 <= h < H:", "if h < H:"),
+        ("if 0 <= h < H:", "if 0 <= h:"),
+        ("if 0 <= w < W:", "if w < W:"),
+        ("if 0 <= w < W:", "if 0 <= w:"),
+        ("won < 0 or ", ""),
+        ("value > best", "value >= best"),
+        (" or value != value", ""),
+        ("r * S + s if taps", "r * R + s if taps"),
+        ("h * W + w)\n", "h * H + w)\n"),
+        ("h + pad_h - r", "h - pad_h + r"),
+        ("p * stride_h == down and ", ""),
+        ("0 <= p < P", "p < P"),
+        ("0 <= p < P", "0 <= p"),
+        ("q * stride_w == right and ", ""),
+        ("0 <= q < Q", "q < Q"),
+        ("0 <= q < Q", "0 <= q"),
+        ("taps[at] == r * S + s", "taps[at] == r * S"),
+        ("total += g[at]", "total = g[at]"),
+        ("dx[int32(plane * inputs + i)] = number(0)", "pass"),
+        ("if first + thread < outputs:", "if first + thread <= outputs:"),
+        ("plane * outputs + first", "plane * inputs + first"),
+        ("cuda.syncthreads()  # the next outputs of this plane are there", "pass"),
+        ("cuda.syncthreads()  # nobody reads them any more", "pass"),
+        ("won[k] % THREADS == thread and ", ""),
+        ("won[k] % THREADS == thread and ", "won[k] == thread and "),
+        ("plane * inputs + won[k])] += ", "plane * inputs + won[k])] = "),
+    ],
+    avg_pool2d: [
+        ("        if i < n:\n            q", "        if i <= n:\n            q"),
+        ("        if i < n:\n            w", "        if i <= n:\n            w"),
+        ("max(top, 0)", "top"),
+        ("min(top + R, H)", "top + R"),
+        ("max(left, 0)", "left"),
+        ("min(left + S, W)", "left + S"),
+        ("size + margin", "size"),
+        ("max(start, -margin)", "start"),
+        ("divisor if divisor else counted(top", "counted(top"),
+        ("divisor if divisor else rows", "rows"),
+        ("counted(left, S, W, margin_w)", "counted(left, S, W, margin_h)"),
+        ("(plane * H + h) * W + w", "(plane * W + h) * H + w"),
+        ("(h + pad_h) // stride_h", "h // stride_h"),
+        ("(w + pad_w) // stride_w, Q - 1)", "(w + pad_w) // stride_w, Q)"),
+        ("while p >= 0 and ", "while "),
+        ("pad_h + R > h", "pad_h + R >= h"),
+        ("while q >= 0 and ", "while "),
+        ("pad_w + S > w", "pad_w + S >= w"),
+        ("(plane * P + p) * Q", "(plane * Q + p) * P"),
+        ("q = last_q", "q = int32(Q - 1)"),
     ],
     optimizer_steps: [
         (
