@@ -22,6 +22,7 @@ from ..reference.namespace import array_namespace
 from . import launcher
 from .plan import Kernel, Plan, blocks_for, check_operands, check_size
 from .rows import WARP, Rows, row_sum, rows_of
+from .strips import plan_sum_of_strips, put_sums
 
 Array = Any
 
@@ -50,9 +51,7 @@ def layer_norm_backward(
     if dweight is not None or dbias is not None:
         strips = launcher.launch(plan_strips, g, x, statistics)
         sums = launcher.launch(plan_sum_of_strips, strips, dweight, dbias)
-        for place, total in zip((dweight, dbias), sums):
-            if place is not None and not place.flags.c_contiguous:  # else that is where it was written
-                place[...] = total.reshape(place.shape)
+        put_sums(sums, dweight, dbias)
     return launcher.launch(plan_backward, g, x, weight, statistics, centred)
 
 
@@ -95,20 +94,6 @@ def plan_strips(g: Array, x: Array, statistics: Array) -> Plan:
     arrays = [xp.ascontiguousarray(v).reshape(-1) for v in (g, x, statistics, sums)]
     blocks = blocks_for(width, WARP) * strips
     return Plan(strips_kernel(dtype), blocks, (*arrays, rows, width, blocks_for(rows, strips)), sums)
-
-
-def plan_sum_of_strips(strips: Array, dweight: Array | None, dbias: Array | None) -> Plan:
-    """The launch that adds up strips (strips, 2, W) → the gradients of weight and bias (W,), in their places."""
-    xp, (count, _, width) = array_namespace(strips), strips.shape
-    dtype = check_operands(
-        strips=strips, **{n: v for n, v in (("dweight", dweight), ("dbias", dbias)) if v is not None}
-    )
-    sums = [
-        xp.empty(width, dtype) if place is None or not place.flags.c_contiguous else place.reshape(-1)
-        for place in (dweight, dbias)
-    ]
-    kernel = sum_of_strips_kernel(dtype)
-    return Plan(kernel, blocks_for(width, kernel.threads), (strips.reshape(-1), *sums, count, width), sums)
 
 
 def _check(**operands: Array | None) -> np.dtype:
@@ -227,22 +212,3 @@ def strips_kernel(dtype: np.dtype) -> Kernel:
             sums[int32((block // across * 2 + 1) * W + c)] = level
 
     return Kernel(layer_norm_strips, dtype, pointers=4, threads=LINES * WARP)
-
-
-@cache
-def sum_of_strips_kernel(dtype: np.dtype) -> Kernel:
-    """Strips added up, a thread for each column."""
-    number = getattr(numba, dtype.name)
-
-    def layer_norm_sum_of_strips(strips, dweight, dbias, count, W):
-        c = int32(cuda.grid(1))
-        if c < W:
-            of_weight = number(0)
-            of_bias = number(0)
-            for strip in range(count):
-                of_weight += strips[int32(2 * strip * W + c)]
-                of_bias += strips[int32((2 * strip + 1) * W + c)]
-            dweight[c] = of_weight
-            dbias[c] = of_bias
-
-    return Kernel(layer_norm_sum_of_strips, dtype, pointers=3, threads=256)

@@ -197,6 +197,8 @@ CUDA = {
     "max_pool2d_backward": "cuda.max_pool2d",
     "avg_pool2d_forward": "cuda.avg_pool2d",
     "avg_pool2d_backward": "cuda.avg_pool2d",
+    "batch_norm_forward": "cuda.batch_norm",
+    "batch_norm_backward": "cuda.batch_norm",
 }
 
 

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import avg_pool2d, compiler, cross_entropy, detect, layer_norm, max_pool2d, optimizer_steps
+from minipar.kernels.cuda import (
+    avg_pool2d,
+    batch_norm,
+    channel_sums,
+    compiler,
+    cross_entropy,
+    detect,
+    layer_norm,
+    max_pool2d,
+    optimizer_steps,
+    strips,
+)
 from minipar.kernels.cuda.plan import Kernel
 from minipar.kernels.cuda.rows import rows_of
 
@@ -21,9 +32,17 @@ def kernels(dtype: np.dtype) -> list[Kernel]:
         *(factory(dtype, rows_of(width)) for factory in by_rows for width in WIDTHS),
         cross_entropy.totals_kernel(dtype, cross_entropy.THREADS),
         layer_norm.strips_kernel(dtype),
-        layer_norm.sum_of_strips_kernel(dtype),
+        strips.sum_of_strips_kernel(dtype),
         optimizer_steps.sgd_kernel(dtype),
         optimizer_steps.adam_kernel(dtype),
+        *(
+            factory(dtype, lanes)
+            for factory in (channel_sums.moments_kernel, channel_sums.sums_kernel)
+            for lanes in (1, 32)
+        ),
+        channel_sums.statistics_kernel(dtype),
+        batch_norm.normalize_kernel(dtype),
+        batch_norm.gradient_kernel(dtype),
         *(max_pool2d.forward_kernel(dtype, winner) for winner in ("uint8", "int64")),
         max_pool2d.taps_backward_kernel(dtype),
         max_pool2d.backward_kernel(dtype),

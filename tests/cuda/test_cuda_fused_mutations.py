@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from simulated_gpu import simulated_gpu
 
-from minipar.kernels.cuda import avg_pool2d, cross_entropy, layer_norm, max_pool2d, optimizer_steps, rows
+from minipar.kernels.cuda import (
+    avg_pool2d,
+    batch_norm,
+    channel_sums,
+    cross_entropy,
+    layer_norm,
+    max_pool2d,
+    optimizer_steps,
+    rows,
+    strips,
+)
 from minipar.kernels.cuda.interpreter import KernelError
 from minipar.kernels.reference import normalization, pool2d, softmax_cross_entropy
 from minipar.kernels.reference import optimizer_steps as reference_steps
@@ -71,6 +81,22 @@ def layer_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
     module.layer_norm_backward(*gpu.to_gpu((g, x, None, kept)), True, *places)
     right &= near(places[0].get(), (g * normalization.standardize_forward(x, (1,), 1e-5, True)[0]).sum(0))
     return right and near(places[1].get(), g.sum(0))
+
+
+def batch_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for shape, affine, running in (((3, 2, 41), True, False), ((9, 33, 2), True, False), ((2, 3, 4), False, True)):
+        x, g = rng.standard_normal((2, *shape)) + 1
+        weight, bias = rng.standard_normal((2, shape[1])) if affine else (None, None)
+        constants = tuple(rng.random((2, shape[1])) + 1) if running else None
+        y, statistics = gpu.call(module.batch_norm_forward, x, weight, bias, 1e-3, constants)
+        expected, theirs = normalization.batch_norm_forward(x, weight, bias, 1e-3, constants)
+        right &= near(y, expected) and near(statistics, theirs)
+        place, dweight = gpu.to_gpu(np.full(shape[1], np.nan)), np.empty(shape[1])
+        dx = module.batch_norm_backward(*gpu.to_gpu((g, x, weight, theirs)), 1e-3, not running, place)
+        expected = normalization.batch_norm_backward(g, x, weight, theirs, 1e-3, not running, dweight)
+        right &= near(dx.get(), expected) and near(place.get(), dweight)
+    return right
 
 
 def optimizer_steps_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
@@ -134,6 +160,9 @@ def avg_pool2d_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
 
 
 CHECKS = {
+    channel_sums: batch_norm_is_right,
+    batch_norm: batch_norm_is_right,
+    strips: layer_norm_is_right,
     max_pool2d: max_pool2d_is_right,
     avg_pool2d: avg_pool2d_is_right,
     cross_entropy: cross_entropy_is_right,
@@ -216,9 +245,69 @@ MUTATIONS = {
         ("if line == 0 and c < W:", "if line == 0:"),
         ("range(1, LINES)", "range(2, LINES)"),
         ("across * 2 + 1) * W", "across * 2 + 1) * R"),
+    ],
+    strips: [
         ("range(count)", "range(count - 1)"),
         ("(2 * strip + 1) * W", "(strip + 1) * W"),
-        ("        c = int32(cuda.grid(1))\n        if c < W:", "        c = int32(cuda.grid(1))\n        if c <= W:"),
+        ("if c < W:", "if c <= W:"),
+        ("of_bias += ", "of_bias = "),
+        ("dweight[c] = of_weight", "dweight[c] = of_bias"),
+    ],
+    channel_sums: [
+        ("cuda.syncthreads()  # nobody reads any more what an earlier call has left here", "pass"),
+        ("cuda.syncthreads()  # twice as many sums are there", "pass"),
+        ("cuda.syncthreads()  # the last sums are there", "pass"),
+        ("half = int32(lines // 2)", "half = int32(lines // 4)"),
+        ("if thread < half * lanes:", "if thread < half:"),
+        ("if thread < half * lanes:", "if thread <= half * lanes:"),
+        ("thread + half * lanes]", "thread + half]"),
+        ("partial[thread % lanes]", "partial[0]"),
+        ("// uint32(P)) * C + c) * P", "// uint32(P)) * P + c) * C"),
+        ("uint32(e) % uint32(P)", "uint32(e) % uint32(C)"),
+        ("min(first + strip, N * P)) if c < C else first", "min(first + strip, N * P))"),
+        ("min(first + strip, N * P)) if c < C else first", "first + strip) if c < C else first"),
+        ("mean = total(mean) / number(max(end - first, 1))", "mean = total(mean) / number(strip)"),
+        ("C, P)] - mean", "C, P)]"),
+        ("        squares = total(squares)\n", ""),
+        ("            moments[int32(part * 2 * C + c)] = mean", "            moments[c] = mean"),
+        ("        if c < C:\n            mean = moments[c]", "        if c <= C:\n            mean = moments[c]"),
+        ("range(1, strips)", "range(2, strips)"),
+        ("number(max(min(strip, numbers - part * strip), 0))", "number(strip)"),
+        ("share = more / (before + more)", "share = more / before"),
+        ("mean += difference * share", "pass"),
+        (" + difference * difference * before * share", ""),
+        ("before += more", "pass"),
+        ("squares / number(numbers)", "squares / number(numbers - 1)"),
+        ("min(first + strip, N * P), lines", "N * P, lines"),
+        ("        if c < C:\n            mean = statistics[c]", "        if c <= C:\n            mean = statistics[c]"),
+        ("(x[at] - mean) * inverse", "x[at] * inverse"),
+        ("        along = total(along)\n", ""),
+        (
+            "            sums[int32((part * 2 + 1) * C + c)] = level",
+            "            sums[int32(part * 2 * C + c)] = level",
+        ),
+    ],
+    batch_norm: [
+        (
+            "        if i < n:\n            c = int32(i // uint32(P) % uint32(C))\n            value",
+            "        if i <= n:\n            c = int32(i // uint32(P) % uint32(C))\n            value",
+        ),
+        (
+            "        if i < n:\n            c = int32(i // uint32(P) % uint32(C))\n            inverse",
+            "        if i <= n:\n            c = int32(i // uint32(P) % uint32(C))\n            inverse",
+        ),
+        (
+            "            c = int32(i // uint32(P) % uint32(C))\n            value",
+            "            c = int32(i % uint32(C))\n            value",
+        ),
+        ("(x[i] - statistics[c]) * (number", "x[i] * (number"),
+        ("value *= weight[c]\n            if shifted", "value *= weight[0]\n            if shifted"),
+        ("value += bias[c]", "value -= bias[c]"),
+        ("if of_batch:", "if True:"),
+        ("value -= (level[c] + standardized * along[c])", "value -= (level[c] + along[c])"),
+        ("value -= (level[c] + standardized * along[c])", "value -= standardized * along[c]"),
+        ("dx[i] = value * inverse", "dx[i] = value"),
+        ("(x[i] - statistics[c]) * inverse", "x[i] * inverse"),
     ],
     max_pool2d: [
         ("        if i < n:\n            q", "        if i <= n:\n            q"),
@@ -307,6 +396,9 @@ MUTATIONS = {
 }
 
 
+USERS = {rows: cross_entropy, strips: layer_norm, channel_sums: batch_norm}  # what has no host functions of its own
+
+
 @pytest.fixture
 def gpu():
     with simulated_gpu() as gpu:
@@ -326,11 +418,15 @@ def edited(module: ModuleType, old: str, new: str, folder: Path) -> ModuleType:
 
 
 def right(module: ModuleType, old: str, new: str, gpu: SimpleNamespace, folder: Path) -> bool:
-    """Does a mutant compute what it should? A mutant of ``rows`` is looked at in a kernel that uses it."""
+    """Does a mutant compute what it should? A mutant of USERS is looked at in a module that uses it."""
     mutant = edited(module, old, new, folder)
-    if module is rows:
-        user = edited(cross_entropy, "", "", folder)
-        user.row_sum, user.row_maximum = mutant.row_sum, mutant.row_maximum
+    if hasattr(mutant, "STRIP"):
+        mutant.STRIP = 25  # so that there are several
+    if module in USERS:
+        user = edited(USERS[module], "", "", folder)
+        for name, value in vars(user).items():
+            if callable(value) and getattr(module, name, None) is value:
+                setattr(user, name, getattr(mutant, name))
         mutant = user
     return CHECKS[module](mutant, gpu)
 

@@ -79,7 +79,7 @@ def test_forward_and_gradients(row, gpu):
         assert_within(places[0].get(), dweight, bounds.dweight)
     if shifted:
         assert_within(places[1].get(), dbias, bounds.dbias)
-    sums = ["layer_norm_strips", "layer_norm_sum_of_strips"] if weighted or shifted else []
+    sums = ["layer_norm_strips", "sum_of_strips"] if weighted or shifted else []
     assert gpu.launched == ["layer_norm_forward", *sums, "layer_norm_backward"]
 
 
