@@ -199,6 +199,7 @@ CUDA = {
     "avg_pool2d_backward": "cuda.avg_pool2d",
     "batch_norm_forward": "cuda.batch_norm",
     "batch_norm_backward": "cuda.batch_norm",
+    "embedding_backward": "cuda.picked_rows",
 }
 
 

@@ -13,6 +13,7 @@ from minipar.kernels.cuda import (
     layer_norm,
     max_pool2d,
     optimizer_steps,
+    picked_rows,
     strips,
 )
 from minipar.kernels.cuda.plan import Kernel
@@ -27,7 +28,7 @@ WIDTHS = 10, 1000  # a row to a warp, and to a block
 
 def kernels(dtype: np.dtype) -> list[Kernel]:
     by_rows = cross_entropy.rows_kernel, cross_entropy.gradient_kernel
-    by_rows += layer_norm.forward_kernel, layer_norm.backward_kernel
+    by_rows += layer_norm.forward_kernel, layer_norm.backward_kernel, picked_rows.sums_kernel
     return [
         *(factory(dtype, rows_of(width)) for factory in by_rows for width in WIDTHS),
         cross_entropy.totals_kernel(dtype, cross_entropy.THREADS),

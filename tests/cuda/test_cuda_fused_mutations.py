@@ -20,12 +20,14 @@ from minipar.kernels.cuda import (
     layer_norm,
     max_pool2d,
     optimizer_steps,
+    picked_rows,
     rows,
     strips,
 )
 from minipar.kernels.cuda.interpreter import KernelError
 from minipar.kernels.reference import normalization, pool2d, softmax_cross_entropy
 from minipar.kernels.reference import optimizer_steps as reference_steps
+from minipar.kernels.reference import picked_rows as reference_rows
 
 
 def near(actual, expected) -> bool:
@@ -99,6 +101,19 @@ def batch_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
     return right
 
 
+def picked_rows_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for width, padding, by_frequency in ((3, 1, False), (3, None, True), (260, 0, True)):
+        numbers = np.array([4, 1, 1, 0, 4, 1, 4, 0, 4])
+        g = rng.standard_normal((9, width))
+        total = gpu.call(module.embedding_backward, g, numbers, 6, padding, by_frequency)
+        right &= near(total, reference_rows.embedding_backward(g, numbers, 6, padding, by_frequency))
+    numbers[0], numbers[3] = -2, 6
+    g[[0, 3]] = 0
+    total = gpu.call(module.embedding_backward, g, numbers, 6, None, False)
+    return right and near(total, reference_rows.embedding_backward(g, numbers % 6, 6, None, False))
+
+
 def optimizer_steps_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
     rng, right = np.random.default_rng(0), True
 
@@ -160,6 +175,7 @@ def avg_pool2d_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
 
 
 CHECKS = {
+    picked_rows: picked_rows_are_right,
     channel_sums: batch_norm_is_right,
     batch_norm: batch_norm_is_right,
     strips: layer_norm_is_right,
@@ -245,6 +261,23 @@ MUTATIONS = {
         ("if line == 0 and c < W:", "if line == 0:"),
         ("range(1, LINES)", "range(2, LINES)"),
         ("across * 2 + 1) * W", "across * 2 + 1) * R"),
+    ],
+    picked_rows: [
+        ("if first < N:", "if first <= N:"),
+        ("first == 0 or ", ""),
+        ("numbers[order[first - 1]] != mine", "numbers[first - 1] != mine"),
+        ("numbers[order[first - 1]] != mine", "True"),
+        ("0 <= mine < rows", "mine < rows"),
+        ("0 <= mine < rows", "0 <= mine"),
+        (" and mine != padding", ""),
+        ("while end < N and ", "while "),
+        ("numbers[order[end]] == mine", "numbers[end] == mine"),
+        ("number(end - first) if by_frequency", "number(N) if by_frequency"),
+        ("range(thread % each, W, each)", "range(thread % each, W - 1, each)"),
+        ("range(first, end)", "range(first, end - 1)"),
+        ("g[order[use] * W + c]", "g[use * W + c]"),
+        ("value += g", "value = g"),
+        ("total.fill(0)", "pass"),
     ],
     strips: [
         ("range(count)", "range(count - 1)"),
