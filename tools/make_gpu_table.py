@@ -34,7 +34,7 @@ class Cost(NamedTuple):
 
 
 def shared(x: Any, y: Any) -> bool:
-    return np.may_share_memory(_plain(x), _plain(y))
+    return isinstance(x, np.ndarray) and np.may_share_memory(_plain(x), _plain(y))
 
 
 class Counted(np.ndarray):
@@ -56,8 +56,8 @@ class Counted(np.ndarray):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         plain = [_plain(x) for x in args]
         result = function(*plain, **{key: _plain(x) for key, x in kwargs.items()})
-        if function.__name__ not in ("empty_like", "zeros_like", "broadcast_to"):
-            parts = plain[0] if isinstance(plain[0], (list, tuple)) else plain
+        parts = plain[0] if isinstance(plain[0], (list, tuple)) else plain
+        if function.__name__ not in ("empty_like", "zeros_like") and not any(shared(part, result) for part in parts):
             self.charge(*parts, result)
         return _counted(result)
 
@@ -91,8 +91,8 @@ def _plain(x: Any) -> Any:
 
 
 def _counted(x: Any) -> Any:
-    if isinstance(x, tuple):
-        return tuple(map(_counted, x))
+    if isinstance(x, (tuple, list)):
+        return type(x)(map(_counted, x))
     return x.view(Counted) if isinstance(x, np.ndarray) else x
 
 
@@ -104,9 +104,9 @@ def simulated() -> Iterator[list[Cost]]:
     def launch(planner: Callable[..., Any], *operands: Any) -> Any:
         plan = planner(*operands)
         if plan.blocks:
-            report = simulate.run(plan.kernel.function, plan.blocks, plan.kernel.threads, *plan.args)
+            report = simulate.run(plan.kernel.function, plan.blocks, plan.kernel.threads, *_plain(plan.args))
             costs.append(Cost(1, report.global_sectors * SECTOR))
-        return plan.result
+        return _counted(plan.result)
 
     with mock.patch.object(launcher, "launch", launch):
         yield costs
