@@ -1,8 +1,12 @@
-"""The hand-written CUDA kernels: CuPy arrays in, new CuPy arrays out (importing this loads neither Numba nor CuPy).
+"""The hand-written CUDA kernels: CuPy arrays in and out (importing this loads neither Numba nor CuPy).
 
 ``matmul``, ``linear``, ``conv2d``
                         the kernels and their host functions, with the names and signatures of ``kernels.reference``;
                         ``matmul`` is a ladder: a kernel for each idea that makes it faster
+``cross_entropy``, ``layer_norm``, ``batch_norm``, ``max_pool2d``, ``avg_pool2d``, ``picked_rows``, ``optimizer_steps``
+                        likewise: a launch or two each, where the reference's lines over CuPy are many
+``rows``                rows among threads, and sums and maxima that the threads of a row find together;
+                        ``channel_sums`` and ``strips``: the same for channels and columns
 ``precision``           whether float32 matrices may be multiplied with fewer bits, on tensor cores
 ``plan``                what the two share: a kernel, and one planned launch of it
 ``launcher``            runs a plan on the GPU, through ``compiler`` (Numba -> PTX -> cubin) and ``cubin_cache``

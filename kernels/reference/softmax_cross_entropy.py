@@ -19,7 +19,7 @@ def cross_entropy_forward(logits: Array, target: Array, weight: Array | None, ig
     The row's maximum is subtracted first, so no exponential overflows. Raises IndexError for a target outside 0..C-1.
     """
     xp = array_namespace(logits)
-    valid, classes = _classes(target, ignored, logits.shape[1])
+    valid, classes = counted_classes(target, ignored, logits.shape[1])
     with np.errstate(
         invalid="ignore"
     ):  # a row with an infinite maximum is NaN by definition: it goes to the user as such
@@ -34,7 +34,7 @@ def cross_entropy_forward(logits: Array, target: Array, weight: Array | None, ig
 def cross_entropy_backward(g: Array, kept: Array, target: Array, weight: Array | None, ignored: int) -> Array:
     """dlogits (N, C) from the gradient ``g`` (N,) of each sample's loss and what the forward kept: the log_probs."""
     log_probs, xp = kept, array_namespace(kept)
-    valid, classes = _classes(target, ignored, log_probs.shape[1])
+    valid, classes = counted_classes(target, ignored, log_probs.shape[1])
     g = xp.where(valid, g, g.dtype.type(0))  # 0 also if the mean of nothing made g NaN
     scale = g if weight is None else g * weight[classes]
     dlogits = xp.exp(log_probs)
@@ -74,7 +74,7 @@ def cross_entropy_gradient(g: Array, kept: tuple[Array, Array], target: Array) -
     return dlogits
 
 
-def _classes(target: Array, ignored: int, class_count: int) -> tuple[Array, Array]:
+def counted_classes(target: Array, ignored: int, class_count: int) -> tuple[Array, Array]:
     """(which samples count, their classes with 0 standing in where they do not)."""
     xp = array_namespace(target)
     valid = target != ignored

@@ -183,6 +183,23 @@ CUDA = {
     "conv2d_forward": "cuda.conv2d",
     "conv2d_grad_input": "cuda.conv2d",
     "conv2d_grad_weight": "cuda.conv2d",
+    "cross_entropy_forward": "cuda.cross_entropy",
+    "cross_entropy_backward": "cuda.cross_entropy",
+    "cross_entropy_loss": "cuda.cross_entropy",
+    "cross_entropy_gradient": "cuda.cross_entropy",
+    "layer_norm_forward": "cuda.layer_norm",
+    "layer_norm_backward": "cuda.layer_norm",
+    "sgd_step": "cuda.optimizer_steps",
+    "adam_step": "cuda.optimizer_steps",
+    "max_pool2d_taps": "cuda.max_pool2d",
+    "max_pool2d_taps_backward": "cuda.max_pool2d",
+    "max_pool2d_forward": "cuda.max_pool2d",
+    "max_pool2d_backward": "cuda.max_pool2d",
+    "avg_pool2d_forward": "cuda.avg_pool2d",
+    "avg_pool2d_backward": "cuda.avg_pool2d",
+    "batch_norm_forward": "cuda.batch_norm",
+    "batch_norm_backward": "cuda.batch_norm",
+    "embedding_backward": "cuda.picked_rows",
 }
 
 

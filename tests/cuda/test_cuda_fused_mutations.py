@@ -1,0 +1,486 @@
+"""The fused kernels broken on purpose: each dropped barrier, swapped index and missing check must be noticed.
+
+Every mutation edits the source of a kernel file, runs the edited host functions on the simulated GPU, and expects
+either a KernelError or a wrong result. What is expected of the unedited source is expected here too.
+"""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from simulated_gpu import simulated_gpu
+
+from minipar.kernels.cuda import (
+    avg_pool2d,
+    batch_norm,
+    channel_sums,
+    cross_entropy,
+    layer_norm,
+    max_pool2d,
+    optimizer_steps,
+    picked_rows,
+    rows,
+    strips,
+)
+from minipar.kernels.cuda.interpreter import KernelError
+from minipar.kernels.reference import normalization, pool2d, softmax_cross_entropy
+from minipar.kernels.reference import optimizer_steps as reference_steps
+from minipar.kernels.reference import picked_rows as reference_rows
+
+
+def near(actual, expected) -> bool:
+    return np.allclose(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def cross_entropy_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng = np.random.default_rng(0)
+    right, module.THREADS = True, 64  # as good as 1024 of them, and quicker
+    for samples, classes, weighted in ((6, 40, True), (2, 300, False)):
+        logits, weight = 5 * rng.standard_normal((samples, classes)), rng.random(classes) if weighted else None
+        logits[0] -= 1000
+        logits[1, 3] += 2000
+        target = rng.integers(1, classes, samples)
+        target[1] = -100
+        losses, kept = gpu.call(module.cross_entropy_forward, logits, target, weight, -100)
+        expected, log_probs = softmax_cross_entropy.cross_entropy_forward(logits, target, weight, -100)
+        right &= near(losses, expected)
+        g = rng.standard_normal(samples)
+        dlogits = gpu.call(module.cross_entropy_backward, g, kept, target, weight, -100)
+        expected = softmax_cross_entropy.cross_entropy_backward(g, log_probs, target, weight, -100)
+        right &= near(dlogits, expected)
+        g, ours = np.asarray(1.5), gpu.call(module.cross_entropy_loss, logits, target, weight, -100, True)
+        theirs = softmax_cross_entropy.cross_entropy_loss(logits, target, weight, -100, True)
+        right &= near(ours[0], theirs[0]) and near(ours[1], theirs[1])
+        dlogits = gpu.call(module.cross_entropy_gradient, g, ours[2], target)
+        right &= near(dlogits, softmax_cross_entropy.cross_entropy_gradient(g, theirs[2], target))
+    nothing = gpu.call(module.cross_entropy_loss, logits, np.full(2, -100), None, -100, True)[2]
+    right &= not gpu.call(module.cross_entropy_gradient, np.asarray(np.nan), nothing, np.full(2, -100)).any()
+    for wrong in (-1, classes):
+        try:
+            gpu.call(module.cross_entropy_loss, logits, np.full(2, wrong), None, -100, True)
+            right = False
+        except IndexError:
+            pass
+    return right
+
+
+def layer_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    module.STRIP = 9
+    for count, width, affine, centred in ((5, 40, True, True), (2, 260, True, True), (3, 7, False, False)):
+        x, g = rng.standard_normal((2, count, width)) + 1
+        weight, bias = rng.standard_normal((2, width)) if affine else (None, None)
+        y, kept = gpu.call(module.layer_norm_forward, x, weight, bias, 1e-5, centred)
+        expected, statistics = normalization.layer_norm_forward(x, weight, bias, 1e-5, centred)
+        right &= near(y, expected)
+        dx = gpu.call(module.layer_norm_backward, g, x, weight, kept, centred)
+        right &= near(dx, normalization.layer_norm_backward(g, x, weight, statistics, centred))
+    x, g = rng.standard_normal((2, 25, 3))
+    _, kept = gpu.call(module.layer_norm_forward, x, None, None, 1e-5, True)
+    places = gpu.to_gpu((np.full(3, np.nan), np.full(3, np.nan)))
+    module.layer_norm_backward(*gpu.to_gpu((g, x, None, kept)), True, *places)
+    right &= near(places[0].get(), (g * normalization.standardize_forward(x, (1,), 1e-5, True)[0]).sum(0))
+    return right and near(places[1].get(), g.sum(0))
+
+
+def batch_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for shape, affine, running in (((3, 2, 41), True, False), ((9, 33, 2), True, False), ((2, 3, 4), False, True)):
+        x, g = rng.standard_normal((2, *shape)) + 1
+        weight, bias = rng.standard_normal((2, shape[1])) if affine else (None, None)
+        constants = tuple(rng.random((2, shape[1])) + 1) if running else None
+        y, statistics = gpu.call(module.batch_norm_forward, x, weight, bias, 1e-3, constants)
+        expected, theirs = normalization.batch_norm_forward(x, weight, bias, 1e-3, constants)
+        right &= near(y, expected) and near(statistics, theirs)
+        place, dweight = gpu.to_gpu(np.full(shape[1], np.nan)), np.empty(shape[1])
+        dx = module.batch_norm_backward(*gpu.to_gpu((g, x, weight, theirs)), 1e-3, not running, place)
+        expected = normalization.batch_norm_backward(g, x, weight, theirs, 1e-3, not running, dweight)
+        right &= near(dx.get(), expected) and near(place.get(), dweight)
+    return right
+
+
+def picked_rows_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for width, padding, by_frequency in ((3, 1, False), (3, None, True), (260, 0, True)):
+        numbers = np.array([4, 1, 1, 0, 4, 1, 4, 0, 4])
+        g = rng.standard_normal((9, width))
+        total = gpu.call(module.embedding_backward, g, numbers, 6, padding, by_frequency)
+        right &= near(total, reference_rows.embedding_backward(g, numbers, 6, padding, by_frequency))
+    numbers[0], numbers[3] = -2, 6
+    g[[0, 3]] = 0
+    total = gpu.call(module.embedding_backward, g, numbers, 6, None, False)
+    return right and near(total, reference_rows.embedding_backward(g, numbers % 6, 6, None, False))
+
+
+def optimizer_steps_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+
+    def same(name: str, arrays: tuple, *options) -> bool:
+        there, here = gpu.to_gpu(arrays), [x.copy() if isinstance(x, np.ndarray) else x for x in arrays]
+        getattr(module, name)(*there[:4], *options, *there[4:])
+        getattr(reference_steps, name)(*here[:4], *options, *here[4:])
+        return all(near(x.get(), y) for x, y in zip(there, here) if isinstance(y, np.ndarray))
+
+    for nesterov, first, maximize, decay in ((True, False, True, 0.1), (False, True, False, 0.0)):
+        arrays = tuple(rng.standard_normal((3, 300)))
+        right &= same("sgd_step", (*arrays, 0.1), 0.9, 0.0 if nesterov else 0.2, decay, nesterov, first, maximize)
+    right &= same("sgd_step", (*arrays, 0.1), 0.9, 0.2, 0.0, False, False, False)
+    right &= same("sgd_step", (*arrays[:2], None, 0.1), 0.0, 0.0, 0.1, False, False, False)
+    for decoupled, largest in ((True, None), (False, abs(rng.standard_normal(300)))):
+        p, g, m, v = rng.standard_normal((4, 300))
+        options = 3, 0.1, 0.9, 0.99, 1e-3, 0.1, not decoupled, decoupled
+        right &= same("adam_step", (p, g, m, abs(v), *([] if largest is None else [largest])), *options)
+    return right
+
+
+def max_pool2d_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for size, geometry, ceil_mode in (
+        ((7, 5), ((3, 2), (2, 1), (1, 1), (1, 2)), False),
+        ((4, 9), ((2, 3), (1, 2), (0, 1), (2, 1)), True),
+        ((1, 300), ((1, 2), (1, 1), (0, 1), (1, 1)), False),
+    ):
+        x = rng.integers(-2, 2, (2, 1, *size)).astype(float)
+        x[rng.random(x.shape) < 0.2] = -np.inf
+        x[rng.random(x.shape) < 0.05] = np.nan
+        for name in ("max_pool2d_forward", "max_pool2d_taps"):
+            ours = gpu.call(getattr(module, name), x, *geometry, ceil_mode)
+            theirs = getattr(pool2d, name)(x, *geometry, ceil_mode)
+            right &= all(np.array_equal(a, b, equal_nan=True) for a, b in zip(ours, theirs))
+            g = rng.standard_normal(theirs[0].shape)
+            options = () if name == "max_pool2d_forward" else geometry
+            name = name.replace("forward", "backward") if not options else f"{name}_backward"
+            ours = gpu.call(getattr(module, name), g, theirs[1], x.shape, *options)
+            right &= np.array_equal(ours, getattr(pool2d, name)(g, theirs[1], x.shape, *options))
+    return right
+
+
+def avg_pool2d_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for size, *options in (
+        ((7, 5), (3, 2), (2, 1), (1, 1), False, True, None),
+        ((4, 9), (2, 3), (1, 2), (0, 1), True, False, None),
+        ((6, 4), (2, 3), (3, 2), (1, 0), True, True, None),
+        ((5, 7), (2, 3), (2, 2), (0, 0), False, True, 5),
+    ):
+        x = rng.standard_normal((2, 2, *size))
+        expected = pool2d.avg_pool2d_forward(x, *options)
+        right &= near(gpu.call(module.avg_pool2d_forward, x, *options), expected)
+        g = rng.standard_normal(expected.shape)
+        dx = gpu.call(module.avg_pool2d_backward, g, x.shape, *options)
+        right &= near(dx, pool2d.avg_pool2d_backward(g, x.shape, *options))
+    return right
+
+
+CHECKS = {
+    picked_rows: picked_rows_are_right,
+    channel_sums: batch_norm_is_right,
+    batch_norm: batch_norm_is_right,
+    strips: layer_norm_is_right,
+    max_pool2d: max_pool2d_is_right,
+    avg_pool2d: avg_pool2d_is_right,
+    cross_entropy: cross_entropy_is_right,
+    rows: cross_entropy_is_right,
+    layer_norm: layer_norm_is_right,
+    optimizer_steps: optimizer_steps_are_right,
+}
+
+# (what stands in the source, once, and what the mutation makes of it)
+MUTATIONS = {
+    cross_entropy: [
+        ("top = number(-math.inf)", "top = number(0)"),
+        ("> top:", "< top:"),
+        ("top = maximum_of_row(top)", "pass"),
+        ("            total = sum_of_row(total)\n", ""),
+        ("total += power", "total = power"),
+        ("powers[start + c] = power", "powers[start + lane] = power"),
+        ("if lane == 0:", "if lane <= 1:"),
+        ("if lane == 0:", "if thread == 0:"),
+        ("if t != ignored and 0 <= t < C:", "if 0 <= t < C + 200:"),
+        ("if t != ignored and 0 <= t < C:", "if t != ignored and t < C:"),
+        ("if t != ignored and 0 <= t < C:", "if t != ignored and 0 <= t:"),
+        ("weight[t] if weighted else number(1)", "number(1)"),
+        ("(logits[start + t] - top))", "logits[start + t])"),
+        ("rows[N + row] = share", "rows[N + row] = loss"),
+        ("            shares += rows[N + row]\n", ""),
+        ("loss += rows[2 * N + row]", "loss += rows[N + row]"),
+        ("wrong = number(1)", "wrong = number(0)"),
+        ("        shares = sum_of_block(shares)\n", ""),
+        ("loss / shares if mean else loss", "loss"),
+        ("if scale != number(0):", "if True:"),
+        ("scale / denominator * g", "scale * g"),
+        ("g[row if of_each_row else 0]", "g[0]"),
+        ("row * C + c)", "row * N + c)"),
+        ("if c == t else", "if c == t + 1 else"),
+        ("range(thread, N, threads)", "range(0, N, threads)"),
+        (
+            "                for c in range(thread % each, C, each)".strip(),
+            "for c in range(thread % each, C - 1, each)",
+        ),
+    ],
+    rows: [
+        ("range(5)", "range(4)"),
+        ("max(value, other) if largest", "value + other if largest"),
+        ("cuda.syncthreads()  # nobody reads any more what an earlier call has left here", "pass"),
+        ("cuda.syncthreads()  # all warps have left their results", "pass"),
+        ("if thread % WARP == 0:", "if thread % WARP <= 1:"),
+        ("of_warps[thread // WARP] = value", "of_warps[0] = value"),
+        ("range(1, warps)", "range(1, warps - 1)"),
+        ("max(value, of_warps[warp]) if largest", "of_warps[warp] if largest"),
+    ],
+    layer_norm: [
+        ("            if centred:\n", "            if True:\n"),
+        ("mean = sum_of_row(mean) / number(W)", "mean = mean / number(W)"),
+        ("sum_of_row(variance) / number(W)", "sum_of_row(variance) / number(W - 1)"),
+        ("difference = x[start + c] - mean", "difference = x[start + c]"),
+        (
+            "(x[start + c] - mean) * inverse\n                if weighted",
+            "x[start + c] * inverse\n                if weighted",
+        ),
+        ("variance + eps", "variance"),
+        ("value *= weight[c]", "value *= weight[lane]"),
+        ("value += bias[c]", "value += bias[lane]"),
+        ("            if lane == 0:", "            if thread == 0:"),
+        ("statistics[R + row] = inverse", "statistics[R + row] = mean"),
+        ("along += scaled * (", "along += g[start + c] * ("),
+        ("along = sum_of_row(along) / number(W)", "along = along / number(W)"),
+        ("level = sum_of_row(level) / number(W) if centred else number(0)", "level = sum_of_row(level) / number(W)"),
+        ("* along - level) * inverse", "* along) * inverse"),
+        ("* along - level) * inverse", "* along - level)"),
+        ("block % across * WARP + lane", "block % across * WARP + line"),
+        ("int32(block // across * strip)", "int32(block % across * strip)"),
+        ("min(first + strip, R)", "R"),
+        ("min(first + strip, R)", "first + strip"),
+        ("range(first + line, ", "range(first, "),
+        ("        if c < W:\n            for row", "        if c <= W:\n            for row"),
+        ("of_weight[line, lane] = along", "of_weight[line, lane] = level"),
+        ("cuda.syncthreads()  # all lines are added up", "pass"),
+        ("if line == 0 and c < W:", "if line <= 1 and c < W:"),
+        ("if line == 0 and c < W:", "if line == 0:"),
+        ("range(1, LINES)", "range(2, LINES)"),
+        ("across * 2 + 1) * W", "across * 2 + 1) * R"),
+    ],
+    picked_rows: [
+        ("if first < N:", "if first <= N:"),
+        ("first == 0 or ", ""),
+        ("numbers[order[first - 1]] != mine", "numbers[first - 1] != mine"),
+        ("numbers[order[first - 1]] != mine", "True"),
+        ("0 <= mine < rows", "mine < rows"),
+        ("0 <= mine < rows", "0 <= mine"),
+        (" and mine != padding", ""),
+        ("while end < N and ", "while "),
+        ("numbers[order[end]] == mine", "numbers[end] == mine"),
+        ("number(end - first) if by_frequency", "number(N) if by_frequency"),
+        ("range(thread % each, W, each)", "range(thread % each, W - 1, each)"),
+        ("range(first, end)", "range(first, end - 1)"),
+        ("g[order[use] * W + c]", "g[use * W + c]"),
+        ("value += g", "value = g"),
+        ("total.fill(0)", "pass"),
+    ],
+    strips: [
+        ("range(count)", "range(count - 1)"),
+        ("(2 * strip + 1) * W", "(strip + 1) * W"),
+        ("if c < W:", "if c <= W:"),
+        ("of_bias += ", "of_bias = "),
+        ("dweight[c] = of_weight", "dweight[c] = of_bias"),
+    ],
+    channel_sums: [
+        ("cuda.syncthreads()  # nobody reads any more what an earlier call has left here", "pass"),
+        ("cuda.syncthreads()  # twice as many sums are there", "pass"),
+        ("cuda.syncthreads()  # the last sums are there", "pass"),
+        ("half = int32(lines // 2)", "half = int32(lines // 4)"),
+        ("if thread < half * lanes:", "if thread < half:"),
+        ("if thread < half * lanes:", "if thread <= half * lanes:"),
+        ("thread + half * lanes]", "thread + half]"),
+        ("partial[thread % lanes]", "partial[0]"),
+        ("// uint32(P)) * C + c) * P", "// uint32(P)) * P + c) * C"),
+        ("uint32(e) % uint32(P)", "uint32(e) % uint32(C)"),
+        ("min(first + strip, N * P)) if c < C else first", "min(first + strip, N * P))"),
+        ("min(first + strip, N * P)) if c < C else first", "first + strip) if c < C else first"),
+        ("mean = total(mean) / number(max(end - first, 1))", "mean = total(mean) / number(strip)"),
+        ("C, P)] - mean", "C, P)]"),
+        ("        squares = total(squares)\n", ""),
+        ("            moments[int32(part * 2 * C + c)] = mean", "            moments[c] = mean"),
+        ("        if c < C:\n            mean = moments[c]", "        if c <= C:\n            mean = moments[c]"),
+        ("range(1, strips)", "range(2, strips)"),
+        ("number(max(min(strip, numbers - part * strip), 0))", "number(strip)"),
+        ("share = more / (before + more)", "share = more / before"),
+        ("mean += difference * share", "pass"),
+        (" + difference * difference * before * share", ""),
+        ("before += more", "pass"),
+        ("squares / number(numbers)", "squares / number(numbers - 1)"),
+        ("min(first + strip, N * P), lines", "N * P, lines"),
+        ("        if c < C:\n            mean = statistics[c]", "        if c <= C:\n            mean = statistics[c]"),
+        ("(x[at] - mean) * inverse", "x[at] * inverse"),
+        ("        along = total(along)\n", ""),
+        (
+            "            sums[int32((part * 2 + 1) * C + c)] = level",
+            "            sums[int32(part * 2 * C + c)] = level",
+        ),
+    ],
+    batch_norm: [
+        (
+            "        if i < n:\n            c = int32(i // uint32(P) % uint32(C))\n            value",
+            "        if i <= n:\n            c = int32(i // uint32(P) % uint32(C))\n            value",
+        ),
+        (
+            "        if i < n:\n            c = int32(i // uint32(P) % uint32(C))\n            inverse",
+            "        if i <= n:\n            c = int32(i // uint32(P) % uint32(C))\n            inverse",
+        ),
+        (
+            "            c = int32(i // uint32(P) % uint32(C))\n            value",
+            "            c = int32(i % uint32(C))\n            value",
+        ),
+        ("(x[i] - statistics[c]) * (number", "x[i] * (number"),
+        ("value *= weight[c]\n            if shifted", "value *= weight[0]\n            if shifted"),
+        ("value += bias[c]", "value -= bias[c]"),
+        ("if of_batch:", "if True:"),
+        ("value -= (level[c] + standardized * along[c])", "value -= (level[c] + along[c])"),
+        ("value -= (level[c] + standardized * along[c])", "value -= standardized * along[c]"),
+        ("dx[i] = value * inverse", "dx[i] = value"),
+        ("(x[i] - statistics[c]) * inverse", "x[i] * inverse"),
+    ],
+    max_pool2d: [
+        ("        if i < n:\n            q", "        if i <= n:\n            q"),
+        ("        if i < n:\n            w", "        if i <= n:\n            w"),
+        ("q = int32(i % uint32(Q))", "q = int32(i % uint32(P))"),
+        ("p * stride_h - pad_h + r", "p * stride_w - pad_h + r"),
+        ("q * stride_w - pad_w + s * dil_w", "q * stride_w - pad_w + s * dil_h"),
+        ("if 0 <= h < H:", "if h < H:"),
+        ("if 0 <= h < H:", "if 0 <= h:"),
+        ("if 0 <= w < W:", "if w < W:"),
+        ("if 0 <= w < W:", "if 0 <= w:"),
+        ("won < 0 or ", ""),
+        ("value > best", "value >= best"),
+        (" or value != value", ""),
+        ("r * S + s if taps", "r * R + s if taps"),
+        ("h * W + w)\n", "h * H + w)\n"),
+        ("h + pad_h - r", "h - pad_h + r"),
+        ("p * stride_h == down and ", ""),
+        ("0 <= p < P", "p < P"),
+        ("0 <= p < P", "0 <= p"),
+        ("q * stride_w == right and ", ""),
+        ("0 <= q < Q", "q < Q"),
+        ("0 <= q < Q", "0 <= q"),
+        ("taps[at] == r * S + s", "taps[at] == r * S"),
+        ("total += g[at]", "total = g[at]"),
+        ("dx[int32(plane * inputs + i)] = number(0)", "pass"),
+        ("if first + thread < outputs:", "if first + thread <= outputs:"),
+        ("plane * outputs + first", "plane * inputs + first"),
+        ("cuda.syncthreads()  # the next outputs of this plane are there", "pass"),
+        ("cuda.syncthreads()  # nobody reads them any more", "pass"),
+        ("won[k] % THREADS == thread and ", ""),
+        ("won[k] % THREADS == thread and ", "won[k] == thread and "),
+        ("plane * inputs + won[k])] += ", "plane * inputs + won[k])] = "),
+    ],
+    avg_pool2d: [
+        ("        if i < n:\n            q", "        if i <= n:\n            q"),
+        ("        if i < n:\n            w", "        if i <= n:\n            w"),
+        ("max(top, 0)", "top"),
+        ("min(top + R, H)", "top + R"),
+        ("max(left, 0)", "left"),
+        ("min(left + S, W)", "left + S"),
+        ("size + margin", "size"),
+        ("max(start, -margin)", "start"),
+        ("divisor if divisor else counted(top", "counted(top"),
+        ("divisor if divisor else rows", "rows"),
+        ("counted(left, S, W, margin_w)", "counted(left, S, W, margin_h)"),
+        ("(plane * H + h) * W + w", "(plane * W + h) * H + w"),
+        ("(h + pad_h) // stride_h", "h // stride_h"),
+        ("(w + pad_w) // stride_w, Q - 1)", "(w + pad_w) // stride_w, Q)"),
+        ("while p >= 0 and ", "while "),
+        ("pad_h + R > h", "pad_h + R >= h"),
+        ("while q >= 0 and ", "while "),
+        ("pad_w + S > w", "pad_w + S >= w"),
+        ("(plane * P + p) * Q", "(plane * Q + p) * P"),
+        ("q = last_q", "q = int32(Q - 1)"),
+    ],
+    optimizer_steps: [
+        (
+            "i = int32(cuda.grid(1))\n        if i < n:\n            update",
+            "i = int32(cuda.grid(1))\n        if i <= n:\n            update",
+        ),
+        (
+            "i = int32(cuda.grid(1))\n        if i < n:\n            old",
+            "i = int32(cuda.threadIdx.x)\n        if i < n:\n            old",
+        ),
+        ("update = -g[i] if maximize else g[i]", "update = g[i]"),
+        ("update += weight_decay * p[i]", "pass"),
+        ("if not first_step:", "if True:"),
+        ("+ undampened * update", "+ update"),
+        ("buffer[i] = moment", "pass"),
+        ("update + momentum * moment if nesterov", "update + moment if nesterov"),
+        ("p[i] -= update * lr", "p[i] -= update"),
+        ("old = p[i] * shrink", "old = p[i]"),
+        ("gradient = -g[i] if maximize else g[i]", "gradient = g[i]"),
+        ("gradient += weight_decay * old", "gradient += old"),
+        ("m += (gradient - m)", "m = (gradient - m)"),
+        ("* beta2 + gradient", "+ gradient"),
+        ("exp_avg[i] = m", "pass"),
+        ("exp_avg_sq[i] = v\n            if", "exp_avg_sq[i] = m\n            if"),
+        ("if largest > v or", "if largest < v or"),
+        ("max_exp_avg_sq[i] = v\n            p", "p"),
+        ("(v)) / root_correction + eps", "(v)) + eps"),
+        ("(v)) / root_correction + eps", "(v)) / root_correction"),
+        ("(1.0, weight_decay)", "(1.0, 0.0)"),
+    ],
+}
+
+
+USERS = {rows: cross_entropy, strips: layer_norm, channel_sums: batch_norm}  # what has no host functions of its own
+
+
+@pytest.fixture
+def gpu():
+    with simulated_gpu() as gpu:
+        yield gpu
+
+
+def edited(module: ModuleType, old: str, new: str, folder: Path) -> ModuleType:
+    """``module`` with one text replaced, imported from a file of its own."""
+    source = Path(module.__file__).read_text()
+    assert not old or source.count(old) == 1, f"{module.__name__} has {source.count(old)} of {old!r}"
+    path = folder / f"{module.__name__.rpartition('.')[2]}_mutant.py"
+    path.write_text(source.replace(old, new) if old else source)
+    spec = importlib.util.spec_from_file_location(f"{module.__name__}_mutant", path)
+    mutant = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutant)
+    return mutant
+
+
+def right(module: ModuleType, old: str, new: str, gpu: SimpleNamespace, folder: Path) -> bool:
+    """Does a mutant compute what it should? A mutant of USERS is looked at in a module that uses it."""
+    mutant = edited(module, old, new, folder)
+    if hasattr(mutant, "STRIP"):
+        mutant.STRIP = 25  # so that there are several
+    if module in USERS:
+        user = edited(USERS[module], "", "", folder)
+        for name, value in vars(user).items():
+            if callable(value) and getattr(module, name, None) is value:
+                setattr(user, name, getattr(mutant, name))
+        mutant = user
+    return CHECKS[module](mutant, gpu)
+
+
+@pytest.mark.parametrize("module", CHECKS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_the_kernels_as_they_are_pass(module, gpu, tmp_path):
+    assert right(module, "", "", gpu, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"), [(module, *pair) for module in MUTATIONS for pair in MUTATIONS[module]]
+)
+def test_a_broken_kernel_is_noticed(module, old, new, gpu, tmp_path):
+    try:
+        noticed = not right(module, old, new, gpu, tmp_path)
+    except (KernelError, ArithmeticError, ValueError):  # the simulator's exp and log refuse what Python's do
+        noticed = True
+    assert noticed
+
+
+@pytest.mark.parametrize("module", MUTATIONS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_every_barrier_is_dropped_once(module):
+    barriers = Path(module.__file__).read_text().count("cuda.syncthreads()")
+    assert barriers == sum("syncthreads" in old for old, _ in MUTATIONS[module])
