@@ -53,6 +53,10 @@ class Device:
         return "90"
 
     @property
+    def pci_bus_id(self) -> str:
+        return f"0000:{self.id:02X}:00.0"
+
+    @property
     def mem_info(self) -> tuple[int, int]:
         return MEMORY // 4, MEMORY
 

@@ -166,8 +166,7 @@ class MeetingCommunicator(BoardCommunicator):
         late = [peer]
         if self._board.activity[self._me] == Activity.COLLECTIVE:
             late = [self._members[r] for r in range(self.size) if self._epochs[r] < self._epoch] or late
-        states = [(rank, self._board.doing(rank)) for rank in late]
-        return waited_too_long(self._me, self.doing(), self.timeout, states)
+        return waited_too_long(self._me, self.doing(), self.timeout, self._states(late))
 
     # -- what differs between threads and processes ------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -320,8 +320,10 @@ class MPICommunicator(BoardCommunicator):
     def _waited_too_long(self, peer: int) -> str:
         """Nobody knows who is late, and nothing is seen of other hosts: what is seen is told."""
         others = [rank for rank in self._members if rank != self._me] if peer == ANYBODY else [self._members[peer]]
-        states = [(rank, self._board.doing(rank) if rank in self._job.seen else _UNSEEN) for rank in others]
-        return waited_too_long(self._me, self.doing(), self.timeout, states)
+        return waited_too_long(self._me, self.doing(), self.timeout, self._states(others))
+
+    def _states(self, ranks: Iterable[int]) -> list[tuple[int, str]]:
+        return [(rank, self._board.doing(rank) if rank in self._job.seen else _UNSEEN) for rank in ranks]
 
     def _failure(self, error: MPI.Exception) -> CommunicatorError:
         """What to raise for an error of the library."""
