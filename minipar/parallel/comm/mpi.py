@@ -291,13 +291,16 @@ class MPICommunicator(BoardCommunicator):
     def _check_wait(self, waiting: Waiting) -> None:
         self._check_peers()
         now, patience = time.monotonic(), min(self.timeout, _FOR_EVER)
-        if not waiting.deadline or any(map(self._board.is_slow_by_right, self._job.seen)):
+        if not waiting.deadline or self._some_are_slow_by_right():
             waiting.deadline = now + patience
         waited = now - (waiting.deadline - patience)
         if waited > min(_LAST, patience) and (gone := self._gone(waiting.peer)) is not None and not waiting.ready():
             self._give_up(MismatchError(self._waits_in_vain(gone)))
         if waited > patience and not waiting.ready():
             self._give_up(CommunicatorTimeout(self._waited_too_long(waiting.peer)))
+
+    def _some_are_slow_by_right(self) -> bool:
+        return any(map(self._board.is_slow_by_right, self._job.seen))
 
     def _gone(self, peer: int) -> int | None:
         """A rank that is waited for, and has finished."""

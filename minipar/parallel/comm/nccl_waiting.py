@@ -79,18 +79,21 @@ class OnGPU(OverHost):
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def _pause(self, waiting: Waiting) -> None:
-        if not isinstance(waiting, InNCCL):
-            self._host._pause(waiting)
-            return
+        try:
+            if isinstance(waiting, InNCCL):
+                self._pause_in_nccl(waiting)
+            else:
+                self._host._pause(waiting)
+        except CommunicatorError:
+            self.fail()
+            raise
+
+    def _pause_in_nccl(self, waiting: InNCCL) -> None:
         waiting.turn += 1
         if waiting.turn & 7 == 0:
             self._look_around_everywhere()
             self._check_peers()
-            try:
-                self._check_patience(waiting)
-            except CommunicatorError:
-                self.fail()
-                raise
+            self._check_patience(waiting)
             self._progress()
         if waiting.turn < _BUSY:
             os.sched_yield()
@@ -104,8 +107,7 @@ class OnGPU(OverHost):
         if self._link is not None:
             with self._failures_told():
                 self._link.check_async_error()
-        slow = any(map(board.is_slow_by_right, range(board.size)))
-        if not waiting.deadline or slow or not waiting.is_reached():
+        if not waiting.deadline or host._some_are_slow_by_right() or not waiting.is_reached():
             waiting.deadline = now + self.timeout
         others = [rank for rank in host._members if rank != host._me]
         for rank in others:

@@ -79,6 +79,10 @@ class BoardCommunicator(Communicator):
         """What each of these ranks of the board is doing."""
         return [(rank, self._board.doing(rank)) for rank in ranks]
 
+    def _some_are_slow_by_right(self) -> bool:
+        """Whether a rank does what no timeout applies to: it may hold up any other, and so is waited for."""
+        return any(map(self._board.is_slow_by_right, range(self._board.size)))
+
     def _wait_for(self, peer: int, ready: Callable[[], bool]) -> Steps:
         waiting = Waiting(peer, ready)
         while not ready():
