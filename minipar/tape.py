@@ -17,6 +17,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -46,6 +47,15 @@ class _LeafHooks:
 
 
 leaf_hooks = _LeafHooks()
+
+
+class _Places:
+    """Arrays may lie on several GPUs, of which one computes: a hook for the floor above (`backend/current_gpu.py`)."""
+
+    following: Callable[[], Any] = staticmethod(lambda: None)  # what goes, in a walk back, to where each gradient lies
+
+
+places = _Places()
 
 
 class set_grad_mode:
@@ -293,7 +303,8 @@ def _last_users(nodes: list[Node]) -> list[tuple[int, Value]]:
 class _Errands:
     """What few walks back do besides: stop short of what leads to no wanted value, or finish each leaf in good time."""
 
-    def __init__(self, roots: Sequence[Value], wanted: Sequence[Value] | None) -> None:
+    def __init__(self, roots: Sequence[Value], wanted: Sequence[Value] | None, follow: Any) -> None:
+        self.follow = follow
         nodes = reachable([edge[0] for root in roots if (edge := root.edge())])
         self.wanted = wanted
         self.found: dict[tuple[int, int], Any] = {}  # the gradients of the wanted values
@@ -319,6 +330,8 @@ class _Errands:
         while self.complete and self.complete[-1][0] >= node.order:
             leaf = self.complete.pop()[1]
             if leaf in pending:
+                if self.follow is not None:
+                    self.follow(pending[leaf])
                 _finish(leaf, pending.pop(leaf))
 
     def take(self, leaf: Value, grad: Any) -> None:
@@ -348,7 +361,9 @@ def run_backward(
     """
     pending: dict[Any, Any] = {}  # the gradients so far, by the node or leaf that they go to
     queue: list[tuple[int, Node]] = []  # the nodes among these: all users of the newest have had their turn
-    errands = _Errands(roots, wanted) if wanted is not None or leaf_hooks.exist else None
+    follow = places.following()
+    deliver = _deliver if follow is None else partial(_deliver_there, follow)
+    errands = _Errands(roots, wanted, follow) if wanted is not None or leaf_hooks.exist else None
     guard = mode.guard
     if guard is not None:
         guard.begin(roots)
@@ -356,10 +371,12 @@ def run_backward(
     mode.grad, mode.lends = create_graph, wanted is None and not create_graph
     silence = None
     try:
-        _deliver([root.edge() for root in roots], grads, pending, queue)
+        deliver([root.edge() for root in roots], grads, pending, queue)
         while queue:
             node = heappop(queue)[1]
             grad = pending.pop(node)
+            if follow is not None:
+                follow(_any(grad))
             if node.hooks or node.retained:
                 grad = _watch(node, grad)
             if errands is None or errands.passes(node, grad):
@@ -367,18 +384,22 @@ def run_backward(
                     silence = np.errstate(all="ignore")  # as in PyTorch, infinities and NaN arise in silence
                     silence.__enter__()
                 pulled = node.pull(grad, create_graph) if guard is None else guard.pull(node, grad, create_graph)
-                _deliver(node.edges, pulled, pending, queue)
+                deliver(node.edges, pulled, pending, queue)
                 if not retain_graph:
                     node.release()
             if errands is not None:
                 errands.finish(node, pending)
         for leaf, grad in pending.items():
+            if follow is not None:
+                follow(grad)
             if wanted is None:
                 _finish(leaf, grad)
             else:
                 errands.take(leaf, grad)  # type: ignore[union-attr]
     finally:
         mode.grad, mode.lends = before
+        if follow is not None:
+            follow.back()
         if silence is not None:
             silence.__exit__(None, None, None)
     return [] if wanted is None else errands.results()  # type: ignore[union-attr]
@@ -400,6 +421,21 @@ def _deliver(
         else:
             slots, index = pending.setdefault(target, [None] * target.outputs), edge[1]
             slots[index] = grad if slots[index] is None else slots[index] + grad
+
+
+def _deliver_there(
+    follow: Any, edges: Sequence[Edge | None], grads: Sequence[Any], pending: Any, queue: list[tuple[int, Node]]
+) -> None:
+    """The same, each gradient where it lies: a node that moves something gives them back to where it took it from."""
+    for edge, grad in zip(edges, grads):
+        if edge is not None and grad is not None:
+            follow(grad)
+            _deliver((edge,), (grad,), pending, queue)
+
+
+def _any(grad: Any) -> Any:
+    """One of the gradients of a node's outputs: they lie in one place."""
+    return next(part for part in grad if part is not None) if isinstance(grad, list) else grad
 
 
 def _finish(leaf: Value, grad: Any) -> None:

@@ -59,8 +59,11 @@ NEED_ONE = {
     "current_device": lambda cuda: cuda.current_device(),
     "set_device": lambda cuda: cuda.set_device(0),
     "device": lambda cuda: cuda.device(0).__enter__(),
-    "get_device_properties": lambda cuda: cuda.get_device_name(),
+    "get_device_capability": lambda cuda: cuda.get_device_capability(),
+    "get_device_name": lambda cuda: cuda.get_device_name(),
+    "get_device_properties": lambda cuda: cuda.get_device_properties(0),
     "mem_get_info": lambda cuda: cuda.mem_get_info(),
+    "reset_peak_memory_stats": lambda cuda: cuda.reset_peak_memory_stats(),
     "set_per_process_memory_fraction": lambda cuda: cuda.set_per_process_memory_fraction(0.5),
     "synchronize": lambda cuda: cuda.synchronize(),
     "Stream": lambda cuda: cuda.Stream(),
@@ -80,6 +83,7 @@ def test_without_a_gpu_nothing_is_taken_of_it(monkeypatch):
     monkeypatch.setattr(detect, "status", lambda: (False, "no GPU"))
     minipar.cuda.empty_cache()
     assert (minipar.cuda.memory_allocated(), minipar.cuda.memory_reserved("cuda:1")) == (0, 0)
+    assert (minipar.cuda.max_memory_allocated(1), minipar.cuda.max_memory_reserved()) == (0, 0)
     with minipar.cuda.stream(None):
         pass
 
@@ -100,6 +104,7 @@ def test_memory_of_a_gpu(gpu):
     before = minipar.cuda.memory_allocated()
     x = minipar.zeros(1024, 1024, device="cuda")
     assert minipar.cuda.memory_allocated() - before == 2**22
+    assert minipar.cuda.max_memory_allocated() >= before + 2**22
     del x
     assert minipar.cuda.memory_allocated() == before
     assert minipar.cuda.memory_reserved() >= before + 2**22

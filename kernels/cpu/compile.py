@@ -89,6 +89,7 @@ class Kernel(CPUDispatcher):
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self.declared = {normalize_signature(signature)[0]: signature for signature in signatures}
         self._cache = KernelCache(self)
+        self._callers_types: set[tuple] = set()  # that lead to a declared signature without being one
         Kernel.registry.append(self)
 
     def compile(self, sig: Any) -> Any:
@@ -102,9 +103,11 @@ class Kernel(CPUDispatcher):
         # Numba's lock first: threads that compile different kernels must take the two locks in one order.
         with watched.around(), global_compiler_lock, cache.locked(self.name):
             entry = super().compile(signature)
-        # Under the caller's own types too: else each call of an array of another layout is resolved anew (80 us).
-        if given not in self.overloads:  # what is entered twice is ambiguous: then every call is resolved anew
-            self._insert([each._code for each in given], entry, False)
+            # Under the caller's own types too: else each call of an array of another layout is resolved anew (80 us).
+            # What is entered twice, by two threads even, is ambiguous: then every call is resolved anew.
+            if given not in self.overloads and given not in self._callers_types:
+                self._callers_types.add(given)
+                self._insert([each._code for each in given], entry, False)
         return entry
 
     def compile_all(self, announce: bool = True) -> None:

@@ -6,6 +6,8 @@
 ``precision``           whether float32 matrices may be multiplied with fewer bits, on tensor cores
 ``plan``                what the two share: a kernel, and one planned launch of it
 ``launcher``            runs a plan on the GPU, through ``compiler`` (Numba -> PTX -> cubin) and ``cubin_cache``
+``disassembler``        reads the machine code of a compiled kernel
+``occupancy``           how many blocks of a compiled kernel a multiprocessor holds at once
 ``interpreter``         runs the same plan on the CPU over NumPy arrays, by ``kernels.simulate``
 ``intrinsics``          what Numba cannot say: 16-byte accesses, tensor cores; ``twins`` is their meaning in Python
 ``detect``              is there a usable GPU, and why not

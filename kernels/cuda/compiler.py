@@ -15,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import numba
 from numba import cuda, types
 
 from . import intrinsics
@@ -68,11 +67,12 @@ def build(kernel: Kernel, capability: Capability) -> Cubin:
 def to_ptx(kernel: Kernel, capability: Capability) -> str:
     """The kernel as PTX, its entry renamed from Numba's mangled name to the kernel's own."""
     parameters = len(inspect.signature(kernel.function).parameters)
-    pointer = types.CPointer(getattr(numba, kernel.dtype.name))
+    pointer = types.CPointer(getattr(types, kernel.dtype.name))
     signature = (pointer,) * kernel.pointers + (types.int32,) * (parameters - kernel.pointers)
     with _current_device(capability):
+        bounds = kernel.threads, kernel.min_blocks
         ptx, _ = cuda.compile(
-            kernel.function, signature, device=False, abi="numba", cc=capability, launch_bounds=kernel.threads
+            kernel.function, signature, device=False, abi="numba", cc=capability, launch_bounds=bounds
         )
     mangled = re.search(r"\.entry (\w+)", ptx)
     if mangled is None:
@@ -123,7 +123,8 @@ def identity(kernel: Kernel, capability: Capability) -> str:
     """All that decides a kernel's machine code, as text: its source, constants, types, architecture and versions."""
     lines = [
         _meaning(kernel.function),
-        f"{kernel.dtype.name} pointers={kernel.pointers} threads={kernel.threads} capability={capability}",
+        f"{kernel.dtype.name} pointers={kernel.pointers} threads={kernel.threads} min_blocks={kernel.min_blocks}",
+        f"capability={capability}",
         *(f"{package} {_version(package)}" for package in PACKAGES),
         inspect.getsource(to_ptx),
         inspect.getsource(intrinsics),

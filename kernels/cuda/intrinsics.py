@@ -15,7 +15,6 @@ from numba.core import config
 from . import twins
 
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
-FLOAT4 = ir.VectorType(FLOAT, 4)
 
 # (what the intrinsic takes and gives, what LLVM builds of it), as Numba asks for it
 Definition = tuple[Any, Callable[..., Any]]
@@ -38,20 +37,29 @@ def _intrinsic(twin: Callable[..., Any], by_warp: bool = False) -> Callable[[Cal
 
 @_intrinsic(twins.load4)
 def load4(typing: Any, array: Any, index: Any) -> Definition:
-    """``load4(array, index)`` -> four float32, ``array[index]`` to ``array[index + 3]``, by one 16-byte instruction.
+    """``load4(array, index)`` -> four numbers, ``array[index]`` to ``array[index + 3]``, by one 16-byte instruction.
 
-    ``array`` is a flat array in shared memory (made with ``alignment=16``) or a pointer argument; its start and
-    ``index`` must be multiples of 16 bytes and of 4 elements ("Data Movement and Conversion Instructions: ld",
-    ``.v4``; a misaligned access is an error on the GPU).
+    ``array`` is a flat array of float32 or uint32, in shared memory (made with ``alignment=16``) or a pointer argument;
+    its start and ``index`` must be multiples of 16 bytes and of 4 elements ("Data Movement and Conversion Instructions:
+    ld", ``.v4``; a misaligned access is an error on the GPU).
     """
+    return types.UniTuple(array.dtype, 4)(array, index), _load_16_bytes
 
-    def build(context, builder, signature, args):
-        value = builder.load(_address(context, builder, signature, args))
-        value.align = 16
-        numbers = [builder.extract_element(value, INT(i)) for i in range(4)]
-        return context.make_tuple(builder, signature.return_type, numbers)
 
-    return types.UniTuple(types.float32, 4)(array, index), build
+@_intrinsic(twins.load_pairs)
+def load_pairs(typing: Any, array: Any, index: Any) -> Definition:
+    """``load_pairs(array, index)`` -> four uint32, of the float16 ``array[index]`` to ``array[index + 7]`` two each.
+
+    As ``load4``; the first of two is in the lower half.
+    """
+    return types.UniTuple(types.uint32, 4)(array, index), _load_16_bytes
+
+
+def _load_16_bytes(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    value = builder.load(_address(context, builder, signature, args, signature.return_type.dtype))
+    value.align = 16
+    numbers = [builder.extract_element(value, INT(i)) for i in range(4)]
+    return context.make_tuple(builder, signature.return_type, numbers)
 
 
 @_intrinsic(twins.store4)
@@ -59,21 +67,23 @@ def store4(typing: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any) 
     """``store4(array, index, a, b, c, d)``: the counterpart of ``load4`` ("st", ``.v4``)."""
 
     def build(context, builder, signature, args):
-        value = FLOAT4(ir.Undefined)
+        address = _address(context, builder, signature, args, array.dtype)
+        value = address.type.pointee(ir.Undefined)
         for i, number in enumerate(args[2:]):
             value = builder.insert_element(value, number, INT(i))
-        builder.store(value, _address(context, builder, signature, args)).align = 16
+        builder.store(value, address).align = 16
         return context.get_dummy_value()
 
-    return types.void(array, index, *[types.float32] * 4), build
+    return types.void(array, index, *[array.dtype] * 4), build
 
 
-def _address(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """Where element ``args[1]`` of ``args[0]`` lies, as a pointer to four floats (in its own address space)."""
+def _address(context: Any, builder: Any, signature: Any, args: Any, number: types.Type) -> Any:
+    """Where element ``args[1]`` of ``args[0]`` lies, as a pointer to four ``number`` (in its own address space)."""
     array, index = signature.args[:2]
     start = args[0] if isinstance(array, types.CPointer) else context.make_array(array)(context, builder, args[0]).data
     pointer = builder.gep(start, [context.cast(builder, args[1], index, types.intp)])
-    return builder.bitcast(pointer, FLOAT4.as_pointer(pointer.type.addrspace))
+    four = ir.VectorType(context.get_data_type(number), 4)
+    return builder.bitcast(pointer, four.as_pointer(pointer.type.addrspace))
 
 
 @_intrinsic(twins.to_tf32)
@@ -96,6 +106,17 @@ def pack_bf16(typing: Any, low: Any, high: Any) -> Definition:
         return builder.call(convert, args)
 
     return types.uint32(types.float32, types.float32), build
+
+
+@_intrinsic(twins.pack_f16)
+def pack_f16(typing: Any, low: Any, high: Any) -> Definition:
+    """``pack_f16(low, high)`` -> uint32: two float16, ``low`` in the lower half."""
+
+    def build(context, builder, signature, args):
+        lower, upper = (builder.zext(builder.bitcast(arg, ir.IntType(16)), INT) for arg in args)
+        return builder.or_(lower, builder.shl(upper, INT(16)))
+
+    return types.uint32(types.float16, types.float16), build
 
 
 @_intrinsic(twins.mma_tf32, by_warp=True)
@@ -122,6 +143,14 @@ def mma_bf16(
     c and d as there ("Matrix Fragments for mma.m16n8k16 with floating point type").
     """
     return _mma("m16n8k16", "bf16", types.uint32)
+
+
+@_intrinsic(twins.mma_f16, by_warp=True)
+def mma_f16(
+    typing: Any, a0: Any, a1: Any, a2: Any, a3: Any, b0: Any, b1: Any, c0: Any, c1: Any, c2: Any, c3: Any
+) -> Definition:
+    """As ``mma_bf16``, of float16 in pairs ``pack_f16(x[k], x[k+1])``."""
+    return _mma("m16n8k16", "f16", types.uint32)
 
 
 def _mma(shape: str, operand: str, operand_type: types.Type) -> Definition:

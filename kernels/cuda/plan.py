@@ -19,12 +19,17 @@ INDEX_LIMIT = 2**31 - 2**12
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A CUDA kernel as a Python function over flat arrays of one dtype (``pointers`` of them) and int32 numbers."""
+    """A CUDA kernel as a Python function over flat arrays of one dtype (``pointers`` of them) and int32 numbers.
+
+    ``min_blocks`` blocks shall fit on a multiprocessor together, so that one multiplies while another one waits: the
+    compiler makes do with the registers that are left to each of their ``threads`` then (CUDA's launch bounds).
+    """
 
     function: Callable[..., None]
     dtype: np.dtype
     pointers: int
     threads: int
+    min_blocks: int = 1
 
     @property
     def name(self) -> str:
@@ -46,11 +51,11 @@ def blocks_for(count: int, threads: int) -> int:
     return -(-count // threads)
 
 
-def check_operands(**operands: Array) -> np.dtype:
-    """The operands' one dtype. TypeError unless it is float32 or float64; ValueError unless all are on one device."""
+def check_operands(dtypes: tuple[str, ...] = ("float32", "float64"), /, **operands: Array) -> np.dtype:
+    """The operands' one dtype. TypeError unless it is one of ``dtypes``; ValueError unless all are on one device."""
     (first, a), *others = operands.items()
-    if a.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{first} must be float32 or float64 for the CUDA kernels, got {a.dtype}")
+    if a.dtype not in dtypes:
+        raise TypeError(f"{first} must be {' or '.join(dtypes)} for the CUDA kernels, got {a.dtype}")
     for name, b in others:
         if b.dtype != a.dtype:
             raise TypeError(f"{name} must have the dtype of {first}, {a.dtype}, got {b.dtype}")

@@ -4,7 +4,7 @@ A twin of one lane takes that lane's arguments. A twin of a warp takes those of 
 lanes' results: the lanes of a matrix product hold its operands together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ def load4_by_one(array: Any, index: int) -> Four:
 def store4_by_one(array: Any, index: int, *numbers: Any) -> None:
     for i, number in enumerate(numbers):
         array[index + i] = number
+
+
+def load_pairs(array: Any, index: int) -> Four:
+    numbers = array.load_vector(index, 8)
+    return tuple(pack_f16(numbers[i], numbers[i + 1]) for i in range(0, 8, 2))  # type: ignore[return-value]
 
 
 # Under Numba's own simulator, whose arrays know nothing of vectors.
@@ -54,6 +59,10 @@ def _bf16(x: Any) -> int:
     return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
 
 
+def pack_f16(low: Any, high: Any) -> int:
+    return int(np.float16(high).view(np.uint16)) << 16 | int(np.float16(low).view(np.uint16))
+
+
 def mma_tf32(lanes: Sequence[tuple]) -> list[Four]:
     a, b = np.empty((16, 8), np.float32), np.empty((8, 8), np.float32)
     for lane, (a0, a1, a2, a3, b0, b1, *_) in enumerate(lanes):
@@ -69,18 +78,27 @@ def _read_as_tf32(x: np.ndarray) -> np.ndarray:
 
 
 def mma_bf16(lanes: Sequence[tuple]) -> list[Four]:
+    return _product_of_pairs(lanes, lambda halves: (halves.astype(np.uint32) << np.uint32(16)).view(np.float32))
+
+
+def mma_f16(lanes: Sequence[tuple]) -> list[Four]:
+    return _product_of_pairs(lanes, lambda halves: halves.view(np.float16))
+
+
+def _product_of_pairs(lanes: Sequence[tuple], read: Callable[[np.ndarray], np.ndarray]) -> list[Four]:
+    """Operands are pairs of 16 bits, whose numbers ``read`` makes of uint16."""
     a, b = np.empty((16, 8), np.uint32), np.empty((8, 8), np.uint32)  # a pair of neighbours along k is one number
     for lane, (a0, a1, a2, a3, b0, b1, *_) in enumerate(lanes):
         g, t = divmod(lane, 4)
         a[g, t], a[g + 8, t], a[g, t + 4], a[g + 8, t + 4] = a0, a1, a2, a3
         b[t, g], b[t + 4, g] = b0, b1
-    return _product(_unpacked(a), _unpacked(b.T).T, lanes)
+    return _product(read(_unpacked(a)), read(_unpacked(b.T)).T, lanes)
 
 
 def _unpacked(pairs: np.ndarray) -> np.ndarray:
-    """(m, k/2) pairs of bfloat16 -> (m, k) float32."""
-    both = np.stack([pairs << np.uint32(16), pairs & np.uint32(0xFFFF0000)], axis=-1)
-    return both.view(np.float32).reshape(len(pairs), -1)
+    """(m, k/2) pairs -> (m, k) uint16, the lower half of each first."""
+    both = np.stack([pairs & np.uint32(0xFFFF), pairs >> np.uint32(16)], axis=-1)
+    return both.astype(np.uint16).reshape(len(pairs), -1)
 
 
 def _product(a: np.ndarray, b: np.ndarray, lanes: Sequence[tuple]) -> list[Four]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .matmul import matmul
 from .namespace import array_namespace
 
@@ -48,12 +50,17 @@ def backward_by(
     rows = _rows(g)
     dx = product(g, weight) if needs[0] else None
     dw = product(rows.T, _rows(x)) if needs[1] else None
-    db = rows.sum(0) if needs[2] else None
+    db = _added_up(rows) if needs[2] else None
     return dx, _placed(dw, out[1]), _placed(db, out[2])
 
 
 def _rows(x: Any) -> Any:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _added_up(rows: Any) -> Any:
+    """Σ of the rows: of float16 in float32, and rounded once."""
+    return rows.sum(0, dtype=np.float32).astype(rows.dtype) if rows.dtype == np.float16 else rows.sum(0)
 
 
 def _placed(gradient: Any, place: Any) -> Any:

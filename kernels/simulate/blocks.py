@@ -1,17 +1,20 @@
 """Runs one block: every thread up to where it waits, then those that have all they wait for, until all returned."""
 
+import itertools
 from collections.abc import Callable, Generator
 from itertools import groupby
 from typing import Any
 
 from .clock import Clock, Turn
 from .collectives import WARP, syncwarp
-from .device import Device, Index3
-from .errors import KernelError
+from .device import Device
+from .errors import KernelError, raised
+from .extent import Index3
 from .stops import Barrier, Collective, Stop
 from .traffic import Traffic
 
 Thread = Generator[Stop, Any, None]
+WAITS = 100_000  # of the threads of a block for each other; more, and the kernel is taken for endless
 
 
 class Block:
@@ -28,7 +31,11 @@ class Block:
 
     def run(self, traffic: Traffic | None) -> None:
         every = ready = list(range(len(self.threads)))
-        while ready:
+        for waits in itertools.count():
+            if not ready:
+                return
+            if waits > WAITS:
+                raise KernelError(f"a loop that does not end? After {WAITS} waits, {self._places(range(len(every)))}")
             for warp, lanes in groupby(ready, lambda number: number // WARP):
                 for number in lanes:
                     self.clock.now = Turn(self.number, self.barriers, warp, self.epochs[warp], number)
@@ -42,12 +49,16 @@ class Block:
                 ready = every
 
     def _resume(self, number: int) -> None:
-        self.device.threadIdx = self.positions[number]
+        self.device.threadIdx, self.clock.rounds = self.positions[number], 0
         reply, self.replies[number] = self.replies[number], None
         try:
             self.stops[number] = self.threads[number].send(reply)
         except StopIteration:
             self.stops[number] = None
+        except (KernelError, NotImplementedError):
+            raise
+        except Exception as error:  # 1 // 0, an undefined name, or what the kernel itself raises
+            raise raised(error) from error
 
     def _exchange(self, warp: int) -> list[int]:
         """Carry out what the lanes of a warp wait for, where all of them are there; returns who can go on."""
@@ -75,28 +86,34 @@ class Block:
     def _pass_barrier(self) -> bool:
         """May all threads go on behind one barrier? False if all have returned. KernelError if some wait in vain."""
         for lanes in self.warps:
-            stops = [self.stops[number] for number in lanes]
-            if any(isinstance(stop, Collective) for stop in stops):
-                raise KernelError(_divergence("warp collective", stops, lanes.start))
+            if any(isinstance(self.stops[number], Collective) for number in lanes):
+                raise KernelError(f"divergent warp collective: {self._places(lanes)}")
         lines = {stop and stop.line for stop in self.stops}
         if len(lines) > 1:
-            raise KernelError(_divergence("barrier", self.stops, 0))
+            raise KernelError(f"divergent barrier: {self._places(range(len(self.stops)))}")
         if None in lines:
             return False
         self.barriers += 1
         return True
 
+    def _places(self, numbers: range) -> str:
+        """Who waits where, of these threads."""
+        places: dict[str, list[int]] = {}
+        for number in numbers:
+            places.setdefault(_where(self.stops[number]), []).append(number)
+        words = [
+            f"{len(there)} thread{'s' * (len(there) > 1)} {where} (the first is {self.clock.thread(there[0])})"
+            for where, there in sorted(places.items(), key=lambda place: (place[0] != RETURNED, place))
+        ]
+        return f"{', '.join(words)}, in {self.clock.block(self.number)}"
 
-def _divergence(what: str, stops: list[Stop | None], first: int) -> str:
-    """Who waits where, of the threads numbered from ``first``."""
-    places = []
-    for where in sorted({_where(stop) for stop in stops}, key=lambda where: ("returned" not in where, where)):
-        numbers = [first + i for i, stop in enumerate(stops) if _where(stop) == where]
-        places.append(f"{len(numbers)} threads {where} (the first is thread {numbers[0]})")
-    return f"divergent {what}: {', '.join(places)}"
+
+RETURNED = "returned"
 
 
 def _where(stop: Stop | None) -> str:
     if stop is None:
-        return "have returned"
-    return f"wait at line {stop.line}" if isinstance(stop, Barrier) else f"wait for {stop.name} in line {stop.line}"
+        return RETURNED
+    return (
+        f"waiting at line {stop.line}" if isinstance(stop, Barrier) else f"waiting for {stop.name} in line {stop.line}"
+    )

@@ -7,6 +7,10 @@ the same for locks.) So it does not matter which of two racing accesses the simu
 
 from typing import NamedTuple
 
+from .errors import KernelError, here
+from .extent import Index3, position
+
+ROUNDS = 1_000_000  # of ``while`` loops, between two places where a thread waits; more, and it is taken for endless
 MANY = -1  # in place of a number that several have
 
 
@@ -45,14 +49,36 @@ class Turn(NamedTuple):
                 return self if self.thread == MANY else later._replace(thread=MANY)
         return later
 
-    @property
-    def who(self) -> str:
-        if MANY in (self.block, self.thread):
-            return "other threads"
-        return f"thread {self.thread} of block {self.block}"
-
 
 class Clock:
-    """Whose turn it is."""
+    """Whose turn it is, of the threads of a launch; and how often it has gone round a ``while`` loop in this turn."""
 
-    now = Turn(0, 0, 0, 0, 0)
+    def __init__(self, grid: Index3, block: Index3):
+        self._grid, self._block = grid, block
+        self.now, self.rounds = Turn(0, 0, 0, 0, 0), 0
+
+    @property
+    def who(self) -> str:
+        return self.name_of(self.now)
+
+    def name_of(self, turn: Turn) -> str:
+        if MANY in (turn.block, turn.thread):
+            return "other threads"
+        return f"{self.thread(turn.thread)} of {self.block(turn.block)}"
+
+    def thread(self, number: int) -> str:
+        """thread 3, or thread (3, 1) where blocks have several axes."""
+        return f"thread {_named(position(number, self._block))}"
+
+    def block(self, number: int) -> str:
+        return f"block {_named(position(number, self._grid))}"
+
+    def count_round(self) -> None:
+        """KernelError if loops go round so often that no other thread will ever have its turn."""
+        self.rounds += 1
+        if self.rounds > ROUNDS:
+            raise KernelError(f"a while loop that does not end? It went round {ROUNDS} times{here()}")
+
+
+def _named(place: tuple[int, ...]) -> str:
+    return str(place[0] if len(place) == 1 else place)

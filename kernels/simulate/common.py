@@ -18,7 +18,7 @@ Log = dict[Any, tuple[Turn, CodeType, int]]
 
 
 class CommonMemory(Memory):
-    """An array in ``space`` "global", where arguments lie and have been written before, or "shared".
+    """An array in ``space`` "global" or "constant", which has been written before, or "shared".
 
     It begins ``start`` bytes behind a multiple of 256 bytes. ``traffic`` counts the accesses.
     """
@@ -70,16 +70,16 @@ class CommonMemory(Memory):
         for i, value in enumerate(values):
             self._write(index + i, value, frame)
 
-    def update(self, index: Any, function: Callable[[Any, Any], Any], value: Any) -> Any:
+    def update(self, index: Any, function: Callable[[Any], Any]) -> Any:
         """An atomic read-modify-write, which does not race with others of its kind. Returns the element as it was."""
         frame = kernel_frame()
         self._check_written(index)
-        self._count("store", index, 1, frame)
+        self._count("atomic", index, 1, frame)
         self._check_order(index, "written", self.writes, "updated atomically")
         self._check_order(index, "read", self.reads, "updated atomically")
         self._log(self.atomics, index, frame)
         old = self._value(index)
-        self._put(index, function(old, value))
+        self._put(index, function(old))
         return old
 
     def _read(self, index: Any, frame: FrameType) -> Any:
@@ -104,21 +104,35 @@ class CommonMemory(Memory):
             log[index] = earlier[0].joined(now), frame.f_code, frame.f_lasti
 
     def _check_written(self, index: Any) -> None:
-        if self.space == "global":
-            self._check_bounds(index)
-        else:
+        if self.space == "shared":
             super()._check_written(index)
+        else:
+            self._check_bounds(index)
 
     def _check_order(self, index: Any, kind: str, log: Log, what: str) -> None:
         earlier, now = log.get(index), self.clock.now
         if earlier is not None and earlier[0].may_swap(now):
             turn, code, instruction = earlier
+            unordered = "with no barrier between" if turn.block == now.block else "blocks run in any order"
             raise KernelError(
-                f"data race: {self._element(index)} is {kind} by {turn.who} in line {line_of(code, instruction)} and, "
-                f"with no barrier between, {what} by thread {now.thread} of block {now.block}{here()}"
+                f"data race: {self._element(index)} is {kind} by {self.clock.name_of(turn)} in line "
+                f"{line_of(code, instruction)} and, {unordered}, {what}{here()}"
             )
 
     def _count(self, access: str, index: Any, count: int, frame: FrameType) -> None:
         if self.traffic is not None:
             first = index if type(index) is not tuple else int(np.ravel_multi_index(index, self.shape))
             self.traffic.record(self, access, first, count, frame)
+
+
+class ConstantMemory(CommonMemory):
+    """``cuda.const.array_like(…)``, or an array of the kernel's surroundings: as it is when the kernel starts."""
+
+    def __init__(self, name: str, array: np.ndarray, clock: Clock, traffic: Traffic | None):
+        super().__init__(name, array, array.itemsize, "constant", clock, traffic)
+
+    def _write(self, index: Any, value: Any, frame: FrameType) -> None:
+        raise KernelError(f"{self._element(index)} is written, but {self.name} lies in constant memory{here()}")
+
+    def update(self, index: Any, function: Callable[[Any], Any]) -> Any:
+        raise KernelError(f"{self._element(index)} is updated, but {self.name} lies in constant memory{here()}")

@@ -2,11 +2,12 @@
 
 import dis
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 
-# A name that the globals of every translated function hold, so that its frames are known on the stack.
+# A name that the globals of every translated function hold, so that its frames are known on the stack: the clock.
 MARK = "__simulated__"
 
 
@@ -23,9 +24,29 @@ def kernel_frame() -> FrameType:
 
 
 def here() -> str:
-    """The line of the kernel that is being executed, as errors end with it."""
+    """The line of the kernel that is being executed, and by which thread, as errors end with it."""
     frame = kernel_frame()
-    return f" in line {frame.f_lineno} of {frame.f_code.co_name}"
+    return _where(frame, frame.f_lineno)
+
+
+def raised(error: Exception) -> Exception:
+    """What Python raised while it ran the kernel, as a fault of the kernel, or as what the simulator does not know."""
+    traceback = error.__traceback__
+    places = [(step.tb_frame, step.tb_lineno) for step in _steps(traceback) if MARK in step.tb_frame.f_globals]
+    where = _where(*places[-1])
+    if isinstance(error, AttributeError):
+        return NotImplementedError(f"the simulator does not know {error.obj!r}.{error.name}{where}")
+    return KernelError(f"{type(error).__name__}: {error}{where}")
+
+
+def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _where(frame: FrameType, line: int) -> str:
+    return f" in line {line} of {frame.f_code.co_name} by {frame.f_globals[MARK].who}"
 
 
 def place(frame: FrameType) -> tuple[CodeType, int]:

@@ -1,7 +1,6 @@
 """Runs a whole grid, block after block."""
 
 import inspect
-import itertools
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -11,7 +10,8 @@ import numpy as np
 from .blocks import Block
 from .clock import Clock
 from .common import CommonMemory
-from .device import Device, Index3
+from .device import DYNAMIC_BYTES, Device
+from .extent import Index3, positions
 from .traffic import Traffic
 from .translate import Lines, Translation
 
@@ -41,30 +41,56 @@ def execute(
     block: Dimensions,
     args: Sequence[Any],
     traffic: Traffic | None = None,
+    shared_mem: int = 0,
 ) -> Ran:
-    """Run ``kernel`` on ``grid`` x ``block`` threads, block after block; ``traffic`` counts the accesses."""
+    """Run ``kernel`` on ``grid`` x ``block`` threads, block after block; ``traffic`` counts the accesses.
+
+    ``shared_mem``: the bytes of shared memory of each block whose arrays have a dynamic size.
+    """
     source = getattr(kernel, "py_func", kernel)
     if not isinstance(source, FunctionType) or source.__name__ == "<lambda>":
         raise TypeError(f"kernel must be a function made by def, or such decorated by cuda.jit, got {kernel!r}")
     grid, block = _extent("grid", grid, GRID_LIMITS), _extent("block", block, BLOCK_LIMITS)
     if block.x * block.y * block.z > THREADS:
         raise ValueError(f"block may have {THREADS} threads, got {tuple(block)}")
-    clock = Clock()
-    operands = [
-        _given(name, value, clock, traffic) if isinstance(value, np.ndarray) else _number(name, value)
-        for name, value in inspect.signature(source).bind(*args).arguments.items()
-    ]
-    device = Device(grid, block, clock, traffic)
-    translation = Translation(device)
+    if not isinstance(shared_mem, (int, np.integer)) or not 0 <= shared_mem <= DYNAMIC_BYTES:
+        raise ValueError(f"shared_mem must be a number of bytes from 0 to {DYNAMIC_BYTES}, got {shared_mem!r}")
+    clock = Clock(grid, block)
+    device = Device(grid, block, clock, traffic, int(shared_mem))
+    translation = Translation(device, clock)
     thread = translation.kernel(source)
-    positions, barriers = _positions(block), 0
+    operands = _operands(inspect.signature(source).bind(*args).arguments, clock, traffic)
+    threads, barriers = positions(block), 0
     with np.errstate(all="ignore"):  # floats overflow to infinity, silently, on a GPU too
-        for number, index in enumerate(_positions(grid)):
+        for number, index in enumerate(positions(grid)):
             device.enter_block(index)
-            running = Block(number, lambda: thread(*operands), positions, device, clock)
+            running = Block(number, lambda: thread(*operands), threads, device, clock)
             running.run(traffic)
             barriers += running.barriers
     return Ran(source.__name__, grid, block, barriers, translation.lines)
+
+
+def _operands(given: dict[str, Any], clock: Clock, traffic: Traffic | None) -> list[Any]:
+    """The arguments as a kernel sees them. An array that is given twice is one memory, so that its races are seen."""
+    operands: list[Any] = []
+    for name, value in given.items():
+        if not isinstance(value, np.ndarray):
+            operands.append(_number(name, value))
+            continue
+        array = _given(name, value, clock, traffic)
+        for other in operands:
+            if isinstance(other, CommonMemory) and np.may_share_memory(value, other.array):
+                if _place(value) != _place(other.array):
+                    raise ValueError(
+                        f"{name} shares memory with {other.name} but is another view of it: copy one of them"
+                    )
+                array = other
+        operands.append(array)
+    return operands
+
+
+def _place(array: np.ndarray) -> tuple:
+    return array.ctypes.data, array.shape, array.dtype
 
 
 def _given(name: str, array: np.ndarray, clock: Clock, traffic: Traffic | None) -> CommonMemory:
@@ -80,7 +106,9 @@ def _given(name: str, array: np.ndarray, clock: Clock, traffic: Traffic | None) 
 def _number(name: str, value: Any) -> Any:
     if not isinstance(value, (int, float, complex, np.number, np.bool_)):
         raise TypeError(f"{name} must be a NumPy array or a number, got {type(value).__name__}")
-    return int(value) if isinstance(value, (int, np.integer)) else value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    return np.float64(value) if isinstance(value, float) else value
 
 
 def _extent(name: str, size: Dimensions, limits: Index3) -> Index3:
@@ -91,8 +119,3 @@ def _extent(name: str, size: Dimensions, limits: Index3) -> Index3:
     if not all(0 < n <= limit for n, limit in zip(extent, limits)):
         raise ValueError(f"{name} must have 1 to {tuple(limits)} along x, y, z, got {tuple(extent)}")
     return extent
-
-
-def _positions(extent: Index3) -> list[Index3]:
-    z, y, x = (range(size) for size in reversed(extent))
-    return [Index3(i, j, k) for k, j, i in itertools.product(z, y, x)]

@@ -20,9 +20,19 @@ class Memory:
     def __init__(self, name: str, array: np.ndarray, alignment: int):
         if not array.flags.c_contiguous:
             raise ValueError(f"{name} must be C-contiguous, got strides {array.strides} of shape {array.shape}")
+        if array.dtype.kind not in "biufc":
+            raise TypeError(f"{name} must be an array of numbers, got one of {array.dtype}")
         self.name, self.array, self.alignment = name, array, alignment
-        self.shape, self.size, self.dtype = array.shape, array.size, Scalar(array.dtype)
+        self.shape, self.size, self.ndim, self.dtype = array.shape, array.size, array.ndim, Scalar(array.dtype)
         self.writes: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __iter__(self) -> Any:
+        raise NotImplementedError(
+            f"the simulator does not go through {self.name}: write a loop over its indices{here()}"
+        )
 
     def __len__(self) -> int:
         return len(self.array)
@@ -48,17 +58,17 @@ class Memory:
         for i, value in enumerate(values):
             self[index + i] = value
 
-    def update(self, index: Any, function: Callable[[Any, Any], Any], value: Any) -> Any:
+    def update(self, index: Any, function: Callable[[Any], Any]) -> Any:
         """An atomic read-modify-write. Returns the element as it was."""
         raise KernelError(f"{self.name} is a local array, which needs no atomic update{here()}")
 
     def _value(self, index: Any) -> Any:
-        """Integers as Python's, so that NumPy's rules of wrapping do not apply to them."""
+        """Integers and truth values as Python's, so that NumPy's rules of wrapping, and of adding, do not apply."""
         value = self.array[index]
-        return int(value) if self.dtype.is_integer else value
+        return value.item() if self.dtype.is_python else value
 
     def _put(self, index: Any, value: Any) -> None:
-        self.array[index] = self.dtype(value) if self.dtype.is_integer else value
+        self.array[index] = self.dtype(value) if self.dtype.is_python else value
 
     def _element(self, index: Any) -> str:
         return f"{self.name}[{', '.join(map(str, index)) if type(index) is tuple else index}]"
@@ -74,8 +84,11 @@ class Memory:
             return  # quick for what is most frequent
         indices = index if type(index) is tuple else (index,)
         if len(indices) != len(shape):
-            raise KernelError(f"{self.name} has {len(shape)} axes, indexed by {index}{here()}")
+            right = f"{self.name}[{', '.join('ijk'[: len(shape)]) if len(shape) <= 3 else '…'}]"
+            raise KernelError(f"{self.name} has {len(shape)} axes, indexed by {index}: write {right}{here()}")
         for i, size in zip(indices, shape):
+            if not isinstance(i, (int, np.integer)):
+                raise KernelError(f"{self.name} is indexed by {i!r}, no integer: did you mean // for /?{here()}")
             if not 0 <= i < size:
                 what = "negative index" if i < 0 else "index out of bounds"
                 raise KernelError(f"{what}: {self._element(index)}, its shape is {shape}{here()}")

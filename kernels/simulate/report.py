@@ -4,6 +4,7 @@ from .execute import Ran
 from .picture import draw
 from .traffic import Count, Traffic
 
+MEMORIES, ACCESSES = ("global", "shared", "constant"), ("load", "store", "atomic")
 HEADINGS = ("line", "memory", "access", "requests", "transactions", "a request", "efficiency", "source")
 
 
@@ -15,9 +16,9 @@ class Report:
 
     A *request* is one access by the up to 32 threads of a warp together. Its *transactions* are sectors of 32 bytes in
     global memory: a warp that reads 32 neighbouring float32 needs 4, one that reads them from 32 places needs 32. In
-    shared memory they are wavefronts: 1, or n where n different 4-byte words of one of the 32 banks are wanted. The
-    *efficiency* is used over moved bytes in global memory, wavefronts without over those with conflicts in shared. An
-    atomic update counts as a store.
+    shared memory they are wavefronts: 1, or n where n different 4-byte words of one of the 32 banks are wanted, or one
+    is updated atomically by n threads; in constant memory, n where n different words are wanted. The *efficiency* is
+    used over moved bytes in global memory, the fewest possible over the counted wavefronts in the others.
 
     >>> from numba import cuda
     >>> from minipar.kernels import simulate
@@ -37,12 +38,13 @@ class Report:
         self._traffic = traffic
 
     def count(self, memory: str | None = None, access: str | None = None, line: int | None = None) -> Count:
-        """The sum over ``memory`` ("global" or "shared"), ``access`` ("load" or "store") and ``line``; None: over all.
+        """The sum over one ``memory``, one ``access`` and one ``line``; None: over all of them.
 
-        Has ``requests``, ``transactions`` (sectors or wavefronts), ``efficiency`` and ``ideal``, the transactions with
-        which it would be 1. ValueError for another name.
+        ``memory``: "global", "shared" or "constant"; ``access``: "load", "store" or "atomic". The sum has ``requests``,
+        ``transactions`` (sectors or wavefronts), ``efficiency`` and ``ideal``, the transactions with which it would be
+        1. ValueError for another name.
         """
-        for given, name, choices in ((memory, "memory", ("global", "shared")), (access, "access", ("load", "store"))):
+        for given, name, choices in ((memory, "memory", MEMORIES), (access, "access", ACCESSES)):
             if given not in (None, *choices):
                 raise ValueError(f"{name} must be one of {choices}, got {given!r}")
         total = Count()
@@ -63,18 +65,22 @@ class Report:
 
     @property
     def bank_conflicts(self) -> int:
-        """The wavefronts that would not be needed if no two lanes wanted different words of one bank."""
+        """The wavefronts of shared memory that are needed only because lanes want several words of one bank, or
+        update one word atomically."""
         shared = self.count("shared")
         return shared.transactions - round(shared.ideal)
 
-    def draw(self, array: str, access: str = "store", width: int = 16, rows: int = 16, columns: int = 16) -> str:
+    def draw(
+        self, array: str, access: str = "store", width: int = 16, rows: int = 16, columns: int | None = None
+    ) -> str:
         """Which thread touches which element of ``array``, as a grid of text.
 
-        ``array``: the kernel's name of an argument, or of a shared array (that of the first block). ``access``: "store"
-        or "load". A cell says ``thread``, or ``block:thread`` where there are several blocks, with x,y,z where they
-        have several axes; ×n: n different threads; ·: none. A one-dimensional array is shown in lines of ``width``; of
-        others each line is one of the last axis. At most ``rows`` x ``columns`` elements are shown. ValueError if
-        nobody touched an array of this name.
+        ``array``: the kernel's name of an argument, or of a shared array (that of the first block). ``access``:
+        "store", "load" or "atomic". A cell says ``thread``, or ``block:thread`` where there are several blocks, with
+        x,y,z where they have several axes; ×n: n different threads; ·: none. A one-dimensional array is shown in lines
+        of ``width``; of others each line is one of the last axis. At most ``rows`` lines are shown, and at most
+        ``columns`` elements of each; None: 16, or what fits into 100 characters. ValueError if nobody touched an array
+        of this name.
 
         >>> from numba import cuda
         >>> from minipar.kernels import simulate

@@ -10,16 +10,16 @@ from .errors import KernelError, here
 
 
 class Scalar:
-    """A type that casts as C does, except that a signed integer must fit; integers become Python's."""
+    """A type that casts as C does, except that a signed integer must fit; integers and bools become Python's."""
 
     def __init__(self, dtype: np.dtype):
-        self.dtype, self.is_integer = dtype, dtype.kind in "iu"
+        self.dtype, self.is_integer, self.is_python = dtype, dtype.kind in "iu", dtype.kind in "biu"
         if self.is_integer:
             self.smallest, self.largest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
     def __call__(self, value: Any) -> Any:
         if not self.is_integer:
-            return self.dtype.type(value)
+            return bool(value) if self.is_python else self.dtype.type(value)
         value = int(value)
         if self.smallest <= value <= self.largest:
             return value

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .collectives import ALL_LANES, COLLECTIVES, WARP, Arguments
-from .errors import kernel_frame
+from .errors import here, kernel_frame
 
 
 class Barrier(NamedTuple):
@@ -24,6 +24,16 @@ class Collective(NamedTuple):
 
 
 Stop = Barrier | Collective
+
+
+class Waiting:
+    """A function in whose call a thread waits: the translated kernel yields what ``stop`` returns."""
+
+    def __init__(self, name: str, stop: Callable[..., Stop]):
+        self.name, self.stop = name, stop
+
+    def __call__(self, *args: Any) -> Any:
+        raise NotImplementedError(f"the simulator knows {self.name} by its own name only{here()}")
 
 
 def barrier() -> Barrier:

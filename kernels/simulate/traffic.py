@@ -3,8 +3,9 @@
 A GPU carries out an instruction for the 32 lanes of a warp at once: one *request*. A request to global memory moves
 whole *sectors* of 32 bytes, each of them once (coalescing). Shared memory has 32 *banks*, which hold one 4-byte word
 after the other; in one *wavefront* each bank serves one word, to all lanes that want it, so lanes that want several
-words of one bank wait for each other (a bank conflict). Accesses of 8 and 16 bytes a lane go in two and four phases,
-of 16 and 8 lanes. (*CUDA C++ Best Practices Guide*, "Coalesced Access to Global Memory" and "Shared Memory and Memory
+words of one bank wait for each other (a bank conflict), and so do lanes that update one word atomically. Accesses of 8
+and 16 bytes a lane go in two and four phases, of 16 and 8 lanes. Constant memory serves one word at a time, to all
+lanes that want it. (*CUDA C++ Best Practices Guide*, "Coalesced Access to Global Memory" and "Shared Memory and Memory
 Banks"; the names are Nsight Compute's.)
 
 The simulator runs one thread after the other, so which accesses belong to one request is inferred: those that the lanes
@@ -32,7 +33,7 @@ BANKS, WORD = 32, 4
 
 @dataclass
 class Count:
-    """Warp-wide ``requests`` and the ``transactions`` they need: sectors of global memory, wavefronts of shared.
+    """Warp-wide ``requests`` and the ``transactions`` they need: sectors of global memory, wavefronts of others.
 
     ``ideal`` is what would have moved the same bytes at best: in full sectors, or without bank conflicts.
     """
@@ -54,7 +55,7 @@ class Count:
 
 
 class Kind(NamedTuple):
-    """Of which line of which file, in which memory (global or shared), and a load or a store."""
+    """Of which line of which file, in which memory (global, shared, constant), and a load, a store or an atomic."""
 
     file: str
     line: int
@@ -107,7 +108,7 @@ class Traffic:
         for ((code, instruction), _, access), lanes in self._requests.items():
             space = lanes[0].memory.space
             kind = Kind(code.co_filename, line_of(code, instruction), space, access)
-            self.counts[kind] += _global_request(lanes) if space == "global" else _shared_request(lanes)
+            self.counts[kind] += REQUESTS[space, access](lanes)
         self._requests.clear()
 
 
@@ -118,17 +119,42 @@ def _global_request(lanes: list[Lane]) -> Count:
 
 
 def _shared_request(lanes: list[Lane]) -> Count:
+    phases = _phases(lanes)
+    return Count(1, sum(_busiest_bank(set(_words(phase))) for phase in phases), len(phases))
+
+
+def _shared_update(lanes: list[Lane]) -> Count:
+    """Atomic: lanes that update the same word take turns, too."""
+    phases = _phases(lanes)
+    return Count(1, sum(_busiest_bank(_words(phase)) for phase in phases), len(phases))
+
+
+def _constant_request(lanes: list[Lane]) -> Count:
+    return Count(1, len(set(_words(lanes))), len(_units(lanes[0].start, lanes[0].size, WORD)))
+
+
+def _phases(lanes: list[Lane]) -> list[list[Lane]]:
     lanes_of_a_phase = BANKS * WORD // max(WORD, lanes[0].size)
-    phases = [list(phase) for _, phase in groupby(lanes, lambda lane: lane.number // lanes_of_a_phase)]
-    return Count(1, sum(map(_wavefronts, phases)), len(phases))
+    return [list(phase) for _, phase in groupby(lanes, lambda lane: lane.number // lanes_of_a_phase)]
 
 
-def _wavefronts(lanes: list[Lane]) -> int:
+def _words(lanes: list[Lane]) -> list[tuple[int, int]]:
+    return [(id(lane.memory), word) for lane in lanes for word in _units(lane.start, lane.size, WORD)]
+
+
+def _busiest_bank(words: Iterable[tuple[int, int]]) -> int:
     """The words that the busiest bank has to serve, one after the other."""
-    words = {(id(lane.memory), word) for lane in lanes for word in _units(lane.start, lane.size, WORD)}
     return max(Counter(word % BANKS for _, word in words).values())
 
 
 def _units(start: int, size: int, unit: int) -> range:
     """The sectors, or words, in which these bytes lie."""
     return range(start // unit, (start + size - 1) // unit + 1)
+
+
+REQUESTS = {
+    **dict.fromkeys([("global", "load"), ("global", "store"), ("global", "atomic")], _global_request),
+    **dict.fromkeys([("shared", "load"), ("shared", "store")], _shared_request),
+    ("shared", "atomic"): _shared_update,
+    ("constant", "load"): _constant_request,
+}

@@ -5,28 +5,29 @@ import builtins
 import inspect
 import textwrap
 from collections.abc import Callable, Generator
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
-from numba.core import types
-from numba.np.numpy_support import as_dtype
+import numpy as np
 
-from . import stops
-from .collectives import COLLECTIVES
+from . import refused, stops
+from .clock import Clock
 from .device import Device
 from .errors import MARK
-from .scalars import Scalar
+from .surroundings import Imported, Module, Surroundings
 
 Threads = Callable[..., Generator[stops.Stop, Any, None]]
 Lines = dict[tuple[str, int], str]
+DEVICE = "__device__"  # a name that the globals of every translated function hold
 
 
 class Translation:
     """Translates a kernel and the device functions it calls, over the stand-in ``device``; keeps their ``lines``."""
 
-    def __init__(self, device: Device):
-        self.device = device
+    def __init__(self, device: Device, clock: Clock):
+        self._known = {MARK: clock, DEVICE: device, "__builtins__": builtins}
         self.lines: Lines = {}  # (file, line number) -> the text
+        self._surroundings = Surroundings(device, self._device_function)
         self._device_functions: dict[FunctionType, Callable[..., Any]] = {}
 
     def kernel(self, function: Callable[..., None]) -> Threads:
@@ -36,9 +37,9 @@ class Translation:
     def _translated(self, function: FunctionType, is_kernel: bool) -> Any:
         tree, file = self._parsed(function)
         outside = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        scope = {name: self._stand_in(outside[name]) for name in used & outside.keys()}
-        scope |= {MARK: True, "__builtins__": builtins}
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - set(function.__code__.co_varnames)
+        scope = {name: self._surroundings.stand_in(name, outside[name]) for name in sorted(used & outside.keys())}
+        scope |= self._known
         tree = ast.fix_missing_locations(_Waits(scope, is_kernel).visit(tree))
         exec(compile(tree, file, "exec"), scope)
         return scope[function.__name__]
@@ -54,58 +55,23 @@ class Translation:
         self.lines |= {(file, first + i): line.strip() for i, line in enumerate(source)}
         return ast.increment_lineno(ast.parse(textwrap.dedent("".join(source))), first - 1), file
 
-    def _stand_in(self, value: Any) -> Any:
-        """What a name of the kernel's surroundings stands for here."""
-        if isinstance(value, ModuleType):
-            name = value.__name__.removeprefix("numba_cuda.")
-            if name in ("numba.cuda", "numba.cuda.simulator"):
-                return self.device
-            return _Module(value, self._stand_in) if name in ("numba", "numba.core.types") else value
-        if isinstance(value, types.Number):
-            return Scalar(as_dtype(value))
-        if hasattr(value, "twin"):
-            return value.twin
-        if hasattr(value, "warp_twin"):
-            return _Waiting(stops.intrinsic(value.__name__, value.warp_twin))
-        if hasattr(value, "py_func"):
-            return self._device_function(value.py_func)
-        return value
-
     def _device_function(self, function: FunctionType) -> Callable[..., Any]:
         if function not in self._device_functions:
             self._device_functions[function] = self._translated(function, is_kernel=False)
         return self._device_functions[function]
 
 
-class _Module:
-    """``numba`` or ``numba.types`` inside a kernel."""
-
-    def __init__(self, module: ModuleType, stand_in: Callable[[Any], Any]):
-        self._module, self._stand_in = module, stand_in
-
-    def __getattr__(self, name: str) -> Any:
-        return self._stand_in(getattr(self._module, name))
-
-
-class _Waiting:
-    """A function whose call is where a thread waits: what it returns is to be yielded."""
-
-    def __init__(self, function: Callable[..., stops.Stop]):
-        self.function = function
-
-    def __call__(self, *args: Any) -> stops.Stop:
-        return self.function(*args)
-
-
 class _Waits(ast.NodeTransformer):
-    """Makes ``cuda.syncthreads()`` and what a warp does together a yield; drops decorators; names made arrays."""
+    """Makes ``cuda.syncthreads()`` and what a warp does together a yield; counts rounds of ``while``; names arrays."""
 
     def __init__(self, scope: dict[str, Any], is_kernel: bool):
         self.scope, self.is_kernel = scope, is_kernel
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        self.generic_visit(node)
+        refused.check(node, self.is_kernel)
+        self.function = node
         node.decorator_list, node.returns = [], None
+        self.generic_visit(node)
         if self.is_kernel:  # a yield that is never reached makes every kernel a generator, also one without a barrier
             unreachable = [ast.Return(), ast.Expr(ast.Yield())]
             node.body += [ast.copy_location(statement, node) for statement in unreachable]
@@ -113,6 +79,27 @@ class _Waits(ast.NodeTransformer):
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """``0.5`` is a float64 as in Numba, whose sum with a float32 is one, and which divides by 0."""
+        if type(node.value) is not float:
+            return node
+        name = f"float64 {node.value!r}"
+        self.scope[name] = np.float64(node.value)
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """``threadIdx`` from ``numba.cuda`` is ``cuda.threadIdx``."""
+        known = self.scope.get(node.id)
+        if not isinstance(known, Imported):
+            return node
+        return ast.copy_location(ast.Attribute(ast.Name(DEVICE, ast.Load()), known.name, ast.Load()), node)
+
+    def visit_While(self, node: ast.While) -> ast.While:
+        self.generic_visit(node)
+        count = ast.Attribute(ast.Name(MARK, ast.Load()), "count_round", ast.Load())
+        node.body.insert(0, ast.copy_location(ast.Expr(ast.Call(count, [], [])), node))
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.Assign:
@@ -125,8 +112,12 @@ class _Waits(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
+        if self._made_array(node.func):
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            refused.check_constant(node.args[0] if node.args else given["shape"], self.function)
         called = self._value(node.func)
-        if isinstance(called, _Waiting) or self._is_of_device(node.func, ("syncthreads", *COLLECTIVES)):
+        if isinstance(called, stops.Waiting):
+            node.func = ast.Attribute(node.func, "stop", ast.Load())
             return ast.copy_location(ast.Yield(node), node)
         if inspect.isgeneratorfunction(called):  # a device function that waits
             return ast.copy_location(ast.YieldFrom(node), node)
@@ -136,11 +127,8 @@ class _Waits(ast.NodeTransformer):
         return (
             isinstance(function, ast.Attribute)
             and function.attr == "array"
-            and self._is_of_device(function.value, ("shared", "local"))
+            and getattr(self._value(function.value), "makes_arrays", False)
         )
-
-    def _is_of_device(self, node: ast.expr, names: tuple[str, ...]) -> bool:
-        return isinstance(node, ast.Attribute) and node.attr in names and isinstance(self._value(node.value), Device)
 
     def _value(self, node: ast.expr) -> Any:
         """What a name, or an attribute of a module, stands for; None if only running the kernel could say."""
@@ -148,5 +136,8 @@ class _Waits(ast.NodeTransformer):
             return self.scope.get(node.id)
         if isinstance(node, ast.Attribute):
             owner = self._value(node.value)
-            return getattr(owner, node.attr, None) if isinstance(owner, (ModuleType, _Module)) else None
+            if isinstance(owner, Module):
+                return getattr(owner, node.attr)
+            if isinstance(owner, Device):
+                return vars(owner).get(node.attr)
         return None

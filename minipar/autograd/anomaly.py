@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from .. import tape
 from ..backend import to_numpy
+from ..backend.current_gpu import on_its_gpu
 from ..ops.op import array_of
 from ..tape import Node, Value
 from .mode import checked_switch
@@ -130,6 +131,7 @@ class _Guard:
         return self.lines.get(node, "; it was recorded outside of detect_anomaly, so its line is not known")
 
 
+@on_its_gpu
 def _has_nan(x: Any) -> bool:
     array = array_of(x)
     return getattr(array, "dtype", None) is not None and array.dtype.kind == "f" and bool((array != array).any())

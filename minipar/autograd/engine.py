@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_gpu_of
 from ..tensor import Tensor, accumulate, check_inputs, gradient_seeds, wrap
 
 
@@ -53,7 +54,8 @@ def grad(
     result = []
     for i, (x, g) in enumerate(zip(xs, found)):
         if g is None and materialize_grads:
-            g = wrap(namespace(x.array).zeros_like(x.array))
+            with on_gpu_of(x.array):
+                g = wrap(namespace(x.array).zeros_like(x.array))
         elif g is None and not allow_unused:
             raise RuntimeError(
                 f"input {i} (shape {x.shape}) was not used to make the outputs; pass allow_unused=True for None"

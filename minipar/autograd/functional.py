@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..ops.index import getitem
 from ..ops.join import stack
 from ..ops.shape import reshape
@@ -146,10 +147,12 @@ def hvp(func: Callable, inputs: Tensors, v: Any = None, create_graph: bool = Fal
     return vhp(func, inputs, v, create_graph, strict)
 
 
+@on_its_gpu
 def zeros_like(x: Tensor) -> Any:
     return wrap(namespace(x.array).zeros_like(x.array))
 
 
+@on_its_gpu
 def _stacked(rows: list[Any], y: Tensor, x: Tensor) -> Any:
     """The gradients of y's elements as one tensor of shape y.shape + x.shape, also where y is empty."""
     shape = (*y.shape, *x.shape)

@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import on_device, to_numpy
+from ..backend.current_gpu import on_its_gpu
 from ..tape import Value, set_grad_mode
 from ..tensor import Tensor, wrap
 from .engine import grad
@@ -130,6 +131,7 @@ def _outputs(func: Callable, arguments: Sequence[Any]) -> tuple[Tensor, ...]:
     return tuple(made)
 
 
+@on_its_gpu
 def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
     """The Jacobian by the tape, one backward pass an output element: shape (y.numel, x.numel)."""
     rows = np.zeros((y.numel(), x.numel()))
@@ -149,6 +151,7 @@ def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
     return rows
 
 
+@on_its_gpu
 def _numeric(func: Callable, arguments: tuple, o: int, i: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """The differences to the right and to the left, as Jacobians: their mean is the central difference."""
     x = arguments[i]

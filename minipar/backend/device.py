@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .gpu_memory import watched
+
 _SPELLING = re.compile("(cpu|cuda)(?::(0|[1-9][0-9]*))?")
 
 
@@ -77,8 +79,30 @@ def on_device(array: Any, target: device) -> Any:
     if target.type == "cpu":
         return to_numpy(array)
     cupy = cupy_for(target)
-    with cupy.cuda.Device(target.index):
+    with cupy.cuda.Device(target.index) as there:
+        if isinstance(array, cupy.ndarray) and array.device.id != there.id:
+            return _from_another_gpu(cupy, array)
         return cupy.asarray(array)
+
+
+def _from_another_gpu(cupy: Any, array: Any) -> Any:
+    """A copy on the current GPU, between what the current streams of the two were given before and are given after.
+
+    CuPy orders it on one of them alone; so the other's event is waited for, and the other waits for the copy (it may
+    be given the array's memory anew), as in PyTorch.
+    """
+    with array.device:
+        array = cupy.ascontiguousarray(array)
+        written = cupy.cuda.Event(disable_timing=True)
+        written.record()
+    here = cupy.cuda.get_current_stream()
+    here.wait_event(written)
+    copied = cupy.array(array)
+    done = cupy.cuda.Event(disable_timing=True)
+    done.record()
+    with array.device:
+        cupy.cuda.get_current_stream().wait_event(done)
+    return copied
 
 
 def cupy_for(gpu: device, function: str = "") -> Any:
@@ -96,6 +120,7 @@ def cupy_for(gpu: device, function: str = "") -> Any:
         if gpu.index >= count:
             known = "only 'cuda:0'" if count == 1 else f"'cuda:0' to 'cuda:{count - 1}'"
             raise RuntimeError(f"{whose}device {str(gpu)!r} cannot be used: there is {known}")
+    watched(cupy)
     return cupy
 
 

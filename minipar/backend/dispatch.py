@@ -223,7 +223,8 @@ def kernels_in_use() -> str:
 def serving(name: str, array: Any) -> str:
     """The module of `minipar.kernels` that serves operation `name` for this array. KeyError for an unknown name."""
     choice, on_cpu = _choice.name, isinstance(array, (np.ndarray, np.generic))
-    if choice != "reference" and array.dtype.char in "fd":
+    served = "efd" if name in PRODUCTS and not on_cpu else "fd"  # tensor cores multiply float16
+    if choice != "reference" and array.dtype.char in served:
         if on_cpu:
             if name in COMPILED and _has_numba() and not (choice == "library" and name in PRODUCTS):
                 return COMPILED[name]

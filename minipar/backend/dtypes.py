@@ -152,14 +152,16 @@ def scalar_like(x: Any, like: Any, dtype: np.dtype) -> Any:
     if sure and type(like) is np.ndarray:
         return np.array(x, dtype)
     from . import namespace
+    from .current_gpu import on_gpu_of
 
     xp = namespace(like)
-    if dtype.kind in "iu":
-        return xp.asarray(x, int64).astype(dtype, copy=False)
-    if sure:
-        return xp.asarray(x, dtype)
-    with quiet():
-        return xp.asarray(x, dtype)
+    with on_gpu_of(like):
+        if dtype.kind in "iu":
+            return xp.asarray(x, int64).astype(dtype, copy=False)
+        if sure:
+            return xp.asarray(x, dtype)
+        with quiet():
+            return xp.asarray(x, dtype)
 
 
 def quiet() -> np.errstate:

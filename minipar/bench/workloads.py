@@ -68,13 +68,14 @@ def build(torch: Any, name: str) -> Step:
     return ordinary_step(prepare(torch, WORKLOADS[name]))
 
 
-def prepare(torch: Any, workload: Workload, **options: Any) -> Training:
-    """Model, loss, optimizer and batch in the library `torch`; `options` go to the optimizer."""
+def prepare(torch: Any, workload: Workload, device: str = "cpu", **options: Any) -> Training:
+    """Model, loss, optimizer and batch in the library `torch`, on a device; `options` go to the optimizer."""
     rng = np.random.default_rng(0)
     model = workload.model(torch)
     weights = initial_weights(model, rng)
     model.load_state_dict({key: torch.from_numpy(array) for key, array in weights.items()}, strict=False)
-    x, y = (torch.from_numpy(array) for array in workload.batch(rng))
+    model.to(device)
+    x, y = (torch.from_numpy(array).to(device) for array in workload.batch(rng))
     optimizer = getattr(torch.optim, workload.optimizer)(model.parameters(), lr=workload.lr, **options)
     return Training(model, getattr(torch.nn, workload.loss)(), optimizer, x, y)
 

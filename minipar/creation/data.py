@@ -8,6 +8,7 @@ import numpy as np
 
 from ..backend import device as Device
 from ..backend import dtypes, on_device
+from ..backend.current_gpu import copied
 from ..tensor import Tensor, as_array, wrap
 
 
@@ -25,7 +26,8 @@ def tensor(
     """
     if pin_memory:
         raise NotImplementedError("tensor: pin_memory=True is not supported")
-    array = as_array(data, None if dtype is None else dtypes.as_dtype(dtype)).copy()
+    array = as_array(data, None if dtype is None else dtypes.as_dtype(dtype))
+    array = copied(array)
     if device is not None:
         array = on_device(array, Device(device))
     return wrap(array).requires_grad_() if requires_grad else wrap(array)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..backend import device as Device
 from ..backend import dtypes, on_device, random
+from ..backend.current_gpu import on_gpu_of
 from ..ops.accepts import accepts
 from ..tensor import Tensor, wrap
 from .factory import factory, float_default, like, number, shape_of, sized
@@ -118,14 +119,16 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None
     (1, 4)
     """
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
-    low = std if not isinstance(std, Tensor) else std.array.min() if std.array.size else 0
+    low = std if not isinstance(std, Tensor) else std.detach().min().item() if std.numel() else 0
     if not low >= 0:
         raise RuntimeError(f"normal: std must be 0 or more, not {float(low)}")
     if not tensors:
         if size is None:
             raise TypeError("normal: size must be given where mean and std are numbers")
         drawn = randn(size, generator=generator, **options)
-        return wrap(drawn.array * drawn.dtype.type(std) + drawn.dtype.type(mean)).requires_grad_(drawn.requires_grad)
+        with on_gpu_of(drawn.array):
+            scaled = wrap(drawn.array * drawn.dtype.type(std) + drawn.dtype.type(mean))
+        return scaled.requires_grad_(drawn.requires_grad)
     if size is not None or options:
         raise TypeError(f"normal: {', '.join(['size'] * (size is not None) + [*options])} is for numbers alone")
     shape = np.broadcast_shapes(*[tuple(x.shape) for x in tensors])

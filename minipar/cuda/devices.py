@@ -124,8 +124,12 @@ def get_device_properties(device: Any = None) -> DeviceProperties:
     >>> if minipar.cuda.is_available():
     ...     assert minipar.cuda.get_device_properties(0).warp_size == 32
     """
-    wanted = gpu(device, "get_device_properties")
-    runtime = cupy_for(wanted, "get_device_properties").cuda.runtime
+    return _properties(device, "get_device_properties")
+
+
+def _properties(device: Any, function: str) -> DeviceProperties:
+    wanted = gpu(device, function)
+    runtime = cupy_for(wanted, function).cuda.runtime
     told = runtime.getDeviceProperties(runtime.getDevice() if wanted.index is None else wanted.index)
     return DeviceProperties(
         name=told["name"].decode(),
@@ -145,7 +149,7 @@ def get_device_name(device: Any = None) -> str:
     >>> if minipar.cuda.is_available():
     ...     assert minipar.cuda.get_device_name()
     """
-    return get_device_properties(gpu(device, "get_device_name")).name
+    return _properties(device, "get_device_name").name
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
@@ -154,7 +158,7 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
     >>> if minipar.cuda.is_available():
     ...     assert minipar.cuda.get_device_capability() >= (7, 0)
     """
-    told = get_device_properties(gpu(device, "get_device_capability"))
+    told = _properties(device, "get_device_capability")
     return told.major, told.minor
 
 

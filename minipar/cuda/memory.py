@@ -2,13 +2,15 @@
 
 CuPy's pool asks the driver for memory when a tensor needs it and keeps what tensors give back (TensorFlow calls this
 "memory growth" and must be told to; PyTorch's is such a pool too). The pool counts what every library in this process
-has taken through CuPy, in blocks of 512 bytes.
+has taken through CuPy, in blocks of 512 bytes. Peaks are counted from the first use of a GPU on
+(`backend/gpu_memory.py`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..backend.gpu_memory import watched
 from .devices import gpu, is_available, on_gpu
 
 
@@ -32,6 +34,50 @@ def memory_reserved(device: Any = None) -> int:
     True
     """
     return _of_pool("total_bytes", device, "memory_reserved")
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The most bytes of a GPU that tensors have held at once, since the first one or `reset_peak_memory_stats`.
+
+    0 where there is no GPU; errors as of `memory_allocated`.
+
+    >>> minipar.cuda.max_memory_allocated() >= minipar.cuda.memory_allocated()
+    True
+    """
+    return _peaks(device, "max_memory_allocated")[0]
+
+
+def max_memory_reserved(device: Any = None) -> int:
+    """The most bytes of a GPU that this process has had of the driver, since the first or `reset_peak_memory_stats`.
+
+    What CuPy gave back by itself, because memory had run out, may have been more. 0 where there is no GPU; errors as of
+    `memory_allocated`.
+
+    >>> minipar.cuda.max_memory_reserved() >= minipar.cuda.max_memory_allocated()
+    True
+    """
+    return _peaks(device, "max_memory_reserved")[1]
+
+
+def _peaks(device: Any, function: str) -> tuple[int, int]:
+    place = gpu(device, function)
+    if not is_available():
+        return 0, 0
+    with on_gpu(place, function) as cupy:
+        return watched(cupy).peaks(cupy.cuda.runtime.getDevice())
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Let `max_memory_allocated` and `max_memory_reserved` of a GPU begin anew, at what is held now.
+
+    TypeError or ValueError if `device` is no GPU, RuntimeError if there is no such one.
+
+    >>> if minipar.cuda.is_available():
+    ...     minipar.cuda.reset_peak_memory_stats()
+    ...     assert minipar.cuda.max_memory_allocated() == minipar.cuda.memory_allocated()
+    """
+    with on_gpu(device, "reset_peak_memory_stats") as cupy:
+        watched(cupy).reset(cupy.cuda.runtime.getDevice())
 
 
 def _of_pool(count: str, device: Any, function: str) -> int:
@@ -62,9 +108,9 @@ def empty_cache() -> None:
     >>> minipar.cuda.empty_cache()
     """
     if is_available():
-        import cupy
-
-        cupy.get_default_memory_pool().free_all_blocks()
+        with on_gpu(None, "empty_cache") as cupy:
+            watched(cupy).peaks(cupy.cuda.runtime.getDevice())  # the pool is about to have less
+            cupy.get_default_memory_pool().free_all_blocks()
 
 
 def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:

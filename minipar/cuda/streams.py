@@ -1,8 +1,10 @@
 """Streams and events: a GPU does what one stream was given in order, and what several were given at the same time.
 
-The host does not wait for either. Everything of minipar's goes into the current stream, backward into the one that is
-current when it is called. What one stream makes and another reads needs `wait_stream` or `wait_event` between; and as
-freed memory goes back to the stream that made it, keep such a tensor until the reader is done.
+The host does not wait for either. Each thread has a current stream of each GPU. What is computed goes into that of the
+tensors' GPU, backward into those that are current when it is called; a copy from one GPU to another is made between
+what both their current streams were given before and what they are given after. Otherwise, what one stream makes and
+another reads needs `wait_stream` or `wait_event` between; and as freed memory goes back to the stream that made it,
+keep such a tensor until the reader is done.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..creation import empty, zeros
 from ..ops.attention import packed_self_attention, scaled_dot_product_attention
 from ..ops.dropout import dropout
@@ -248,6 +249,7 @@ class MultiheadAttention(Module):
             )
 
 
+@on_its_gpu
 def _added(mask: Any, dtype: Any) -> Any:
     """A mask as what is added to the scores: −∞ where a bool one is True."""
     if mask.dtype.kind == "f":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ..backend.current_gpu import on_gpu_of
 from ..creation import empty, ones, tensor, zeros
 from ..ops.shape import squeeze, unsqueeze
 from ..tensor import Tensor
@@ -90,7 +91,8 @@ class BatchNormNd(_ChannelNorm):
         if self.training and self.num_batches_tracked is not None:
             count = self.num_batches_tracked
             number = count.array
-            number += 1  # in its memory: add_ would take ten times as long
+            with on_gpu_of(number):
+                number += 1  # in its memory: add_ would take ten times as long
             count.bump("batch_norm")
             if self.momentum is None:  # the average of all batches so far
                 factor = 1.0 / count.double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, NamedTuple
 
 from ..tensor import RemovableHandle
@@ -42,6 +43,13 @@ class ForwardHook(NamedTuple):
         return result if replaced is None else replaced
 
 
+def _refuse_no_tensor(name: str, error: AttributeError, args: tuple) -> None:
+    """TypeError if what was asked in vain for an attribute is an argument which has to be a tensor, and is a list."""
+    if isinstance(error.obj, (list, tuple, int, float, NoneType)) and any(error.obj is value for value in args):
+        given = "None" if error.obj is None else type(error.obj).__name__
+        raise TypeError(f"{name}: expected a Tensor, got {given}; minipar.tensor(…) makes one of numbers") from error
+
+
 class Hooked:
     """A forward that can be called, with whatever is to happen before and after it."""
 
@@ -59,7 +67,11 @@ class Hooked:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooked:
             return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
+        try:
+            return self.forward(*args, **kwargs)
+        except AttributeError as error:
+            _refuse_no_tensor(type(self).__name__, error, args)
+            raise
 
     def _hook(self, hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> RemovableHandle:
         object.__setattr__(self, "_hooked", True)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import device_of, namespace
+from ..backend.current_gpu import copied, on_its_gpu
 from ..tape import Value, set_grad_mode
 from ..tensor import Tensor, wrap
 
@@ -115,8 +116,8 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict) -> Parameter:
         """A parameter of its own, without a gradient and outside any buffer."""
-        copied = memo[id(self)] = type(self)(wrap(self.array.copy()), self.tracked)
-        return copied
+        twin = memo[id(self)] = type(self)(wrap(copied(self.array)), self.tracked)
+        return twin
 
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), wrap(self.array), self.tracked), self.__dict__ or None
@@ -133,6 +134,7 @@ class FlatBuffer:
     is to look at it: its parameter then stores what is new elsewhere.
     """
 
+    @on_its_gpu
     def __init__(self, parameters: list[Parameter]) -> None:
         like = parameters[0].array
         self.spans, end = [], 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backend.current_gpu import on_its_gpu
+
 _WORDS = {"b": "bool", "i": "integer", "f": "floating-point"}
 _CONVERT = {"b": "bool()", "i": "long()", "f": "float()"}
 
@@ -17,8 +19,8 @@ def looks_only(check: Callable[..., Any]) -> Callable[..., Any]:
 
     So it may be run anew, on new numbers, when a compiled step is replayed.
     """
-    LOOKERS.append(check)
-    return check
+    LOOKERS.append(on_its_gpu(check))
+    return LOOKERS[-1]
 
 
 def needs_tensors(name: str, **given: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.random import default_generator
 from .activation import Activation, applied, in_place_form
 from .exponential import exp
@@ -114,6 +115,7 @@ def prelu(input: Any, weight: Any) -> Any:
     return PReLU()(input, reshape(weight, (count, *[1] * (ndim - 2)) if count != 1 else ()))
 
 
+@on_its_gpu
 def rrelu(
     input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..backend.dtypes import float16, float32
 from .dropout import check_probability, dropout
@@ -219,6 +220,7 @@ def _broadcast(shapes: list[tuple[int, ...]], leads: list[tuple[int, ...]]) -> t
         raise RuntimeError(broadcast_error("scaled_dot_product_attention", shapes)) from None
 
 
+@on_its_gpu
 def _masks(query: Any, mask: Any, scores: tuple[int, ...]) -> tuple[Any, Any]:
     """(constant, bias) to be added to the scores: an array or None, and a floating-point value or None."""
     if mask is None:
@@ -239,6 +241,7 @@ def _masks(query: Any, mask: Any, scores: tuple[int, ...]) -> tuple[Any, Any]:
     return None, cast(mask, query.dtype)
 
 
+@on_its_gpu
 def _noise(query: Any, p: float, scores: tuple[int, ...]) -> Any:
     """What the weights are multiplied by: 0 with probability p, else 1/(1 − p); None for p = 0."""
     if not p:

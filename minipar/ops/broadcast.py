@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .index import getitem
 from .join import stack
 from .op import array_of, broadcast_error, check_devices, unbroadcast
@@ -110,6 +111,7 @@ def cartesian_prod(*tensors: Any) -> Any:
     return stack([ravel(grid) for grid in meshgrid(*tensors)], 1)
 
 
+@on_its_gpu
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """All choices of `r` entries of a tensor of one axis, in the order of their positions, a row each.
 

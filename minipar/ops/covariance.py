@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from warnings import warn
 
+from ..backend.current_gpu import on_its_gpu
 from .extremes import clamp
 from .linalg import mm
 from .op import array_of
@@ -70,6 +71,7 @@ def corrcoef(input: Any) -> Any:
     return clamp(found / reshape(spread, (-1, 1)) / spread, -1, 1)
 
 
+@on_its_gpu
 def _check_weights(name: str, weights: Any, count: int, kinds: str) -> None:
     if weights is None:
         return

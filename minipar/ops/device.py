@@ -14,8 +14,8 @@ class Move(Op):
     def __init__(self, target: device) -> None:
         self.target = target
 
-    def _check_gpu(self, inputs):
-        """From whichever GPU."""
+    def _gpu_elsewhere(self, inputs):
+        """The target's is made current where it is needed."""
 
     def forward(self, x):
         self.source = device_of(x)

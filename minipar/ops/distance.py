@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .index import getitem
 from .magnitude import abs_, sign
 from .norm import vector_norm
@@ -53,6 +54,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = _MODES[0]
     return _norm("cdist", rows - reshape(x2, (*x2.shape[:-2], 1, *x2.shape[-2:])), p)
 
 
+@on_its_gpu
 def pdist(input: Any, p: float = 2.0) -> Any:
     """‖xᵢ − xⱼ‖ₚ of every two rows i < j of input (N, M), one after the other: (N(N − 1)/2,).
 

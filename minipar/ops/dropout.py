@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import namespace, random
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
 from .op import Op, array_of, check_dtypes
@@ -164,6 +165,7 @@ def _kept(
     return kept.reshape(-1)
 
 
+@on_its_gpu
 def _thinned(x: Any, kept: np.ndarray, scale: float, shifts: tuple[float, float]) -> Any:
     """x · noise + shift, by what is kept."""
     array = array_of(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
 from .accepts import looks_only
@@ -112,6 +113,7 @@ def normal_padding(name: str, padding_idx: int | None, rows: int) -> int | None:
     return padding_idx % rows
 
 
+@on_its_gpu
 def renormalize(weight: Any, numbers: Any, max_norm: float, norm_type: float) -> None:
     """Scale the rows `numbers` whose norm is larger down to max_norm, in place and off the tape."""
     array = array_of(weight)

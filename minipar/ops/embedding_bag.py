@@ -11,6 +11,7 @@ import numpy as np
 from .. import tape
 from ..backend import device as Device
 from ..backend import device_of, on_device
+from ..backend.current_gpu import on_its_gpu
 from .embedding import check_numbers, embedding, normal_padding, renormalize
 from .extremum import max
 from .index import PutItem, getitem
@@ -19,6 +20,7 @@ from .select import where
 from .shape import reshape
 
 
+@on_its_gpu
 def embedding_bag(
     input: Any,
     weight: Any,

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..tape import Value
 from .accepts import accepts
 from .named import Named
@@ -48,6 +49,7 @@ class Frexp(Named):
     exponent: Any
 
 
+@on_its_gpu
 def frexp(input: Any) -> Frexp:
     """(mantissa, exponent) with input = mantissa · 2^exponent and ½ ≤ |mantissa| < 1; exponents are int32.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..tape import Value
 from .accepts import looks_only
 from .index import getitem, take_along
@@ -179,6 +180,7 @@ def check_mask(name: str, mask: Any) -> None:
         raise RuntimeError(f"{name}: mask must be a bool tensor, not {mask.array.dtype.name}")
 
 
+@on_its_gpu
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """The places of the elements that are not zero: int64 (count, axes), or a tuple of one tensor an axis.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import dtypes, namespace
+from ..backend.current_gpu import on_its_gpu
 from .index import getitem
 from .linalg import matmul
 from .magnitude import abs_
@@ -18,6 +19,7 @@ _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
 
 
+@on_its_gpu
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
     """The places theta · (x, y, 1) of the pixels (x, y) of images `size` (N, C, H, W): (N, H, W, 2), theta (N, 2, 3).
 
@@ -50,6 +52,7 @@ def _places(xp: Any, n: int, align_corners: bool) -> Any:
     return xp.linspace(-1, 1, n) * (1 if align_corners else (n - 1) / n)
 
 
+@on_its_gpu
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Any:

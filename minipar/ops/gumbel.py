@@ -8,6 +8,7 @@ from warnings import warn
 import numpy as np
 
 from ..backend import namespace, random
+from ..backend.current_gpu import on_its_gpu
 from .op import array_of, check_dtypes
 from .shape import normal_dim
 from .softmax import softmax
@@ -15,6 +16,7 @@ from .softmax import softmax
 _HALF_STEP = 2.0**-25  # of the uniform numbers' grid: none is 0, so that no logarithm is infinite
 
 
+@on_its_gpu
 def gumbel_softmax(
     logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1, *, batch_dim: int | None = 0
 ) -> Any:

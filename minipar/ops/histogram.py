@@ -6,9 +6,11 @@ from typing import Any
 
 from .. import tape
 from ..backend import dtypes, namespace
+from ..backend.current_gpu import on_its_gpu
 from .accepts import needs_float
 
 
+@on_its_gpu
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each of 0, 1, … occurs in a 1-d tensor of integers, int64; with `weights`, the sum of their weights
     (float32 of float32, else float64). At least `minlength` counts.
@@ -34,6 +36,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     return tape.new_value(sums.astype(dtypes.float32 if w.dtype == dtypes.float32 else dtypes.float64))
 
 
+@on_its_gpu
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     """How many elements fall in each of `bins` equal intervals from `min` to `max`, as floats of input's dtype.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import namespace
+from ..backend.current_gpu import on_gpu_of, on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
 from .op import Op, array_of, check_devices, unbroadcast, zero_of
@@ -40,7 +41,8 @@ def plain(index: Any) -> Any:
         index = np.asarray(index)
         index = index if index.size else index.astype(np.int64)
     if getattr(index, "dtype", None) == np.uint8 and index.shape:  # a mask, from the days before bool tensors
-        index = index.astype(bool)
+        with on_gpu_of(index):
+            index = index.astype(bool)
     return int(index) if getattr(index, "shape", None) == () and index.dtype.kind in "iu" else index
 
 
@@ -285,6 +287,7 @@ def _with_ints(index: Any) -> Any:
     return found if type(found) is int else index
 
 
+@on_its_gpu
 def along(index: Any, dim: int) -> tuple:
     """The index tuple that picks x[i, index[i, j], …] (axis `dim` by `index`, the others by their own numbers)."""
     array = array_of(index)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
 from .broadcast import broadcast_shapes
 from .gather import check_mask, check_select, check_tensor, one_axis
@@ -43,6 +44,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
 
 
 @numpy_names
+@on_its_gpu
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """`input` with the number (or 0-d tensor) `value` in the entries `index` of axis `dim`.
 
@@ -57,6 +59,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     return where(mask, _number("index_fill", input, value), input)
 
 
+@on_its_gpu
 def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
     """`input` with `values` at `input[indices]`: written, or added if `accumulate` (repeats add up then).
 
@@ -89,6 +92,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     return where(mask, _number("masked_fill", input, value), input)
 
 
+@on_its_gpu
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """`input` with the elements of `source`, one after the other, where `mask` is true. Row-major order.
 

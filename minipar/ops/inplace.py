@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import copied, on_gpu_of, on_its_gpu
 from ..tape import Value
 from .index import SetItem, assign
 from .op import cast
@@ -80,6 +81,7 @@ def base_of(x: Value) -> Value:
     return x
 
 
+@on_its_gpu
 def _written_through(base: Value, view: Value, written: Value) -> Any:
     """base with `written` where `view` looks: what base becomes when the view is changed.
 
@@ -118,7 +120,11 @@ def _take_place(x: Value, after: Any) -> None:
 def write(x: Value, name: str, array: Any, index: Any = ...) -> None:
     """x[index] ← array, in memory, and say so to whoever saved x."""
     try:
-        assign(x.array, index, array)
+        if type(x.array) is np.ndarray:
+            assign(x.array, index, array)
+        else:
+            with on_gpu_of(x.array):
+                assign(x.array, index, array)
     except ValueError as error:
         if "read-only" not in str(error):
             raise RuntimeError(f"{name}: {error}") from error
@@ -148,14 +154,14 @@ def _before(x: Value) -> Value:
 def _copied(x: Value) -> Value:
     """x as it stands now, in memory of its own."""
     alias = _before(x)
-    alias.array, alias.version = x.array.copy(), tape.Version()
+    alias.array, alias.version = copied(x.array), tape.Version()
     return alias
 
 
 def _own_memory(before: Value | None) -> None:
     """What the operation saved of the old value (if anything) is about to be overwritten: it gets a copy."""
     if before is not None:
-        before.array = before.array.copy()
+        before.array = copied(before.array)
         before.version = tape.Version(before.changes())
 
 

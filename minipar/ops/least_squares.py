@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import dtypes, namespace
+from ..backend.current_gpu import on_its_gpu
 from .decompose import check_matrices, svdvals
 from .extremum import amax, amin
 from .join import stack
@@ -67,6 +68,7 @@ def _cutoff(s: Any, atol: Tolerance, rtol: Tolerance) -> Any:
     return xp.maximum(each[0], each[1] * largest)
 
 
+@on_its_gpu
 def _tolerances(x: Any, atol: Tolerance, rtol: Tolerance) -> tuple[Any, Any]:
     """Without either, rtol is max(m, n) times the rounding of the dtype."""
     atol = 0.0 if atol is None else array_of(atol)
@@ -103,6 +105,7 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
     return pinv(input, rcond)
 
 
+@on_its_gpu
 def matrix_rank(
     input: Any, tol: Tolerance = None, hermitian: bool = False, *, atol: Tolerance = None, rtol: Tolerance = None
 ) -> Any:
@@ -121,6 +124,7 @@ def matrix_rank(
     return tape.new_value((s > _cutoff(s, *limits)).sum(-1).astype("int64"))
 
 
+@on_its_gpu
 def cond(input: Any, p: Any = None) -> Any:
     """‖A‖ₚ ‖A⁻¹‖ₚ: how much a relative error may grow in solving with A. p as in `matrix_norm`; None is 2.
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
 from .accepts import looks_only
@@ -89,6 +90,7 @@ class Classes:
         return where(self.counted, -sum(every, 1), 0.0)
 
 
+@on_its_gpu
 def cross_entropy(
     input: Any,
     target: Any,
@@ -138,6 +140,7 @@ def cross_entropy(
     return _reduced(losses, numbers.shape, reduction, classes)
 
 
+@on_its_gpu
 def nll_loss(
     input: Any,
     target: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .activation_rectified import relu
 from .activation_smooth import logsigmoid
 from .extremes import clamp
@@ -77,6 +78,7 @@ def soft_margin_loss(
     return reduced(-logsigmoid(target * input), reduction)
 
 
+@on_its_gpu
 def multi_margin_loss(
     input: Any,
     target: Any,
@@ -121,6 +123,7 @@ def multi_margin_loss(
     return reduced(reshape(losses, target.shape), reduction)
 
 
+@on_its_gpu
 def multilabel_margin_loss(
     input: Any, target: Any, size_average: None = None, reduce: None = None, reduction: str = "mean"
 ) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
 from .accepts import looks_only
@@ -239,6 +240,7 @@ def _bent(distance: Any, width: float) -> Any:
     return near * near * 0.5 + (distance - near) * width
 
 
+@on_its_gpu
 def _weighted(name: str, losses: Any, weight: Any, reduction: str) -> Any:
     if weight is None:
         return reduced(losses, reduction)

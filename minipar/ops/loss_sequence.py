@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from .exponential import exp
 from .index import getitem, take_along
@@ -74,6 +75,7 @@ class CTC(Fat):
         return losses * _constant(x, xp.where(possible, 1, 0 if self.zero_infinity else math.nan))  # of ∞, no gradient
 
 
+@on_its_gpu
 def ctc_loss(
     log_probs: Any,
     targets: Any,

@@ -6,10 +6,12 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .accepts import looks_only
 from .op import array_of
 
 
+@on_its_gpu
 def one_hot(input: Any, num_classes: int = -1) -> Any:
     """For int64 classes of any shape the vectors (…, num_classes), int64, that are 1 at the class and 0 elsewhere.
 

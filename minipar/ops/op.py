@@ -28,6 +28,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import device_of, dtypes, namespace
+from ..backend.current_gpu import elsewhere, on_its_gpu
 from ..tape import Value, Version
 from .accepts import needs_float
 from .named import Named
@@ -93,7 +94,10 @@ class Op(tape.Node):
                 edges.append(None)
                 versions.append(0)
         if kind is not np.ndarray and not issubclass(kind, np.ndarray):
-            self._check_gpu(inputs)
+            gpu = self._gpu_elsewhere(inputs)
+            if gpu is not None:
+                with gpu:
+                    return Op.__call__(self, *inputs)
         self.aux = None
         result = self.forward(*arrays)
         if first is None:
@@ -113,16 +117,14 @@ class Op(tape.Node):
             tape.mode.watch(self, inputs, (values,) if alone else values)
         return values
 
-    def _check_gpu(self, inputs: tuple) -> None:
-        """RuntimeError unless all are on this thread's current GPU: CuPy would put the results there."""
-        check_devices(self.name(), *inputs)
-        gpu = next(x.array.device for x in inputs if isinstance(x, Value))
-        current = type(gpu)()
-        if gpu != current:
-            raise RuntimeError(
-                f"{self.name()} got tensors on cuda:{gpu.id}, but this thread's current GPU is cuda:{current.id}; "
-                f"change that with minipar.cuda.set_device({gpu.id}), for a block with minipar.cuda.device({gpu.id})"
-            )
+    def _gpu_elsewhere(self, inputs: tuple) -> Any:
+        """What makes the GPU of the inputs current, None where it is. RuntimeError if they lie on several."""
+        values = [x for x in inputs if isinstance(x, Value)]
+        first, *others = values
+        for x in others:
+            if x.array.data.device_id != first.array.data.device_id:
+                raise device_error(self.name(), first, x)
+        return elsewhere(first.array)
 
     def _across_devices(self, inputs: tuple, a: Value, b: Value) -> Any:
         """What happens where a and b are on two devices: an error, unless a subclass knows better."""
@@ -387,6 +389,7 @@ def array_of(x: Any) -> Any:
     return x.array if isinstance(x, Value) else x
 
 
+@on_its_gpu
 def zero_of(like: Any) -> Any:
     """0 as an array of no axes, of the dtype and on the device of `like`."""
     array = array_of(like)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .gather import check_integers, check_range, check_select, check_tensor, one_axis
 from .index import PutItem, SetItem
 from .op import array_of, cast
@@ -61,6 +62,7 @@ def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2:
     return reshape(flat, input.shape)
 
 
+@on_its_gpu
 def _places(input: Any) -> Any:
     """The elements' numbers, row by row, in input's shape."""
     array = array_of(input)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
 from .index import PutItem, SetItem, getitem
 from .join import cat
@@ -49,6 +50,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     return input
 
 
+@on_its_gpu
 def constant_pad(input: Any, pad: Sequence[int], value: float = 0) -> Any:
     """`F.pad` with mode "constant".
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import dtypes, namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import quiet
 from ..tape import Value
 from .accepts import needs_tensors
@@ -102,6 +103,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
     return close | (isnan(input) & isnan(other)) if equal_nan else close
 
 
+@on_its_gpu
 def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether every element `isclose`.
 
@@ -111,6 +113,7 @@ def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, e
     return bool(array_of(isclose(input, other, rtol, atol, equal_nan)).all())
 
 
+@on_its_gpu
 def equal(input: Any, other: Any) -> bool:
     """Whether two tensors have the same shape and the same elements (NaN is equal to nothing).
 
@@ -143,6 +146,7 @@ def is_floating_point(input: Any) -> bool:
     return dtypes.is_floating(input.dtype)
 
 
+@on_its_gpu
 def is_nonzero(input: Any) -> bool:
     """Whether the one element of a tensor is not 0. RuntimeError for more or fewer elements.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .accepts import needs_float
 from .extremum import Best, Located, picked
 from .gather import masked_select
@@ -157,6 +158,7 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, how: st
     return reshape(found, (*shares.shape, *shape) if len(getattr(q, "shape", ())) else shape)
 
 
+@on_its_gpu
 def _shares(name: str, x: Any, q: Any, how: str) -> Any:
     """q with one axis, after checking the arguments."""
     if how not in INTERPOLATIONS:
@@ -176,6 +178,7 @@ def _shares(name: str, x: Any, q: Any, how: str) -> Any:
     return shares
 
 
+@on_its_gpu
 def _at_shares(x: Any, shares: Any, how: str, skip_nan: bool) -> Any:
     """The quantiles of the lines x (…, n): (…, number of shares)."""
     array = array_of(x)

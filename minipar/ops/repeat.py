@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .index import getitem
 from .op import Op, array_of
 from .shape import expand, ints, normal_dim, normal_dims, ravel, reshape, transpose, unsqueeze
@@ -84,6 +85,7 @@ def tile(input: Any, dims: Sequence[int]) -> Any:
 
 
 @numpy_names
+@on_its_gpu
 def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
 from ..tape import Value
 from .division import div
@@ -90,6 +91,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     return reshape(found, input.shape)
 
 
+@on_its_gpu
 def _summed(x: Any, dim: int, index: Any, part: Any, include_self: bool, mean: bool) -> Any:
     where_to = along(index, dim)
     base = x if include_self else SetItem(where_to)(x, zero_of(x))
@@ -193,6 +195,7 @@ def _part(src: Any, index: Any) -> Any:
     return getitem(one_axis(src), tuple([slice(n) for n in index.shape or (1,)]))
 
 
+@on_its_gpu
 def _everywhere(input: Any, index: Any, value: Any) -> Any:
     """A number (or a 0-d tensor) for every place of `index`, in input's dtype."""
     if not isinstance(value, Value):

@@ -8,10 +8,12 @@ import numpy as np
 
 from .. import tape
 from ..backend import dtypes, namespace
+from ..backend.current_gpu import on_its_gpu
 from .op import array_of, promoted
 from .predicates import is_tensor
 
 
+@on_its_gpu
 def searchsorted(
     sorted_sequence: Any,
     input: Any,
@@ -90,6 +92,7 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
+@on_its_gpu
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
     """Whether each of `elements` is among `test_elements` (or is not, with `invert`): bool. One may be a number.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import result_type, scalar_like
 from ..tape import Value
 from .accepts import needs_tensors
@@ -61,6 +62,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         raise RuntimeError(broadcast_error("where", shapes)) from None
 
 
+@on_its_gpu
 def nothing(g: Any) -> Any:
     """Zeros of g's shape, also where g is infinite or NaN: the gradient of what does not change."""
     array = array_of(g)
@@ -83,6 +85,7 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
     return where(input != input, 0.0 if nan is None else nan, kept)
 
 
+@on_its_gpu
 def _nonzero(condition: Any) -> tuple[Any, ...]:
     array = array_of(condition)
     xp = namespace(array)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .exponential import log
 from .linalg import matmul
 from .op import Op, array_of, check_dtypes, unbroadcast
@@ -100,6 +101,7 @@ def check_square(name: str, x: Any, argument: str = "input") -> None:
     check_dtypes(name, x)
 
 
+@on_its_gpu
 def identity_like(x: Any) -> Any:
     """Identity matrices of x's shape (…, n, n): an array."""
     array = array_of(x)
@@ -164,6 +166,7 @@ def solved(name: str, a: Any, b: Any, left: bool = True) -> Any:
     return transpose(_solvable(name, Solve(), transpose(a, -1, -2), transpose(b, -1, -2)), -1, -2)
 
 
+@on_its_gpu
 def _solvable(name: str, op: Op, *operands: Any) -> Any:
     try:
         return op(*operands)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
 from .op import Op, array_of, zero_of
 from .select import where
@@ -53,6 +54,7 @@ def _diagonal(array: Any, offset: int, dim1: int, dim2: int) -> Any:
     return found
 
 
+@on_its_gpu
 def _planes(name: str, x: Any, diagonal: int) -> Any:
     if len(x.shape) < 2:
         raise RuntimeError(f"{name}: input must have at least two axes, not shape {tuple(x.shape)}")
@@ -153,6 +155,7 @@ def diagflat(input: Any, offset: int = 0) -> Any:
     return diag_embed(ravel(input), offset)
 
 
+@on_its_gpu
 def fill_diagonal(input: Any, fill_value: Any, wrap: bool = False) -> Any:
     """A number on the main diagonal; of more than two axes, all equal, on the elements [i, i, …, i].
 

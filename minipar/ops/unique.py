@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .shape import normal_dim
 
 
@@ -34,6 +35,7 @@ def unique_consecutive(
     return _unique(input, return_inverse, return_counts, dim, consecutive=True)
 
 
+@on_its_gpu
 def _unique(input: Any, return_inverse: bool, return_counts: bool, dim: int | None, consecutive: bool) -> Any:
     x = input.array
     xp = namespace(x)

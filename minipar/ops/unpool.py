@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .index import SetItem
 from .op import array_of, check_dtypes
 from .shape import reshape
@@ -65,6 +66,7 @@ def max_unpool3d(
     return _unpooled("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
 
+@on_its_gpu
 def _unpooled(
     name: str, dims: int, x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
 ) -> Any:

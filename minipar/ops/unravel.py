@@ -8,11 +8,13 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from .gather import check_tensor
 from .op import array_of
 from .shape import ints
 
 
+@on_its_gpu
 def unravel_index(indices: Any, shape: int | Sequence[int]) -> tuple:
     """The numbers of elements, counted row by row in `shape`, as a tuple of indices: one tensor for each axis.
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..backend.dispatch import kernel
 from ..tensor import Tensor
 from .flat_state import STEP
-from .optimizer import Optimizer
+from .optimizer import Optimizer, check_pair
 from .runs import FlatRun, LoneRun
 
 
@@ -50,6 +50,7 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        check_pair("betas", betas)
         if len({isinstance(beta, Tensor) for beta in betas}) > 1:
             raise ValueError("betas must be either both floats or both Tensors")
         defaults = {

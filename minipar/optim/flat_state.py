@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import namespace
+from ..backend.current_gpu import on_its_gpu
 from ..nn.parameter import FlatBuffer
 from ..tensor import Tensor, wrap
 
@@ -43,6 +44,7 @@ class FlatState:
         self.arrays[name] = flat
 
 
+@on_its_gpu
 def settle(entry: dict[str, Any], start: dict[str, float], p: Any, flat: FlatState | None) -> bool:
     """Make one parameter's state ready for a step: every name there, in its slot of `flat` if the parameter has one.
 
@@ -72,6 +74,7 @@ def settle(entry: dict[str, Any], start: dict[str, float], p: Any, flat: FlatSta
     return fresh
 
 
+@on_its_gpu
 def filled(name: str, p: Tensor, value: float) -> Tensor:
     """A parameter's state as it starts."""
     xp = namespace(p.array)

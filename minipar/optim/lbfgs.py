@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd import enable_grad
 from ..backend import namespace
+from ..backend.current_gpu import on_gpu_of
 from ..ops.inplace import write
 from ..tensor import Tensor, wrap
 from .optimizer import Optimizer
@@ -70,6 +71,10 @@ class LBFGS(Optimizer):
 
         Returns the loss at the beginning.
         """
+        with on_gpu_of(self.param_groups[0]["params"][0].array):
+            return self._minimise(closure)
+
+    def _minimise(self, closure: Callable[[], Any]) -> Any:
         (group,) = self.param_groups
         self._check_whole(group["params"])  # the model may have been split since
         lr, tolerance_change = float(group["lr"]), group["tolerance_change"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..autograd import enable_grad
+from ..backend.current_gpu import copied, following
 from ..nn.parameter import FlatBuffer, Parameter, flatten, zero_grad
 from ..nn.split import check_whole
 from ..tensor import Tensor, wrap
@@ -88,6 +90,8 @@ class Optimizer(StepHooks):
         if isinstance(options.get("lr"), Tensor) and options["lr"].numel() != 1:
             raise ValueError(f"Tensor lr must be 1-element, not of shape {tuple(options['lr'].shape)}")
         for name in self.not_negative:
+            if not isinstance(options[name], (Real, Tensor)):
+                raise TypeError(f"{name} must be a number, not {options[name]!r}")
             if not options[name] >= 0:
                 raise ValueError(
                     f"Invalid {_SPOKEN.get(name, name + ' value')}: {options[name]} ({name} must be at least 0)"
@@ -122,10 +126,17 @@ class Optimizer(StepHooks):
             with enable_grad():
                 loss = closure()
         changed_by = f"{type(self).__name__}.step"
-        for index, group in enumerate(self.param_groups):
-            for run in self._runs(index, group):
-                self._update(run, group)
-                run.finish(changed_by)
+        follow = following()
+        try:
+            for index, group in enumerate(self.param_groups):
+                for run in self._runs(index, group):
+                    if follow is not None:
+                        follow(run.parameters[0])
+                    self._update(run, group)
+                    run.finish(changed_by)
+        finally:
+            if follow is not None:
+                follow.back()
         return loss
 
     def _runs(self, index: int, group: dict[str, Any]) -> list[FlatRun | LoneRun]:
@@ -258,7 +269,8 @@ def _listed(params: Any, what: str) -> list[Any]:
     try:
         return list(params)
     except TypeError:
-        raise TypeError(f"{what} must be an iterable of tensors or dicts, not {type(params).__name__}") from None
+        hint = "; pass model.parameters()" if callable(params) else ""  # a model, or its method not called
+        raise TypeError(f"{what} must be an iterable of tensors or dicts, not {type(params).__name__}{hint}") from None
 
 
 def _flatten(parameters: list[Tensor]) -> None:
@@ -291,13 +303,18 @@ def _copied(name: str, value: Any, p: Tensor) -> Any:
         return [_copied(name, part, p) for part in value]
     if not isinstance(value, Tensor) and not hasattr(value, "__array__"):
         return value
-    array = value.array.copy() if isinstance(value, Tensor) else np.asarray(value).copy()
+    array = copied(value.array) if isinstance(value, Tensor) else np.asarray(value).copy()
     return wrap(array).cpu() if name in NUMBERS else wrap(array).to(device=p.device, dtype=p.dtype)
 
 
-def _check_decays(name: str, pair: tuple[float, float]) -> None:
-    if len(pair) != 2:
+def check_pair(name: str, pair: Any) -> None:
+    """ValueError if an option that is two numbers is none, or another number of them."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(f"Invalid {name}: {pair} ({name} must be two numbers)")
+
+
+def _check_decays(name: str, pair: tuple[float, float]) -> None:
+    check_pair(name, pair)
     for index, number in enumerate(pair):
         if not 0 <= number < 1:
             kind = name.removesuffix("s")

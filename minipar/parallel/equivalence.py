@@ -81,7 +81,10 @@ class Training:
         """The same on the ranks of `comm`; `options` are `parallelize`'s, beside those of the layout."""
         net = self._split(comm, layout, options)
         step = self.optimizer(net.parameters())
-        return self._run(step, lambda batch: net.train_step(self.loss_fn, step, *batch), net.gradients, net.state_dict)
+        with net.mesh:
+            return self._run(
+                step, lambda batch: net.train_step(self.loss_fn, step, *batch), net.gradients, net.state_dict
+            )
 
     def outputs_in_one_process(self) -> list[LayerOutput]:
         """What every layer gives in the forward pass of the first step, in the order in which they end."""
@@ -94,7 +97,7 @@ class Training:
     def outputs_in_layout(self, comm: Communicator, layout: Layout, **options: Any) -> HeldOutputs:
         """What this rank has of that. (Backward runs as well: a stage may be scheduled, or recomputed, with it.)"""
         net = self._split(comm, layout, options)
-        with fork_rng(), kept_outputs(held_layers(net, self.model)) as outputs:
+        with net.mesh, fork_rng(), kept_outputs(held_layers(net, self.model)) as outputs:
             manual_seed(self.seed)
             net.loss_and_gradients(self.loss_fn, *self.batches[0])
         return HeldOutputs(net.mesh.coordinates, outputs)

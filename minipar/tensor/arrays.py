@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import dtypes, namespace, to_numpy
+from ..backend import device_of, dtypes, on_device, to_numpy
+from ..backend.current_gpu import copied, on_gpu_of
 from ..ops.shape import ints
 from ..tape import Value
 
@@ -26,9 +27,10 @@ def as_array(data: Any, dtype: Any, like: Any = None) -> Any:
     else:
         array = np.asarray(data) if isinstance(data, (np.generic, np.ndarray)) else data  # np.memmap too
     if dtype is not None:
-        array = array.astype(dtype, copy=False)
+        with on_gpu_of(array):
+            array = array.astype(dtype, copy=False)
     dtypes.as_dtype(array.dtype)
-    return array if like is None or isinstance(array, type(like)) else namespace(like).asarray(array)
+    return array if like is None or isinstance(array, type(like)) else on_device(array, device_of(like))
 
 
 def of_data_or_size(data: tuple, dtype: Any, name: str) -> Any:
@@ -38,4 +40,4 @@ def of_data_or_size(data: tuple, dtype: Any, name: str) -> Any:
     if len(data) > 1 or isinstance(data[0], float):
         raise TypeError(f"{name} expects one list, array or tensor, or ints as its size, not {data!r}")
     array = as_array(data[0], dtype)
-    return array.copy() if isinstance(data[0], np.ndarray) else array
+    return copied(array) if isinstance(data[0], np.ndarray) else array

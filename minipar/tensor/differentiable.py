@@ -7,7 +7,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import tape
+from ..backend import namespace
+from ..backend.current_gpu import on_gpu_of
 from .described import Described
 
 _hook_keys = itertools.count()
@@ -256,6 +260,16 @@ def accumulate(
             x.receive(g)
 
 
+def _one(like: Any) -> Any:
+    """1, as an array of one element like this one."""
+    if type(like) is not np.ndarray:
+        with on_gpu_of(like):
+            return namespace(like).ones_like(like)
+    one = like.copy()
+    one.fill(1)
+    return one
+
+
 def check_inputs(inputs: Sequence[Any]) -> None:
     """RuntimeError unless every one of the tensors that a gradient is wanted for requires one."""
     for i, x in enumerate(inputs):
@@ -281,8 +295,7 @@ def gradient_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
                     f"backward from a tensor of shape {y.shape} needs its gradient: reduce it to a scalar (.sum(), "
                     ".mean()) or pass a gradient of its shape"
                 )
-            one = y.array.copy()
-            one.fill(1)
+            one = _one(y.array)
             seeds.append(tape.new_value(one) if create_graph else one)
             continue
         if not isinstance(g, Differentiable):

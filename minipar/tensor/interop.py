@@ -11,6 +11,7 @@ import numpy as np
 from .. import tape
 from ..backend import device as Device
 from ..backend import dtypes, on_device, to_numpy
+from ..backend.current_gpu import copied
 from ..ops import (
     arithmetic,
     compare,
@@ -116,11 +117,11 @@ class Interop(Described):
     def __deepcopy__(self, memo: dict) -> Any:
         if self.node is not None:
             raise RuntimeError("only leaf tensors can be deep-copied; use x.detach().clone()")
-        copied = type(self).__new__(type(self))
-        Value.__init__(copied, self.array.copy(), self.tracked)
-        copied._grad = None if self._grad is None else tape.new_value(self._grad.array.copy())
-        copied.__dict__.update(deepcopy(self.__dict__, memo))
-        return copied
+        twin = type(self).__new__(type(self))
+        Value.__init__(twin, copied(self.array), self.tracked)
+        twin._grad = None if self._grad is None else tape.new_value(copied(self._grad.array))
+        twin.__dict__.update(deepcopy(self.__dict__, memo))
+        return twin
 
     def __reduce__(self) -> Any:
         if self.node is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from .. import tape
 from ..backend import device as Device
 from ..backend import dtypes, on_device
+from ..backend.current_gpu import copied
 from ..ops.shape import ints
 from .arrays import as_array, of_data_or_size
 from .described import Described
@@ -35,7 +36,7 @@ class New(Described):
         >>> minipar.zeros(1, dtype=minipar.float64).new_tensor([1, 2]).dtype
         dtype('float64')
         """
-        return self._new(as_array(data, self._kind(dtype)).copy(), device, requires_grad)
+        return self._new(copied(as_array(data, self._kind(dtype))), device, requires_grad)
 
     def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
         """Zeros.

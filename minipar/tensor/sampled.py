@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import tape
 from ..backend import dtypes, namespace, on_device, random
+from ..backend.current_gpu import copied, on_its_gpu
 from ..ops.index import SetItem
 from ..ops.inplace import in_place
 from .described import Described
@@ -57,6 +58,7 @@ class Sampled(Described):
         drawn = random.chosen(generator).uniform(self.shape, self._real("exponential_"))
         return self._filled("exponential_", -np.log1p(-drawn) / drawn.dtype.type(lambd))
 
+    @on_its_gpu
     def bernoulli_(self, p: Any = 0.5, *, generator: Any = None) -> Any:
         """1 with probability `p`, a number or a tensor of probabilities that is broadcast, else 0; of any dtype.
 
@@ -132,8 +134,9 @@ class Sampled(Described):
         >>> minipar.tensor([0.0, 1.0]).bernoulli()
         tensor([0., 1.])
         """
-        return tape.new_value(self.array.copy()).bernoulli_(self if p is None else p, generator=generator)
+        return tape.new_value(copied(self.array)).bernoulli_(self if p is None else p, generator=generator)
 
+    @on_its_gpu
     def multinomial(self, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Any:
         """`num_samples` indices of each row of weights (…, categories), drawn in proportion to the weights. int64.
 
@@ -176,6 +179,7 @@ class Sampled(Described):
             raise RuntimeError(f"{name} needs a floating-point tensor, not {self.dtype.name}")
         return self.dtype
 
+    @on_its_gpu
     def _filled(self, name: str, drawn: Any) -> Any:
         array = on_device(np.asarray(drawn) if isinstance(drawn, np.generic) else drawn, self.device)
         return in_place(self, name, lambda x: SetItem(...)(x, array.astype(self.dtype, copy=False)))

@@ -97,6 +97,40 @@ def test_the_remedy_is_a_line_to_type(monkeypatch):
     assert 'pip install ".[gpu]"' in detect.INSTALL
 
 
+def _loaded(folder):
+    minipar.save({"x": minipar.ones(2)}, folder / "x.safetensors")
+    return minipar.load(folder / "x.safetensors", map_location="cuda")
+
+
+WAYS_TO_A_GPU = {
+    "to": lambda _: minipar.ones(2).to("cuda"),
+    "to a device": lambda _: minipar.ones(2).to(device("cuda:1")),
+    "to a number": lambda _: minipar.ones(2).to(0),
+    "Tensor.cuda": lambda _: minipar.ones(2).cuda(),
+    "Module.to": lambda _: minipar.nn.Linear(2, 1).to("cuda"),
+    "Module.cuda": lambda _: minipar.nn.Linear(2, 1).cuda(),
+    "a layer": lambda _: minipar.nn.Linear(2, 1, device="cuda"),
+    "tensor": lambda _: minipar.tensor([1.0], device="cuda"),
+    "as_tensor": lambda _: minipar.as_tensor([1.0], device="cuda"),
+    "zeros": lambda _: minipar.zeros(2, device="cuda"),
+    "rand": lambda _: minipar.rand(2, device="cuda"),
+    "zeros_like": lambda _: minipar.zeros_like(minipar.ones(2), device="cuda"),
+    "new_ones": lambda _: minipar.ones(2).new_ones(2, device="cuda"),
+    "load": _loaded,
+    "launch": lambda _: minipar.parallel.launch(lambda comm: 1, devices=["cuda:0", "cuda:1"]),
+    "launch of threads": lambda _: minipar.parallel.launch(lambda comm: 1, devices=["cuda", "cpu"], backend="thread"),
+    "Pool": lambda _: minipar.parallel.Pool(workers=1, devices=["cuda"]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_A_GPU)
+def test_without_a_gpu_every_way_to_one_says_why(way, monkeypatch, tmp_path):
+    monkeypatch.setattr(detect, "status", lambda: (False, "no driver: install one"))
+    with pytest.raises(RuntimeError) as error:
+        WAYS_TO_A_GPU[way](tmp_path)
+    assert re.fullmatch(r"device 'cuda(:[01])?' cannot be used: no driver: install one", str(error.value))
+
+
 @pytest.mark.gpu
 def test_arrays_move_to_the_gpu_and_back():
     usable, reason = detect.status()

@@ -1,25 +1,22 @@
-"""`minipar bench --gpu` without a GPU: all of it but the device calls, over NumPy arrays and recorded times."""
+"""What `minipar bench --gpu` checks and times, over NumPy arrays and recorded times."""
 
 from __future__ import annotations
 
-import json
-import sys
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from minipar.bench.gpu import command, cupy_convolution, ladder, timing
+from minipar.backend import dispatch
+from minipar.bench.gpu import cupy_convolution, ladder, timing
+from minipar.bench.gpu.bandwidth import OPERATIONS, bandwidths
 from minipar.bench.gpu.check import Check, guarded
 from minipar.bench.gpu.contests import convolution_timings
 from minipar.bench.gpu.kernel_checks import REFERENCE, Convolution, kernel_checks, relative_error, tolerance
 from minipar.bench.gpu.ladder import ladder_checks, ladder_timings
-from minipar.bench.gpu.report import Report, data, failure_lines, file_stem, markdown
-from minipar.bench.gpu.timing import Timing, compare, copies, launch_overhead
-from minipar.bench.gpu.training_step import initial_state, train_once, training_step_checks
-from minipar.kernels.cuda import detect
+from minipar.bench.gpu.timing import Timing, compare, copies, launch_overhead, race, wake
 
 
 def same(array):
@@ -42,6 +39,10 @@ def test_the_plain_kernels_pass_every_check_in_both_precisions():
         assert len(cases) == len(set(cases)) >= 14
 
 
+def test_every_kernel_that_serves_an_operation_on_a_gpu_is_checked():
+    assert set(dispatch.CUDA) <= set(REFERENCE), "give it cases in kernel_checks.py, and its function in parts.kernels"
+
+
 def test_a_dropped_term_is_caught_for_every_kernel():
     def last_column_lost(a, b):
         return np.matmul(a[..., :-1], b[..., :-1, :]) if a.shape[-1] > 1 else np.matmul(a, b)
@@ -59,16 +60,25 @@ def test_a_dropped_term_is_caught_for_every_kernel():
         g[:, -1] = 0
         return REFERENCE["conv2d_grad_input"](g, w, *rest)
 
-    for name, broken in (
-        ("matmul", last_column_lost),
-        ("conv2d_forward", bias_lost),
-        ("conv2d_grad_weight", last_pixel_lost),
-        ("conv2d_grad_input", last_channel_lost),
+    def last_input_lost(x, weight, bias, relu):
+        return REFERENCE["linear_forward"](x[..., 1:], weight[:, 1:], bias, relu)
+
+    def last_row_lost(g, x, weight):
+        dx, dw, db = REFERENCE["linear_backward"](g, x, weight)
+        return dx, dw, db - g[-1]
+
+    for name, broken, fewest in (
+        ("matmul", last_column_lost, 10),
+        ("linear_forward", last_input_lost, 10),
+        ("linear_backward", last_row_lost, 8),
+        ("conv2d_forward", bias_lost, 10),
+        ("conv2d_grad_weight", last_pixel_lost, 10),
+        ("conv2d_grad_input", last_channel_lost, 10),
     ):
         checks = checks_with(**{name: broken})
         assert all(check.passed for check in checks if check.name != name)
         wrong = [check for check in checks if check.name == name and not check.passed]
-        assert len(wrong) >= 10, name
+        assert len(wrong) >= fewest, name
 
 
 def test_a_wrong_dtype_or_shape_and_an_exception_are_failed_checks():
@@ -107,27 +117,6 @@ def test_checks_before_an_exception_are_kept():
     assert (second.passed, second.exception) == (False, "ValueError: then this")
 
 
-def test_a_training_step_is_compared_number_by_number(monkeypatch):
-    from minipar.bench.gpu import training_step
-
-    checks = list(training_step_checks("cpu", "float32"))
-    assert all(check.passed for check in checks)
-    assert any(check.error > 0 for check in checks)
-    names = [check.name for check in checks]
-    assert len(names) == 1 + 2 * len(initial_state())
-
-    def slightly_wrong(device, dtype, initial):
-        loss, gradients, after = train_once("cpu", "float64", initial)
-        if dtype == "float32":
-            gradients["3.bias"] = gradients["3.bias"] + 1e-3
-            after["0.weight"] = after["0.weight"] * (1 + 1e-4)
-        return loss, gradients, after
-
-    monkeypatch.setattr(training_step, "train_once", slightly_wrong)
-    failed = [check.name for check in training_step_checks("cpu", "float32") if not check.passed]
-    assert failed == ["gradient of 3.bias", "updated 0.weight"]
-
-
 def test_every_rung_is_checked_and_tensor_cores_may_round_their_operands():
     def rounded(a, b):
         return np.matmul(in_tf32(a), in_tf32(b)).astype(a.dtype)
@@ -142,20 +131,54 @@ def test_every_rung_is_checked_and_tensor_cores_may_round_their_operands():
     assert sum(not check.passed for check in checks if check.name == "matmul, naive") >= 9
 
 
+def timed(products, sizes, library=np.matmul, said=None):
+    """The rows of a ladder; `said` collects the precision in which each product of the library's was asked for."""
+    precision = []
+
+    @contextmanager
+    def library_in(name):
+        precision.append(name)
+        yield
+        precision.pop()
+
+    def recorded(a, b):
+        if said is not None:
+            said.append(precision[-1])
+        return library(a, b)
+
+    def stopwatch(work):
+        work()
+        return 1.0
+
+    return list(ladder_timings(products, recorded, library_in, same, same, stopwatch, sizes=sizes))
+
+
 def test_the_slow_rungs_are_not_timed_on_large_matrices(monkeypatch):
     monkeypatch.setattr(ladder, "LARGEST_FOR_SLOW", 4)
-    timed = ladder_timings(
-        {"naive": same_product, "tf32": same_product},
-        {"float32": same_product, "tf32": same_product},
-        same,
-        lambda work: 1.0,
-        sizes=(4, 5),
-    )
-    assert [t.case for t in timed if t.name == "matmul, naive"] == ["4×4×4"]
+    found = timed({"naive": np.matmul, "tf32": np.matmul}, (4, 5))
+    assert [t.case for t in found if t.name == "matmul, naive"] == ["4×4×4"]
+    assert [t.case for t in found if t.name == "matmul, tf32"] == ["4×4×4", "5×5×5"]
 
 
-def same_product(a, b):
-    return a
+def test_the_library_may_use_tf32_beside_tensor_cores_only():
+    for rung, precision in (("naive", "float32"), ("tf32", "tf32"), ("bf16", "tf32")):
+        said = []
+        timed({rung: np.matmul}, (4,), said=said)
+        assert set(said) == {precision}
+
+
+def test_what_is_timed_is_checked_on_a_sample():
+    def last_column_lost(a, b):
+        return np.matmul(a[:, :-1], b[:-1])
+
+    found = timed({"naive": np.matmul, "coalesced": last_column_lost}, (8, 100))
+    checks = {(check.name, check.case): check.passed for check in found if isinstance(check, Check)}
+    assert checks == {
+        ("matmul, naive, as timed", "8×8×8"): True,
+        ("matmul, naive, as timed", "100×100×100"): True,
+        ("matmul, coalesced, as timed", "8×8×8"): False,
+        ("matmul, coalesced, as timed", "100×100×100"): False,
+    }
 
 
 # ── timing ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,8 +217,8 @@ def test_two_sides_are_timed_on_rotating_operands():
     assert found.flop == 4e9
     assert set(used) == {(1,), (2,), (3,)}
     samples = clock.samples[2 * timing.WARM_UP :]
-    assert samples[::2] == pytest.approx([5e-3] * timing.SAMPLES)  # five calls of ours fill a sample
-    assert samples[1::2] == pytest.approx([2e-2] * timing.SAMPLES)  # one call of theirs is longer than that
+    assert samples[::2] == pytest.approx([5e-3] * timing.SAMPLES[1])  # five calls of ours fill a sample
+    assert samples[1::2] == pytest.approx([2e-2] * timing.SAMPLES[1])  # one call of theirs is longer than that
 
 
 def test_medians_forget_an_outlier():
@@ -230,26 +253,60 @@ def test_launch_overhead_is_host_time_a_launch_without_the_first():
     assert synchronized == [1, 11, 12, 22]
 
 
-def test_contests_run_the_same_operands_through_both_sides():
-    results = []
+def test_a_long_race_takes_fewer_samples():
+    clock = RecordedClock({"quick": 1e-3, "slow": 0.9})
+    found = race({name: clock.function(name) for name in ("quick", "slow")}, [()], clock)
+    assert {name: len(seconds) for name, seconds in found.items()} == {"quick": 6, "slow": 6}  # of some 0.9 s each
+    clock = RecordedClock({"endless": 100.0})
+    assert len(race({"endless": clock.function("endless")}, [()], clock)["endless"]) == timing.SAMPLES[0]
+
+
+def test_a_device_is_woken_for_half_a_second_of_its_own():
+    clock = RecordedClock({"work": 0.1})
+    wake(clock.function("work"), clock)
+    assert len(clock.samples) == pytest.approx(5, abs=1)
+    clock = RecordedClock({"work": 0.0})
+    wake(clock.function("work"), clock)  # ends, whatever the clock says
+    assert len(clock.samples) <= 5001
+
+
+def test_bandwidths_count_what_must_be_moved_beside_a_copy():
+    seconds = iter([2e-3] * 1000)
 
     def stopwatch(work):
         work()
-        return 1.0
+        return next(seconds)
 
-    def recording(function):
+    found = {row.name: row for row in bandwidths(same, np.copyto, stopwatch, shape=(4, 8))}
+    assert set(found) == {"copy", "SGD step", "Adam step", *OPERATIONS}
+    assert found["copy"].share == 1
+    assert found["add"].bytes == 3 * 4 * 32
+    assert found["add"].rate == pytest.approx(3 * 128 / found["add"].seconds)
+    assert found["add"].share == pytest.approx(1.5)  # in the same time as the copy half as many bytes more
+    assert found["sum over rows"].share == pytest.approx(0.5)
+    assert found["Adam step"].share == pytest.approx(3.5)
+
+
+def test_contests_run_the_same_operands_through_both_sides(monkeypatch):
+    monkeypatch.setattr(timing, "COPIES", (2, 2))
+    ours, theirs = [], []
+
+    def recording(function, results):
         def call(*operands):
             results.append(function(*operands))
             return results[-1]
 
         return call
 
-    libraries = {"float32": recording(np.matmul), "tf32": recording(lambda a, b: np.matmul(a, b)[None])}
-    rungs = {"naive": np.matmul, "double-buffered": np.matmul, "tf32": np.matmul}
-    products = list(ladder_timings(rungs, libraries, same, stopwatch, sizes=(4,)))
-    assert [(t.name, t.case, t.flop) for t in products] == [(f"matmul, {name}", "4×4×4", 128) for name in rungs]
-    assert results[0].shape == (4, 4)
-    assert results[-1].shape == (1, 4, 4)
+    found = timed({"naive": recording(np.matmul, ours)}, (4,), recording(np.matmul, theirs))
+    (timing_,) = [row for row in found if isinstance(row, Timing)]
+    assert (timing_.name, timing_.case, timing_.flop) == ("matmul, naive", "4×4×4", 128)
+    assert {c.tobytes() for c in ours} == {c.tobytes() for c in theirs}
+
+    def stopwatch(work):
+        work()
+        return 1.0
+
     c = Convolution((2, 3, 6, 6), (4, 3, 3, 3), stride=(2, 2), padding=(1, 1))
     timings = list(convolution_timings(REFERENCE, same, stopwatch, (c,)))
     assert [t.name for t in timings] == ["conv2d_forward", "conv2d_grad_input", "conv2d_grad_weight"]
@@ -273,134 +330,3 @@ def test_the_opponents_convolution_is_right(stride, padding):
         cupy_convolution.conv2d_grad_weight(g, x, w.shape, stride, padding),
         REFERENCE["conv2d_grad_weight"](g, x, w.shape, *geometry),
     )
-
-
-# ── report ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def recorded(**changes) -> Report:
-    report = Report(
-        {"device": "NVIDIA H200 (SXM)", "date": "2026-11-21 12:00 UTC"},
-        [Check("matmul", "(5, 3) @ (3, 7) float32", 1e-8, 1e-6), Check("matmul", "other", 9e-7, 1e-6)],
-        [Timing("matmul", "1024×1024×1024", 2e-4, 1e-4, 1.9e-4, 0.9e-4, 2.0 * 1024**3)],
-        {"minipar matmul": 8.25e-6},
-    )
-    for name, value in changes.items():
-        setattr(report, name, value)
-    return report
-
-
-def test_the_report_shows_the_worst_of_each_check_speed_and_launches():
-    page = markdown(recorded())
-    assert "**2 of 2 checks passed.**" in page
-    assert "| matmul | 2/2 | 9e-07 | 1e-06 | other |" in page
-    assert "| matmul | 1024×1024×1024 | 200 µs | 10.7 | 100 µs | 21.5 | 0.50 |" in page
-    assert "| minipar matmul | 8.25 µs |" in page
-    assert "What failed" not in page
-    found = json.loads(json.dumps(data(recorded())))
-    assert found["passed"] is True
-    assert found["checks"][1] == {
-        "name": "matmul", "case": "other", "error": 9e-7, "tolerance": 1e-6, "exception": "", "passed": True,
-    }  # fmt: skip
-    assert found["timings"][0]["ratio"] == 0.5
-
-
-def test_a_failure_is_reported_with_its_numbers():
-    wrong = [Check("matmul", "a", 0.5, 1e-6), Check("NCCL", "b", float("nan"), 0.0, "RuntimeError: no NCCL")]
-    report = recorded(checks=wrong, failures=["conv2d timings: OutOfMemoryError: 3 GiB"])
-    assert not report.passed
-    assert failure_lines(report) == [
-        "matmul, a: error 0.5 is above 1e-06",
-        "NCCL, b: RuntimeError: no NCCL",
-        "conv2d timings: OutOfMemoryError: 3 GiB",
-    ]
-    page = markdown(report)
-    assert "**0 of 2 checks passed; 1 part did not run to its end.**" in page
-    assert "- matmul, a: error 0.5 is above 1e-06" in page
-
-
-def test_a_report_without_checks_or_with_a_part_missing_has_not_passed():
-    assert recorded().passed
-    assert not recorded(checks=[]).passed
-    assert not recorded(failures=["matmul timings: MemoryError: 3 GiB"]).passed
-
-
-def test_the_files_are_named_after_device_and_date():
-    assert file_stem(recorded().conditions) == "gpu-nvidia-h200-sxm-2026-11-21"
-
-
-# ── the whole run, over a stand-in for CuPy ───────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def standin(monkeypatch, tmp_path):
-    """NumPy in CuPy's place, so that `run` gets through; the training step and NCCL cannot pass on it."""
-    memory, shape = {"totalGlobalMem": 2**33, "l2CacheSize": 2**22}, {"major": 9, "minor": 0}
-    properties = {"name": b"Stand-in", **memory, **shape, "multiProcessorCount": 4}
-    stream = SimpleNamespace(synchronize=lambda: None)
-    runtime = SimpleNamespace(
-        getDeviceProperties=lambda device: properties, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000
-    )
-    event = SimpleNamespace(record=lambda: None, synchronize=lambda: None)
-    cuda = SimpleNamespace(
-        runtime=runtime,
-        Device=lambda: SimpleNamespace(id=0),
-        get_current_stream=lambda: stream,
-        Event=lambda: event,
-        get_elapsed_time=lambda start, end: 20.0,  # milliseconds
-    )
-    cupy = SimpleNamespace(
-        cuda=cuda,
-        asarray=np.asarray,
-        asnumpy=np.asarray,
-        matmul=np.matmul,
-        __version__="14",
-        ndarray=type("ndarray", (), {}),
-    )
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(detect, "status", lambda: (True, ""))
-    monkeypatch.setattr(command, "_kernels", lambda: REFERENCE)
-    monkeypatch.setattr(command, "_tiny_launches", lambda kernels: {"tiny": lambda: None})
-    small = Convolution((2, 3, 6, 6), (4, 3, 3, 3))
-    monkeypatch.setattr(command, "rungs", lambda: {"naive": np.matmul})
-    monkeypatch.setattr(command, "cublas", lambda: {"float32": np.matmul})
-    monkeypatch.setattr(command, "ladder_timings", partial(ladder_timings, sizes=(8,)))
-    monkeypatch.setattr(command, "convolution_timings", partial(convolution_timings, convolutions=(small,)))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_a_whole_run_writes_its_report_and_fails_if_any_check_does(standin, capsys):
-    assert command.run(None, None) == 1
-    captured = capsys.readouterr()
-    assert "kernels          64/64 passed" in captured.out
-    assert "training step, float32" in captured.err
-    assert "NCCL all-reduce, world size 1" in captured.err
-    files = sorted(file.name for file in standin.iterdir())
-    assert [name[:13] for name in files] == ["gpu-stand-in-"] * 2
-    found = json.loads(next(standin.glob("*.json")).read_text())
-    assert found["timings"][0]["ours"] == pytest.approx(0.02)
-    assert list(found["launches"]) == ["tiny"]
-
-
-def test_a_whole_run_passes_if_every_check_does(standin, monkeypatch, capsys):
-    monkeypatch.setattr(command, "training_step_checks", lambda device, dtype: [Check("loss", dtype, 0.0, 0.0)])
-    monkeypatch.setattr(command, "nccl_checks", lambda: [Check("NCCL", "", 0.0, 0.0)])
-    (standin / "benchmarks" / "results").mkdir(parents=True)
-    assert command.run(standin / "given.json", None) == 0
-    assert not capsys.readouterr().err
-    assert (standin / "given.json").is_file()
-    assert len(list((standin / "benchmarks" / "results").glob("gpu-stand-in-*.md"))) == 1
-
-
-def test_a_timing_that_fails_is_reported_and_the_rest_runs(standin, monkeypatch):
-    def broken(*_):
-        raise MemoryError("3 GiB")
-        yield
-
-    monkeypatch.setattr(command, "ladder_timings", broken)
-    report = Report({})
-    command.measure(report)
-    assert report.failures == ["matmul timings: MemoryError: 3 GiB"]
-    assert len(report.timings) == 3
-    assert report.launches

@@ -41,6 +41,16 @@ def test_every_rung_on_the_gpu(shapes, name, cupy):
     assert (np.abs(c - a.astype(np.float64) @ b) <= rounding * (np.abs(a) @ np.abs(b))).all()
 
 
+@pytest.mark.parametrize("layouts", list(itertools.product(cases.LAYOUTS, cases.LAYOUTS)), ids="-".join)
+@pytest.mark.parametrize("sizes", [(300, 131, 270), (256, 192, 136)], ids=str)
+def test_float16_on_the_gpu(sizes, layouts, cupy):
+    M, K, N = sizes
+    a, b = (cases.matrix(shape, "float16", layout, 0, cupy) for shape, layout in zip(((2, M, K), (2, K, N)), layouts))
+    c, (a, b) = matmul(a, b).get(), (x.get().astype(np.float64) for x in (a, b))
+    assert c.dtype == np.float16
+    assert (np.abs(c - a @ b) <= 2.0**-11 * np.abs(a @ b) + (K + 1) * 2.0**-23 * (np.abs(a) @ np.abs(b))).all()
+
+
 @pytest.mark.parametrize("outputs", [64, 63])
 def test_linear_adds_the_bias_and_cuts_off_on_the_gpu(outputs, cupy):
     x, weight, bias = (

@@ -2,10 +2,21 @@
 
 import numpy as np
 import pytest
-from numba import cuda, float32, int32
+from numba import cuda, float32, int32, uint32
+from numba.types import float16
 
 from minipar.kernels.cuda import compiler, detect
-from minipar.kernels.cuda.intrinsics import load4, mma_bf16, mma_tf32, pack_bf16, store4, to_tf32
+from minipar.kernels.cuda.intrinsics import (
+    load4,
+    load_pairs,
+    mma_bf16,
+    mma_f16,
+    mma_tf32,
+    pack_bf16,
+    pack_f16,
+    store4,
+    to_tf32,
+)
 from minipar.kernels.cuda.plan import Kernel
 from minipar.kernels.simulate import KernelError
 from minipar.kernels.simulate.execute import execute
@@ -80,6 +91,40 @@ def multiply_bf16(A, B, C):
     C[int32((g + 8) * 8 + 2 * t + 1)] = d3
 
 
+def multiply_f16(A, B, C):
+    """The product of A (16, 16) and B (16, 8), rounded."""
+    lane = int32(cuda.laneid)
+    g = int32(lane // 4)
+    t = int32(lane % 4)
+    k = int32(2 * t)
+    low = int32(g * 16 + k)
+    high = int32((g + 8) * 16 + k)
+    a0 = pack_f16(A[low], A[int32(low + 1)])
+    a1 = pack_f16(A[high], A[int32(high + 1)])
+    a2 = pack_f16(A[int32(low + 8)], A[int32(low + 9)])
+    a3 = pack_f16(A[int32(high + 8)], A[int32(high + 9)])
+    b0 = pack_f16(B[int32(k * 8 + g)], B[int32((k + 1) * 8 + g)])
+    b1 = pack_f16(B[int32((k + 8) * 8 + g)], B[int32((k + 9) * 8 + g)])
+    zero = float32(0)
+    d0, d1, d2, d3 = mma_f16(a0, a1, a2, a3, b0, b1, zero, zero, zero, zero)
+    C[int32(g * 8 + 2 * t)] = float16(d0)
+    C[int32(g * 8 + 2 * t + 1)] = float16(d1)
+    C[int32((g + 8) * 8 + 2 * t)] = float16(d2)
+    C[int32((g + 8) * 8 + 2 * t + 1)] = float16(d3)
+
+
+def compare_pairs(x, y):
+    """y[i] is 1 where the i-th word of x's first eight numbers, by way of shared memory, is the pair it should be."""
+    words = cuda.shared.array(4, uint32, alignment=16)
+    a, b, c, d = load_pairs(x, int32(0))
+    store4(words, int32(0), a, b, c, d)
+    a, b, c, d = load4(words, int32(0))
+    y[0] = float16(a == pack_f16(x[0], x[1]))
+    y[1] = float16(b == pack_f16(x[2], x[3]))
+    y[2] = float16(c == pack_f16(x[4], x[5]))
+    y[3] = float16(d == pack_f16(x[6], x[7]))
+
+
 def numbers(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
 
@@ -144,11 +189,26 @@ def test_a_warp_multiplies_in_bf16():
     np.testing.assert_array_equal(c, whole[:, :8])
 
 
+def test_a_warp_multiplies_in_f16():
+    a, b, c = (numbers(*shape).astype(np.float16) for shape in ((16, 16), (16, 8), (16, 8)))
+    execute(multiply_f16, 1, 32, (a.ravel(), b.ravel(), c.reshape(-1)))
+    np.testing.assert_array_equal(c, (a.astype(np.float32) @ b.astype(np.float32)).astype(np.float16))
+
+
+def test_float16_in_pairs():
+    x, y = np.arange(8, dtype=np.float16) - 3, np.zeros(4, np.float16)
+    execute(compare_pairs, 1, 1, (x, y))
+    np.testing.assert_array_equal(y, 1)
+    with pytest.raises(KernelError, match="misaligned vector: x starts at a multiple of 8 bytes"):
+        execute(compare_pairs, 1, 1, (np.zeros(12, np.float16)[4:], y))
+
+
 def test_roundings():
     x = np.array([1 + 2**-11, -(1 + 2**-11), 1 + 2**-11 - 2**-20, np.inf, 0], np.float32)
     rounded = [float(to_tf32.twin(number)) for number in x]
     assert rounded == [1 + 2**-10, -(1 + 2**-10), 1, np.inf, 0]  # ties away from zero
     assert pack_bf16.twin(1.0, -2.0) == 0xC0003F80
+    assert pack_f16.twin(np.float16(1), np.float16(-2)) == 0xC0003C00
     assert pack_bf16.twin(1 + 2**-8, 1 + 3 * 2**-8) == 0x3F823F80  # ties to even
     assert np.isnan(to_tf32.twin(np.float32(np.nan)))
     unrounded = np.float32(1 + 3 * 2**-12)  # nearest is 1 + 2^-10; but a tensor core reads the upper bits alone
@@ -163,7 +223,7 @@ def test_a_warp_is_whole():
             zero = float32(0)
             mma_tf32(zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
 
-    with pytest.raises(KernelError, match=r"divergent warp collective: 16 threads have returned .*wait for mma_tf32"):
+    with pytest.raises(KernelError, match=r"divergent warp collective: 16 threads returned .*waiting for mma_tf32"):
         execute(half, 1, 32, (a, b, c))
     with pytest.raises(KernelError, match="mma_tf32 needs 32 lanes, its warp has 16, in line"):
         execute(multiply_tf32, 1, 16, (a, b, c))
@@ -179,12 +239,14 @@ def test_they_compile_to_the_instructions_they_stand_for(capability):
     assert "call" not in ptx.replace("callseq", "")  # the device functions are inlined
     built = compiler.build(kernel, capability)
     assert (built.stack, built.spills, built.double_instructions) == (0, 0, 0)
-    for function, instruction in (
-        (multiply_tf32, "m16n8k8.row.col.f32.tf32"),
-        (multiply_bf16, "m16n8k16.row.col.f32.bf16"),
+    for function, dtype, pointers, instruction in (
+        (multiply_tf32, "float32", 3, "mma.sync.aligned.m16n8k8.row.col.f32.tf32"),
+        (multiply_bf16, "float32", 3, "mma.sync.aligned.m16n8k16.row.col.f32.bf16"),
+        (multiply_f16, "float16", 3, "mma.sync.aligned.m16n8k16.row.col.f32.f16"),
+        (compare_pairs, "float16", 2, "ld.global.v4.u32"),
     ):
-        product = Kernel(function, FLOAT32, pointers=3, threads=32)
-        assert f"mma.sync.aligned.{instruction}" in compiler.to_ptx(product, capability)
+        product = Kernel(function, np.dtype(dtype), pointers, threads=32)
+        assert instruction in compiler.to_ptx(product, capability)
         assert compiler.build(product, capability).code.startswith(b"\x7fELF")
 
 

@@ -20,7 +20,7 @@ SMALL = {  # each rung in blocks that are cheap to interpret
     "register tile": [Tile(16, 8, 4, 2, 2), Tile(8, 16, 8, 4, 2)],
     "double-buffered": [Tile(8, 16, 8, 4, 4), Tile(16, 8, 4, 8, 4)],
     "tf32": [WarpTile(16, 8, 16, 16, 8), WarpTile(32, 32, 16, 32, 16)],
-    "bf16": [WarpTile(32, 16, 32, 16, 8)],
+    "bf16": [WarpTile(32, 16, 32, 32, 16)],
 }
 RUNGS_IN_SMALL = [RUNGS[name]._replace(tile=tile) for name, tiles in SMALL.items() for tile in tiles]
 THREADS = 16
@@ -104,7 +104,7 @@ def test_matmul_refuses_what_it_cannot_do():
     a = np.ones((2, 3), np.float32)
     with pytest.raises(ValueError, match=r"\(2, 3\) and \(2, 3\)"):
         plan_matmul(a, a)
-    with pytest.raises(TypeError, match=r"a must be float32 or float64.*int64"):
+    with pytest.raises(TypeError, match=r"a must be float16 or float32 or float64.*int64"):
         plan_matmul(np.ones((2, 3), np.int64), a.T)
     with pytest.raises(TypeError, match="b must have the dtype of a, float32, got float64"):
         plan_matmul(a, a.T.astype(np.float64))
@@ -168,7 +168,7 @@ def test_tensor_cores_are_used_where_somebody_has_asked_for_less_precision(monke
         monkeypatch.setattr(precision, "_in_use", chosen)
         kernel = plan_matmul(a, a.T).kernel
         assert kernel.name == "matmul_tensor_cores"
-        assert str(inspect.getclosurevars(kernel.function).nonlocals["operand"]) == steps
+        assert str(inspect.getclosurevars(kernel.function).nonlocals["word"]) == steps
     assert plan_matmul(a.astype(np.float64), a.T.astype(np.float64)).kernel.name == "matmul_register_tile"
     with pytest.raises(ValueError, match="precision must be one of highest, high, medium, not 'low'"):
         precision.use("low")

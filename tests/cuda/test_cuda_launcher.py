@@ -200,6 +200,7 @@ def test_the_cache_key_tells_apart_one_source_compiled_in_several_ways():
         (np.float32, 1, 32, (9, 0)),
         (np.float64, 1, 32, (9, 0)),
         (np.float32, 1, 64, (9, 0)),
+        (np.float32, 1, 32, 2, (9, 0)),
         (np.float32, 1, 32, (8, 0)),
     ]
     keys = {compiler.identity(Kernel(kernel, np.dtype(dtype), *rest), cc) for dtype, *rest, cc in ways}

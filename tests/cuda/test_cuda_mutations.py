@@ -1,240 +1,235 @@
-"""Kernels broken on purpose: each dropped barrier, swapped index and missing bounds check must be noticed.
+"""Kernels broken on purpose, by every edit that ``mutants`` knows: each must be noticed, or be explained here.
 
-Every mutation edits the source of a kernel file, runs the edited kernel through its host function in the interpreter,
-and expects either a KernelError or a wrong result. What is expected of the unedited source is expected here too, so a
-case that notices everything because it always fails would itself be noticed.
+A mutant runs through its host function in the simulator, over cases that are small but ragged everywhere. It is noticed
+by a KernelError or by a wrong result; a dropped barrier only by a KernelError. What the kernels as they are must do is
+expected here too, so a case that notices everything because it always fails would itself be noticed.
 """
 
-import importlib.util
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import cuda_cases as cases
 import numpy as np
 import pytest
+from mutants import Mutant, load, maker, mutants
 
+import minipar.kernels.cuda as kernels
 from minipar.kernels.cuda import conv2d, interpreter
-from minipar.kernels.cuda.matmul import Rung, plan_matmul, register_tile, shared_tile
+from minipar.kernels.cuda.matmul import (
+    RUNGS,
+    Rung,
+    coalesced,
+    double_buffered,
+    fetching,
+    naive,
+    plan_linear,
+    plan_matmul,
+    register_tile,
+    shared_tile,
+    tensor_cores,
+)
+from minipar.kernels.cuda.matmul.tensor_cores import WarpTile
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.plan import Plan
+from minipar.kernels.reference.linear import linear_forward
+
+Expected = tuple[Plan, np.ndarray]
+Plans = Callable[[ModuleType], Iterator[Expected]]
+
+
+def products(rung: str, tile: Tile | WarpTile, layers: list[tuple]) -> Plans:
+    """Products on a rung, each with its expected result; and a linear layer where the rung has its bias and ReLU."""
+    known = RUNGS[rung]
+    options = getattr(known.kernel, "keywords", {})  # which numbers a tensor core multiplies
+    factory = getattr(known.kernel, "func", known.kernel).__name__
+
+    def plans(module: ModuleType) -> Iterator[Expected]:
+        made = Rung(partial(getattr(module, factory), **options), tile, known.options)
+        for shapes, layout in layers:
+            a, b = (whole(shape, layout, seed) for seed, shape in enumerate(shapes))
+            yield plan_matmul(a, b, made), a.astype(np.float64) @ b
+        if known.options:
+            x, weight, bias = (whole(shape, "contiguous", 3) for shape in ((6, 7), (9, 7), (9,)))
+            yield plan_linear(x, weight, bias, True, made), linear_forward(x, weight, bias, True)
+
+    return plans
+
+
+# Ragged against every tile, more than one tile in every direction; read along lines and across them, by ones and by
+# fours.
+PRODUCTS = [
+    (((2, 9, 7), (2, 7, 18)), "contiguous"),
+    (((2, 9, 7), (2, 7, 18)), "transposed"),
+]
+BY_FOURS = [(((12, 12), (12, 20)), "contiguous"), (((12, 12), (12, 20)), "transposed")]
+OF_WARPS = [(((34, 20), (20, 18)), "contiguous"), (((34, 20), (20, 18)), "transposed")]
+
+
+def whole(shape: tuple[int, ...], layout: str, seed: int) -> np.ndarray:
+    """Small whole numbers, which tensor cores multiply exactly."""
+    x = np.random.default_rng(seed).integers(-8, 9, shape).astype(np.float32)
+    return x if layout == "contiguous" else np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+
 
 # Taps fall outside on all four sides, some output pixels are never reached, and the last block has idle threads.
-CONV_CASE = cases.ConvCase("float32", 2, 3, 5, 2, (7, 6), (3, 2), (2, 1), (1, 1), (3, 2))
-
-# (what stands in the source, what the mutation makes of it); each text occurs once in its kernel
-REGISTER_TILE = [
-    ("if row < M and depth < K:", "if depth < K:"),
-    ("if row < M and depth < K:", "if row < M:"),
-    ("if depth < K and column < N:", "if column < N:"),
-    ("if depth < K and column < N:", "if depth < K:"),
-    ("if row < M and column < N:", "if column < N:"),
-    ("if row < M and column < N:", "if row < M:"),
-    ("row * lda + depth", "depth * lda + row"),
-    ("depth * ldb + column", "column * ldb + depth"),
-    ("a_tile[k, m] = value", "a_tile[m % tile_k, k] = value"),
-    ("a_tile[k, my_m + i * threads_m]", "a_tile[k, my_n + i * threads_m]"),
-    ("b_tile[k, my_n + j * threads_n]", "b_tile[j, my_n + k * threads_n]"),
-    ("sums[i, j] = number(0)", "pass"),
-    ("matrix * batch_a", "matrix * batch_b"),
-    ("(matrix * M + row) * N + column", "(matrix * N + column) * M + row"),
-    ("block // across % down", "block % across"),
-    ("range(0, K, tile_k)", "range(0, K - tile_k, tile_k)"),
-]
-SHARED_TILE = [
-    ("if row < M and a_k < K:", "if a_k < K:"),
-    ("if row < M and a_k < K:", "if row < M:"),
-    ("if b_k < K and column < N:", "if column < N:"),
-    ("if b_k < K and column < N:", "if b_k < K:"),
-    ("if row < M and column < N:", "if column < N:"),
-    ("if row < M and column < N:", "if row < M:"),
-    ("row * lda + a_k", "a_k * lda + row"),
-    ("b_k * ldb + column", "column * ldb + b_k"),
-    ("first_k + my_n", "first_k + my_m"),
-    ("first_k + my_m", "first_k + my_n"),
-    ("a_tile[my_m, my_n] = a", "a_tile[my_n, my_m] = a"),
-    ("a_tile[my_m, k] * b_tile[k, my_n]", "a_tile[k, my_m] * b_tile[k, my_n]"),
-    ("total += ", "total = "),
-    ("block // across % down", "block % across"),
-]
-FORWARD = [
-    ("if n >= N:", "if n > N:"),
-    ("if 0 <= h < H and 0 <= v < W:", "if h < H and 0 <= v < W:"),
-    ("if 0 <= h < H and 0 <= v < W:", "if 0 <= h and 0 <= v < W:"),
-    ("if 0 <= h < H and 0 <= v < W:", "if 0 <= h < H and v < W:"),
-    ("if 0 <= h < H and 0 <= v < W:", "if 0 <= h < H and 0 <= v:"),
-    ("if first + k < group_o:", "if first + k <= group_o:"),
-    ("min(first + k, group_o - 1)", "first + k"),
-    ("q = int32(i % uint32(Q))", "q = int32(i % uint32(P))"),
-    ("group * D + c", "c"),
-    ("p * stride_h - pad_h", "p * stride_w - pad_h"),
-    ("s * dil_w", "s * dil_h"),
-    ("* R + r) * S + s", "* S + s) * R + r"),
-    ("bias[o] + ", ""),
-    ("sums[k] = number(0)", "pass"),
-]
-GRAD_INPUT = [
-    ("if n >= N:", "if n > N:"),
-    ("p * stride_h == up and ", ""),
-    ("0 <= p < P", "p < P"),
-    ("0 <= p < P", "0 <= p"),
-    ("0 <= q < Q", "q < Q"),
-    ("0 <= q < Q", "0 <= q"),
-    ("h + pad_h - r", "h - pad_h + r"),
-    ("if first + k < D:", "if first + k <= D:"),
-    ("min(first + k, D - 1)", "first + k"),
-    ("group * group_o + j", "j"),
-    ("(o * D + c) * R", "(c * D + o) * R"),
-]
-GRAD_WEIGHT = [
-    ("range(thread, N * P * Q, threads)", "range(thread, N * P * Q + 1, threads)"),
-    ("range(thread, N * P * Q, threads)", "range(0, N * P * Q, threads)"),
-    ("if 0 <= h < H and 0 <= v < W:", "if h < H and 0 <= v < W:"),
-    ("if 0 <= h < H and 0 <= v < W:", "if 0 <= h < H and 0 <= v:"),
-    ("partial[k, thread + half]", "partial[k, thread + half + 1]"),
-    ("if thread < half:", "if thread <= half:"),
-    ("while half > 0:", "while half > 1:"),
-    ("if thread == 0:", "if thread <= 1:"),
-    ("s = int32(i % S)", "s = int32(i % R)"),
-    ("if first + k < group_o:", "if first + k <= group_o:"),
+# In the second one, a tap too many would fall inside, and a slice of four channels is full.
+CONVOLUTIONS = [
+    cases.ConvCase("float32", 2, 3, 5, 2, (7, 6), (3, 2), (2, 1), (1, 1), (3, 2)),
+    cases.ConvCase("float32", 1, 5, 3, 1, (4, 6), (2, 2), (1, 2), (0, 0), (1, 1)),
 ]
 
 
-PRODUCTS = {  # what makes the kernel, and for which tile
-    "matmul_register_tile": ("register_tile_kernel", Tile(8, 4, 4, 2, 2)),
-    "matmul_shared_tile": ("shared_tile_kernel", Tile(4, 4, 4)),
+def convolutions(plan: Callable[[ModuleType, cases.ConvCase], Expected]) -> Plans:
+    return lambda module: (plan(module, case) for case in CONVOLUTIONS)
+
+
+def forward(module: ModuleType, case: cases.ConvCase) -> Expected:
+    x, w, bias, _ = case.operands()
+    return module.plan_conv2d_forward(x, w, bias, *case.geometry, 64), cases.expected_forward(case, x, w, bias)
+
+
+def grad_input(module: ModuleType, case: cases.ConvCase) -> Expected:
+    x, w, _, g = case.operands()
+    plan = module.plan_conv2d_grad_input(g, w, x.shape, *case.geometry, 64)
+    return plan, cases.expected_grad_input(case, g, w, x.shape)
+
+
+def grad_weight(module: ModuleType, case: cases.ConvCase) -> Expected:
+    x, w, _, g = case.operands()
+    plan = module.plan_conv2d_grad_weight(g, x, w.shape, *case.geometry, 8)
+    return plan, cases.expected_grad_weight(case, g, x, w.shape)
+
+
+class Subject(NamedTuple):
+    """A file whose ``factory`` makes a kernel, or device functions for one; the files that use it, and their plans."""
+
+    file: ModuleType
+    factory: str
+    uses: list[tuple[ModuleType, Plans]]
+
+
+IN_FOURS = (double_buffered, products("double-buffered", Tile(8, 16, 4, 4, 8), PRODUCTS + BY_FOURS))
+IN_TF32 = (tensor_cores, products("tf32", WarpTile(32, 16, 16, 32, 8), OF_WARPS))
+IN_BF16 = (tensor_cores, products("bf16", WarpTile(32, 16, 16, 16, 16), OF_WARPS))
+SUBJECTS = [
+    Subject(naive, "naive_kernel", [(naive, products("naive", Tile(4, 4), PRODUCTS))]),
+    Subject(coalesced, "coalesced_kernel", [(coalesced, products("coalesced", Tile(4, 4), PRODUCTS))]),
+    Subject(shared_tile, "shared_tile_kernel", [(shared_tile, products("shared tile", Tile(4, 4, 4), PRODUCTS))]),
+    Subject(
+        register_tile,
+        "register_tile_kernel",
+        [(register_tile, products("register tile", Tile(8, 4, 4, 4, 2), PRODUCTS))],
+    ),
+    Subject(double_buffered, "double_buffered_kernel", [IN_FOURS]),
+    Subject(tensor_cores, "tensor_core_kernel", [IN_TF32, IN_BF16]),
+    Subject(fetching, "mover", [IN_FOURS, IN_TF32]),
+    Subject(conv2d, "forward_kernel", [(conv2d, convolutions(forward))]),
+    Subject(conv2d, "grad_input_kernel", [(conv2d, convolutions(grad_input))]),
+    Subject(conv2d, "grad_weight_kernel", [(conv2d, convolutions(grad_weight))]),
+]
+
+# What cannot be noticed, since the results are the same: (factory, the text that goes) -> why.
+PAST_THE_END = (
+    "a tile past the end of K is fetched as zeros, into the half that is not multiplied any more: only slower"
+)
+EXPLAINED = {
+    ("double_buffered_kernel", "next_k < K"): PAST_THE_END,
+    ("tensor_core_kernel", "next_k < K"): PAST_THE_END,
 }
 
-
-def kernel_text(module: ModuleType, kernel: str) -> tuple[str, str, str]:
-    """(before, the kernel function, after): a kernel file in three parts."""
-    source = Path(module.__file__).read_text()
-    start = source.index(f"    def {kernel}(")
-    end = source.index("    return Kernel(", start)
-    return source[:start], source[start:end], source[end:]
+OF_THE_ISSUE = ("no barrier", "no check", "swapped")
+FINER = ("off by one", "no sum", "once more")
 
 
-def edited(module: ModuleType, kernel: str, old: str, new: str, occurrence: int, folder: Path) -> ModuleType:
-    """``module`` with one text of one kernel function replaced, imported from a file of its own."""
-    before, body, after = kernel_text(module, kernel)
-    pieces = body.split(old)
-    assert 0 <= occurrence < len(pieces) - 1, f"{kernel} has {len(pieces) - 1} of {old!r}"
-    body = old.join(pieces[: occurrence + 1]) + new + old.join(pieces[occurrence + 1 :])
-    path = folder / "mutant.py"
-    path.write_text(before + body + after)
-    name = f"{module.__name__}_mutant"
-    spec = importlib.util.spec_from_file_location(name, path)
-    mutant = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(mutant)
-    return mutant
+def noticed(subject: Subject, mutant: Mutant, path: Path) -> bool:
+    edited = load(subject.file, mutant.source, path)
+    for user, plans in subject.uses:
+        module = (
+            edited
+            if user is subject.file
+            else using(user, edited, subject.factory, path.with_stem(f"user_{path.stem}"))
+        )
+        try:
+            wrong = not all(right(*expected) for expected in plans(module))
+        except interpreter.KernelError:
+            return True
+        if wrong and mutant.kind != "no barrier":
+            return True
+    return False
 
 
-def run(module: ModuleType, kernel: str) -> bool:
-    """Are the results of one kernel of this module right?"""
-    if kernel in PRODUCTS:
-        a, b = cases.matrix((2, 9, 7), "float32", "contiguous", 1), cases.matrix((2, 7, 6), "float32", "contiguous", 2)
-        name, tile = PRODUCTS[kernel]
-        return right(plan_matmul(a, b, Rung(getattr(module, name), tile)), a.astype(np.float64) @ b)
-    x, w, bias, g = CONV_CASE.operands()
-    if kernel == "conv2d_forward":
-        plan = module.plan_conv2d_forward(x, w, bias, *CONV_CASE.geometry, 64)
-        return right(plan, cases.expected_forward(CONV_CASE, x, w, bias))
-    if kernel == "conv2d_grad_input":
-        plan = module.plan_conv2d_grad_input(g, w, x.shape, *CONV_CASE.geometry, 64)
-        return right(plan, cases.expected_grad_input(CONV_CASE, g, w, x.shape))
-    plan = module.plan_conv2d_grad_weight(g, x, w.shape, *CONV_CASE.geometry, 8)
-    return right(plan, cases.expected_grad_weight(CONV_CASE, g, x, w.shape))
+def using(user: ModuleType, edited: ModuleType, factory: str, path: Path) -> ModuleType:
+    """A module that calls the edited factory in place of the one that it imported."""
+    module = load(user, Path(user.__file__).read_text(), path)
+    setattr(module, factory, getattr(edited, factory))
+    return module
 
 
-def right(plan, expected: np.ndarray) -> bool:
+def right(plan: Plan, expected: np.ndarray) -> bool:
     plan.result.fill(np.nan)
     return np.allclose(interpreter.run(plan), expected, atol=1e-4)
 
 
-KERNELS = {
-    "matmul_register_tile": register_tile,
-    "matmul_shared_tile": shared_tile,
-    "conv2d_forward": conv2d,
-    "conv2d_grad_input": conv2d,
-    "conv2d_grad_weight": conv2d,
-}
+def check_mutants(subject: Subject, kinds: tuple[str, ...], folder: Path) -> None:
+    for module, plans in subject.uses:
+        assert all(right(*expected) for expected in plans(module))
+    chosen = [mutant for mutant in mutants(subject.file, subject.factory) if mutant.kind in kinds]
+    survivors = [
+        f"line {mutant.line}, {mutant.kind}: {mutant.old} -> {mutant.new}"
+        for i, mutant in enumerate(chosen)
+        if not noticed(subject, mutant, folder / f"mutant_{i}.py") and (subject.factory, mutant.old) not in EXPLAINED
+    ]
+    assert not survivors, "these need a case that notices them, or an entry in EXPLAINED"
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_the_kernels_as_they_are_pass(kernel):
-    assert run(KERNELS[kernel], kernel)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.factory)
+def test_no_kernel_is_right_without_a_barrier_or_a_check_or_with_swapped_indices(subject, tmp_path):
+    check_mutants(subject, OF_THE_ISSUE, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("kernel", "old", "new"),
-    [
-        *(("matmul_register_tile", *mutation) for mutation in REGISTER_TILE),
-        *(("matmul_shared_tile", *mutation) for mutation in SHARED_TILE),
-        *(("conv2d_forward", *mutation) for mutation in FORWARD),
-        *(("conv2d_grad_input", *mutation) for mutation in GRAD_INPUT),
-        *(("conv2d_grad_weight", *mutation) for mutation in GRAD_WEIGHT),
-    ],
-)
-def test_a_broken_kernel_is_noticed(kernel, old, new, tmp_path):
-    mutant = edited(KERNELS[kernel], kernel, old, new, 0, tmp_path)
-    try:
-        noticed = not run(mutant, kernel)
-    except interpreter.KernelError as error:
-        noticed = f"of {kernel}" in str(error)  # it names a line of this kernel
-    assert noticed
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.factory)
+def test_no_kernel_is_right_with_a_bound_off_by_one_or_a_sum_left_out(subject, tmp_path):
+    check_mutants(subject, FINER, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("kernel", "barrier"),
-    [
-        ("matmul_register_tile", 0),
-        ("matmul_register_tile", 1),
-        ("matmul_shared_tile", 0),
-        ("matmul_shared_tile", 1),
-        ("conv2d_grad_weight", 0),
-    ],
-)
-def test_a_dropped_barrier_is_found_as_such(kernel, barrier, tmp_path):
-    mutant = edited(KERNELS[kernel], kernel, "cuda.syncthreads()", "pass", barrier, tmp_path)
-    with pytest.raises(interpreter.KernelError, match=r"data race|uninitialised read"):
-        run(mutant, kernel)
+def test_every_file_with_a_kernel_is_broken_in_a_test_of_mutations():
+    tested = "".join(path.read_text() for path in Path(__file__).parent.glob("test_cuda_*mutations.py"))
+    files = [path for path in Path(kernels.__file__).parent.rglob("*.py") if "-> Kernel:" in path.read_text()]
+    assert len(files) > 6
+    assert [file.stem for file in files if file.stem not in tested] == []
 
 
-def test_no_barrier_is_left_out_above():
-    counts = {kernel: kernel_text(module, kernel)[1].count("syncthreads()") for kernel, module in KERNELS.items()}
-    assert counts == {
-        "matmul_register_tile": 2,
-        "matmul_shared_tile": 2,
-        "conv2d_forward": 0,
-        "conv2d_grad_input": 0,
-        "conv2d_grad_weight": 1,
-    }
-
-
-EARLIER_BARRIER = """if thread > 0:
-                cuda.syncthreads()
-            for load in range(loads_b):"""
-
-
-@pytest.mark.parametrize(
-    ("kernel", "old", "new"),
-    [
-        ("matmul_register_tile", "for load in range(loads_b):", EARLIER_BARRIER),
-        ("conv2d_grad_weight", "partial[k, thread] += ", "cuda.syncthreads(); partial[k, thread] += "),
-    ],
-)
-def test_a_barrier_that_only_some_threads_reach_is_found(kernel, old, new, tmp_path):
-    mutant = edited(KERNELS[kernel], kernel, old, new, 0, tmp_path)
-    with pytest.raises(interpreter.KernelError, match="divergent barrier"):
-        run(mutant, kernel)
+def test_every_barrier_and_every_condition_has_its_mutants():
+    """Counted in the text, so that an edit that ``mutants`` does not see is missed here."""
+    for subject in SUBJECTS:
+        source = ast.unparse(maker(subject.file, subject.factory))
+        kinds = Counter(mutant.kind for mutant in mutants(subject.file, subject.factory))
+        assert kinds["no barrier"] == source.count("cuda.syncthreads()")
+        assert kinds["no check"] >= source.count("if row < M")
+        assert kinds["swapped"]
 
 
 def test_two_tiles_in_one_array_are_a_race(tmp_path):
-    mutant = edited(
-        register_tile,
-        "matmul_register_tile",
-        "b_tile = cuda.shared.array(b_shape, number)",
-        "b_tile = a_tile",
-        0,
-        tmp_path,
-    )
+    source = Path(register_tile.__file__).read_text()
+    edited = source.replace("b_tile = cuda.shared.array(b_shape, number)", "b_tile = a_tile")
+    assert edited != source
+    ((_, plans),) = next(subject.uses for subject in SUBJECTS if subject.file is register_tile)
     with pytest.raises(interpreter.KernelError, match="data race"):
-        run(mutant, "matmul_register_tile")
+        interpreter.run(next(plans(load(register_tile, edited, tmp_path / "mutant.py")))[0])
+
+
+def test_a_barrier_that_only_some_threads_reach_is_found(tmp_path):
+    source = Path(shared_tile.__file__).read_text()
+    edited = source.replace(
+        "a_tile[my_m, my_n] = a", "if row < M: cuda.syncthreads()\n            a_tile[my_m, my_n] = a"
+    )
+    assert edited != source
+    ((_, plans),) = next(subject.uses for subject in SUBJECTS if subject.file is shared_tile)
+    with pytest.raises(interpreter.KernelError, match="divergent barrier"):
+        assert not [right(*expected) for expected in plans(load(shared_tile, edited, tmp_path / "mutant.py"))]

@@ -91,14 +91,14 @@ def test_lanes_at_different_functions_of_a_warp_diverge():
 
     first = kernel.__code__.co_firstlineno
     message = (
-        rf"divergent warp collective: 8 threads wait for shfl_sync in line {first + 2} \(the first is thread 0\), "
+        rf"divergent warp collective: 8 threads waiting for shfl_sync in line {first + 2} \(the first is thread 0\), "
     )
-    message += rf"24 threads wait for syncwarp in line {first + 4} \(the first is thread 8\)"
+    message += rf"24 threads waiting for syncwarp in line {first + 4} \(the first is thread 8\)"
     with pytest.raises(KernelError, match=message):
         run(kernel, 1, 32, np.zeros(1))
-    with pytest.raises(KernelError, match=r"1 threads have returned .*, 31 threads wait for syncwarp in line"):
+    with pytest.raises(KernelError, match=r"1 thread returned .*, 31 threads waiting for syncwarp in line"):
         run(absent, 1, 32, np.zeros(1))
-    with pytest.raises(KernelError, match=r"warp collective: 1 threads wait at line \d+ .the first is thread 40"):
+    with pytest.raises(KernelError, match=r"warp collective: 1 thread waiting at line \d+ .the first is thread 40"):
         run(waits_for_the_block, 1, 64, np.zeros(1))
 
 
@@ -170,7 +170,7 @@ def test_atomics_do_not_race_with_each_other():
     x, counts = np.random.default_rng(0).integers(0, 5, 256), np.zeros(5, np.int32)
     report = run(histogram, 4, 64, x, counts)
     np.testing.assert_array_equal(counts, np.bincount(x))
-    assert report.count("global", "store").requests == 8
+    assert report.count("global", "atomic").requests == 8
 
     def others(y, old):
         i = cuda.grid(1)

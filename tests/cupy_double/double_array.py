@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.cupy_double.double_cuda import Device, current
+from tests.cupy_double.double_cuda import Device, alloc, current
 
 with open(f"{__file__.rpartition('/')[0]}/surface.json") as file:
     SURFACE = json.load(file)
@@ -65,45 +65,53 @@ def wrapped(x: Any, *sources: Any) -> Any:
         return parts if type(x) is list else tuple(parts)
     if not isinstance(x, (np.ndarray, np.generic)):
         return x
-    made = ndarray._of(np.asarray(x))
+    host = np.asarray(x)
     for source in sources:
         if isinstance(source, ndarray):
             if source._host is x:
                 return source
-            if np.may_share_memory(source._host, made._host):
-                made.base = source if source.base is None else source.base
-                made._gpu = source._gpu
-    return made
+            if np.may_share_memory(source._host, host):
+                return source._view(host)
+    return ndarray._of(host)
 
 
 class Memory:
     """What `ndarray.data` is: where the elements begin."""
 
-    def __init__(self, host: np.ndarray) -> None:
-        self.host = host
-        self.ptr = host.ctypes.data
+    def __init__(self, array: ndarray) -> None:
+        self.host, self.device_id, self.mem = array._host, array._gpu, array._memory
+        self.ptr = array._host.ctypes.data
 
 
 class ndarray:
     """Stands for cupy.ndarray."""
 
-    __slots__ = ("_gpu", "_host", "base", "__weakref__")
+    __slots__ = ("_gpu", "_host", "_memory", "base", "__weakref__")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
         self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C"
     ) -> None:
-        self.base, self._gpu = None, current.gpu
+        self.base, self._gpu = None, current.gpu if memptr is None else memptr.device_id
         if memptr is None:
             self._host = np.ndarray(shape, dtype, strides=strides, order=order)
+            self._memory = alloc(self._host.nbytes).mem
         else:
+            self._memory = memptr.mem
             self._host = np.ndarray(shape, dtype, memoryview(memptr.host).cast("B"), 0, strides, order)
 
     @classmethod
     def _of(cls, host: np.ndarray) -> ndarray:
         made = cls.__new__(cls)
         made._host, made.base, made._gpu = host, None, current.gpu
+        made._memory = alloc(host.nbytes).mem
+        return made
+
+    def _view(self, host: np.ndarray) -> ndarray:
+        made = type(self).__new__(type(self))
+        made._host, made._gpu, made._memory = host, self._gpu, self._memory
+        made.base = self if self.base is None else self.base
         return made
 
     def _here(self) -> np.ndarray:
@@ -149,7 +157,7 @@ class ndarray:
 
     @property
     def data(self) -> Memory:
-        return Memory(self._host)
+        return Memory(self)
 
     @property
     def flags(self) -> Any:

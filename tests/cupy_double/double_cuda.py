@@ -1,12 +1,13 @@
 """What stands for `cupy.cuda`: two GPUs, their streams, events and memory, with CuPy's names and arguments.
 
-Nothing is asynchronous. A stream remembers what it was given and waited for (`given`), a pool what it was told; how
-much of its memory is taken, a test says itself.
+Nothing is asynchronous. A stream remembers what it was given and waited for (`given`), a pool what it was told and how
+many bytes arrays hold of it.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ GPUS = 2
 MEMORY = 2**30  # bytes of each
 PROPERTIES = {
     "name": b"Stand-in", "major": 9, "minor": 0, "totalGlobalMem": MEMORY, "multiProcessorCount": 4, "warpSize": 32,
-    "sharedMemPerBlock": 49152, "regsPerMultiprocessor": 65536,
+    "sharedMemPerBlock": 49152, "regsPerMultiprocessor": 65536, "l2CacheSize": 2**22,
 }  # fmt: skip
 
 
@@ -55,6 +56,10 @@ class Device:
     @property
     def pci_bus_id(self) -> str:
         return f"0000:{self.id:02X}:00.0"
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        return {"ComputeMode": 0}
 
     @property
     def mem_info(self) -> tuple[int, int]:
@@ -151,11 +156,27 @@ def get_elapsed_time(start_event: Event, end_event: Event) -> float:
     return 1.5
 
 
+class PooledMemory:
+    """Stands for cupy.cuda.memory.PooledMemory: goes back to its pool when nobody refers to it."""
+
+    def __init__(self, pool: MemoryPool, size: int) -> None:
+        self.size, self._pool, self._gpu = size, pool, current.gpu
+        pool.used[self._gpu] += size
+        pool.total[self._gpu] = max(pool.total[self._gpu], pool.used[self._gpu])
+
+    def __del__(self) -> None:
+        self._pool.used[self._gpu] -= self.size
+
+
 class MemoryPool:
     """Stands for cupy.cuda.MemoryPool: every call is about the current GPU."""
 
     def __init__(self, allocator: Any = None) -> None:
         self.used, self.total, self.limits = [0] * GPUS, [0] * GPUS, [0] * GPUS
+
+    def malloc(self, size: int) -> SimpleNamespace:
+        """A MemoryPointer's `mem` and `device_id`: the numbers themselves are NumPy's to keep."""
+        return SimpleNamespace(mem=PooledMemory(self, -(-size // 512) * 512), device_id=current.gpu)
 
     def used_bytes(self) -> int:
         return self.used[current.gpu]
@@ -175,17 +196,37 @@ class MemoryPool:
         return self.limits[current.gpu]
 
 
-def make_cuda() -> SimpleNamespace:
-    """The module `cupy.cuda`."""
+def get_allocator() -> Callable[[int], Any]:
+    return current_allocator[-1]
+
+
+def set_allocator(allocator: Callable[[int], Any] | None = None) -> None:
+    current_allocator[:] = [MemoryPool().malloc if allocator is None else allocator]
+
+
+current_allocator: list[Callable[[int], Any]] = []  # of all threads
+
+
+def alloc(size: int) -> Any:
+    return get_allocator()(size)
+
+
+def make_cuda(pool: MemoryPool) -> SimpleNamespace:
+    """The module `cupy.cuda`, which allocates from this pool."""
     current.__dict__.update(vars(_Current()))
+    set_allocator(pool.malloc)
     runtime = SimpleNamespace(
         getDeviceCount=lambda: GPUS,
         getDevice=lambda: current.gpu,
+        setDevice=lambda device: Device(device).use(),
         getDeviceProperties=lambda device: {**PROPERTIES, "name": b"Stand-in %d" % device},
         memGetInfo=lambda: Device().mem_info,
         deviceSynchronize=lambda: None,
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 13000,
     )
     return SimpleNamespace(
-        Device=Device, Event=Event, MemoryPool=MemoryPool, Stream=Stream, get_current_stream=get_current_stream,
+        alloc=alloc, get_allocator=get_allocator, set_allocator=set_allocator, Device=Device, Event=Event,
+        MemoryPool=MemoryPool, Stream=Stream, get_current_stream=get_current_stream,
         get_elapsed_time=get_elapsed_time, is_available=lambda: True, runtime=runtime,
     )  # fmt: skip

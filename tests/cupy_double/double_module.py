@@ -123,6 +123,15 @@ def copyto(dst: ndarray, src: Any, casting: str = "same_kind", where: Any = None
     np.copyto(dst._host, on_host(src), casting, True if where is None else on_host(where))
 
 
+def about_memory(name: str) -> Callable[..., bool]:
+    """Of addresses alone: the arrays may lie on any GPU."""
+
+    def call(a: ndarray, b: ndarray, max_work: Any = None) -> bool:
+        return getattr(np, name)(a._host, b._host)
+
+    return call
+
+
 def bincount(x: ndarray, weights: Any = None, minlength: Any = None) -> ndarray:
     host = on_host(x)
     return wrapped(np.bincount(host, on_host(weights), 0 if minlength is None else minlength))
@@ -167,8 +176,9 @@ def make_cupy() -> ModuleType:
     pool = MemoryPool()
     cupy.__dict__.update(
         ndarray=ndarray, ufunc=ufunc, newaxis=None, where=where, lexsort=lexsort, copyto=copyto, bincount=bincount,
+        may_share_memory=about_memory("may_share_memory"), shares_memory=about_memory("shares_memory"),
         linalg=make_linalg(), lib=SimpleNamespace(stride_tricks=strides), __version__=SURFACE["version"],
-        cuda=make_cuda(), get_default_memory_pool=lambda: pool,
+        cuda=make_cuda(pool), get_default_memory_pool=lambda: pool, asnumpy=lambda a: a.get(),
     )  # fmt: skip
     return cupy
 

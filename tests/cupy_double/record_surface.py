@@ -89,7 +89,8 @@ def record() -> dict[str, Any]:
         "attributes": [n for n, m in methods.items() if not callable(m)],
         "operators": [n for n in dir(cupy.ndarray) if n.startswith("__") and n not in dir(object)],
         "cuda": functions(cupy.cuda),
-        "cuda classes": classes(cupy.cuda, ["Device", "Event", "MemoryPool", "Stream"]),
+        "cuda classes": classes(cupy.cuda, ["Device", "Event", "MemoryPointer", "MemoryPool", "Stream"])
+        | classes(cupy.cuda.memory, ["PooledMemory"]),
         "cuda runtime": functions(cupy.cuda.runtime),
         "nccl": functions(nccl),
         "nccl classes": classes(nccl, ["NcclCommunicator"]),

@@ -36,6 +36,10 @@ def test_the_double_has_cupys_functions(cupy: ModuleType) -> None:
     assert set(vars(cupy.cuda)) - classes <= set(SURFACE["cuda"])
     assert set(vars(cupy.cuda.runtime)) <= set(SURFACE["cuda runtime"])
     assert "get_default_memory_pool" in SURFACE["functions"]
+    data = cupy.zeros(3).data
+    for thing, kind in ((data, "MemoryPointer"), (data.mem, "PooledMemory")):
+        public = {name for name in vars(thing) if name[0] != "_"} - {"host"}
+        assert public <= set(SURFACE["cuda classes"][kind]), kind
 
 
 # ── minipar.cuda ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -73,16 +77,69 @@ def test_a_gpu_that_there_is_not(cupy: ModuleType):
 
 def test_memory_is_counted_limited_and_given_back(cupy: ModuleType):
     cuda, pool = minipar.cuda, cupy.get_default_memory_pool()
-    pool.used[1], pool.total[1] = 512, 2048
+    x, y = minipar.ones(100, device="cuda:1"), minipar.ones(300, device="cuda:1")  # in blocks of 512 bytes
+    del y
     assert [cuda.memory_allocated(i) for i in (0, 1)] == [0, 512]
     assert [cuda.memory_reserved(f"cuda:{i}") for i in (0, 1)] == [0, 2048]
     with cuda.device(1):
         cuda.empty_cache()
         assert (cuda.memory_reserved(), cuda.mem_get_info()) == (512, (MEMORY // 4, MEMORY))
+    assert x.sum().item() == 100
     cuda.set_per_process_memory_fraction(0.25, device=1)
     assert pool.limits == [0, MEMORY // 4]
     cuda.set_per_process_memory_fraction(1)
     assert pool.limits == [MEMORY, MEMORY // 4]
+
+
+def test_the_most_memory_is_remembered_for_each_gpu(cupy: ModuleType):
+    cuda = minipar.cuda
+    x = minipar.ones(256, device="cuda:1")  # 1024 bytes
+    for _ in range(3):
+        y = x * 2 + 1  # as much for the product, and for the sum; and a block for the number
+        del y
+    assert (cuda.memory_allocated(1), cuda.max_memory_allocated(1)) == (1024, 3584)
+    assert (cuda.max_memory_allocated(0), cuda.max_memory_reserved(0)) == (0, 0)
+    with cuda.device(1):
+        cuda.empty_cache()
+        assert (cuda.memory_reserved(), cuda.max_memory_reserved()) == (1024, 3584)
+        cuda.reset_peak_memory_stats()
+        assert (cuda.max_memory_allocated(), cuda.max_memory_reserved()) == (1024, 1024)
+    y = x + 1
+    assert cuda.max_memory_allocated(1) == 2560
+    del x, y
+    assert (cuda.memory_allocated(1), cuda.max_memory_allocated(1)) == (0, 2560)
+
+
+def test_memory_is_watched_on_every_thread(cupy: ModuleType):
+    minipar.cuda.max_memory_allocated()
+    made: list[minipar.Tensor] = []
+    for count in (1, 2):
+        thread = threading.Thread(target=lambda: made.append(minipar.ones(128, device="cuda:0")))
+        thread.start()
+        thread.join()
+        assert minipar.cuda.max_memory_allocated() == 512 * count
+    made.clear()  # on this thread, which allocated none of it
+    assert minipar.cuda.max_memory_allocated() == 1024
+
+
+def test_the_pool_is_asked_only_where_there_may_be_a_new_peak(cupy: ModuleType, monkeypatch):
+    cuda, pool = minipar.cuda, cupy.get_default_memory_pool()
+    del_me = [minipar.ones(128, device="cuda") for _ in range(8)]
+    del_me.clear()
+    asked, used_bytes = [], pool.used_bytes
+    assert cuda.max_memory_allocated() == 4096  # and from here on the bound is what is held: nothing
+    monkeypatch.setattr(pool, "used_bytes", lambda: asked.append(1) or used_bytes())
+    for _ in range(20):
+        cupy.zeros(128, dtype="float32")
+    assert len(asked) == 2  # in 16 allocations the bound comes to twice the peak
+
+
+def test_an_allocator_of_the_users_stays(cupy: ModuleType):
+    other = MemoryPool()
+    cupy.cuda.set_allocator(other.malloc)
+    x = minipar.ones(128, device="cuda")
+    assert cupy.cuda.get_allocator() == other.malloc
+    assert (other.used[0], minipar.cuda.max_memory_allocated(), x.numel()) == (512, 0, 128)
 
 
 def test_streams_and_their_order(cupy: ModuleType):
@@ -151,16 +208,3 @@ def test_several_gpus_do_not_mix(cupy: ModuleType) -> None:
         with pytest.raises(RuntimeError, match=r"got tensors on two devices: cuda:[01] \(.*\) and cuda:[01] \("):
             mixed()
     assert (x + y.to(x.device)).sum().item() == 8.0
-
-
-def test_a_thread_computes_on_its_current_gpu(cupy: ModuleType) -> None:
-    x = minipar.ones(2, device="cuda:1", requires_grad=True)
-    with pytest.raises(
-        RuntimeError, match=r"Mul got tensors on cuda:1, but .* current GPU is cuda:0; .*set_device\(1\)"
-    ):
-        x * 2
-    with minipar.cuda.device(1):
-        y = (x * 2).sum()
-        y.backward()
-    assert str(y.device) == str(x.grad.device) == "cuda:1"
-    assert (y.to("cuda:0").item(), y.cpu().item(), x.grad.tolist()) == (4.0, 4.0, [2.0, 2.0])

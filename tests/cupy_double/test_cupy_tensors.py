@@ -17,13 +17,13 @@ import pytest
 import minipar
 from minipar import nn
 from minipar.autograd import gradcheck, gradgradcheck
-from tests.cupy_double.beside_numpy import Placed, arrays, assert_equal_arrays, assert_the_same, flat
+from tests.cupy_double.beside_numpy import ELSEWHERE, Placed, arrays, assert_equal_arrays, assert_the_same, flat
 
 
 def on_both(run: Callable[[Any], Any], **tolerance: float) -> None:
     """run(m)'s tensors, made on either device, must be equal."""
     found = []
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", ELSEWHERE):
         minipar.manual_seed(3)
         found.append(arrays(flat(run(Placed(device))), device))
     assert found[0], "no tensors to compare"

@@ -12,7 +12,7 @@ import pytest
 
 import minipar
 from minipar import nn, optim
-from tests.cupy_double.beside_numpy import arrays, assert_equal_arrays, flat
+from tests.cupy_double.beside_numpy import ELSEWHERE, arrays, assert_equal_arrays, flat
 
 OPTIMIZERS = {
     "SGD": lambda p: optim.SGD(p, lr=0.1, weight_decay=0.1),
@@ -64,7 +64,7 @@ def trained(make, device: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizer(name: str, cupy: ModuleType) -> None:
     make = OPTIMIZERS[name]
-    assert_equal_arrays(trained(make, "cpu"), trained(make, "cuda"))
+    assert_equal_arrays(trained(make, "cpu"), trained(make, ELSEWHERE))
 
 
 def test_every_optimizer_has_a_row() -> None:
@@ -83,7 +83,7 @@ INIT = {
 @pytest.mark.parametrize("name", INIT)
 def test_initial_values(name: str, cupy: ModuleType) -> None:
     found = []
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", ELSEWHERE):
         minipar.manual_seed(1)
         x = minipar.empty((3, 3, 2) if name == "dirac_" else (3, 4), device=device)
         getattr(nn.init, name)(x, *INIT[name])
@@ -98,7 +98,7 @@ def test_every_initial_value_has_a_row() -> None:
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, float("inf"), 0.5])
 def test_clipping(norm_type: float, cupy: ModuleType) -> None:
     found = []
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", ELSEWHERE):
         p = minipar.zeros(3, device=device, requires_grad=True)
         p.grad = minipar.tensor([3.0, -4.0, 1.0], device=device)
         norm = nn.utils.clip_grad_norm_([p], 1.0, norm_type)
@@ -110,7 +110,7 @@ def test_clipping(norm_type: float, cupy: ModuleType) -> None:
 
 def test_scheduled_training_of_a_sequence_model(cupy: ModuleType) -> None:
     found = []
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", ELSEWHERE):
         minipar.manual_seed(2)
         embed, lstm, head = nn.Embedding(5, 3).to(device), nn.LSTM(3, 4).to(device), nn.Linear(4, 5).to(device)
         leaves = [*embed.parameters(), *lstm.parameters(), *head.parameters()]

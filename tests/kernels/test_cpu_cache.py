@@ -301,6 +301,35 @@ def test_inner_functions_of_one_name_from_two_processes_are_not_mistaken_for_eac
         finish(start(tmp_path / "cache", use, *numbers))
 
 
+def test_two_threads_that_call_first_leave_calls_that_are_resolved():
+    """Both resolve the call. What they find must be entered once: else no later call is resolved by it."""
+    from threading import Barrier, Thread
+
+    import numpy as np
+    import pytest
+
+    from minipar.kernels.cpu.compile import Kernel, compiled
+
+    @compiled(["float64(float64[:,:])"])
+    def first(x):
+        return x[0, 0]
+
+    x, both = np.full((3, 2), 5.0), Barrier(2, timeout=30)
+    resolve = Kernel._compile_for_args
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernel, "_compile_for_args", lambda k, *a: (both.wait(), resolve(k, *a))[1])
+        threads = [Thread(target=first, args=(x,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    resolved = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernel, "_compile_for_args", lambda k, *a: resolved.append(a) or resolve(k, *a))
+        assert first(x) == first(x) == 5
+    assert not resolved
+
+
 def test_arguments_that_fit_are_resolved_once_and_others_refused():
     import numpy as np
     import pytest

@@ -11,14 +11,14 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
 
-from minipar.backend import namespace
+from minipar.backend import on_device
 
 Shape = tuple[int, ...]
 
 
 def beside(x: Any, constant: np.ndarray) -> Any:
     """A constant array in the dtype and on the device of tensor x: for operations that keep an array."""
-    return namespace(x.array).asarray(constant, x.dtype if constant.dtype.kind == "f" else None)
+    return on_device(constant.astype(x.dtype) if constant.dtype.kind == "f" else constant, x.device)
 
 
 def real(draw: np.random.Generator, shape: Shape, which: int) -> np.ndarray:

@@ -175,3 +175,28 @@ def test_one_rank_alone_needs_no_communication(name):
 
 def _alone(comm, name, x, dim):
     return getattr(pf, name)(x, comm, *dim) is x
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+def test_a_mesh_that_is_closed_leaves_the_ranks_as_they_were(backend):
+    def meshes(comm):
+        open_before = len(comm._family)
+        with parallel.Mesh(comm, data=2) as mesh:
+            total = mesh.data.all_reduce(np.ones(1)).item()
+        with pytest.raises(parallel.CommunicatorError, match="all_reduce: this communicator is closed"):
+            mesh.data.all_reduce(np.ones(1))
+        return total, len(comm._family) - open_before, comm.all_reduce(np.ones(1)).item()
+
+    assert parallel.launch(meshes, workers=2, backend=backend) == [(2, 0, 2)] * 2
+
+
+def test_an_error_inside_a_mesh_is_not_kept_waiting_by_its_closing():
+    def one_fails(comm):
+        with parallel.Mesh(comm, data=2) as mesh:
+            waits = mesh.data.all_reduce(np.ones(1), async_op=True) if comm.rank else None
+            if comm.rank == 0:
+                raise KeyError("mine")
+            waits.wait()
+
+    with pytest.raises(parallel.WorkerError, match="rank 0 raised KeyError"):
+        parallel.launch(one_fails, workers=2, backend="thread", timeout=60)

@@ -51,6 +51,7 @@ TYPED = [f"{kind}Tensor" for kind in ("Bool", "Byte", "Char", "Double", "Float",
 MEMORY_LIMIT = "cuda.set_per_process_memory_fraction"
 OF_A_GPU = ["current_stream", "device", "get_device_capability", "get_device_name", "get_device_properties"]
 OF_A_GPU += ["get_rng_state", "mem_get_info", "memory_allocated", "memory_reserved", "set_device", "Stream"]
+OF_A_GPU += ["max_memory_allocated", "max_memory_reserved", "reset_peak_memory_stats"]
 OF_A_GPU += ["synchronize"]
 LIMITS = [
     row("finfo", lambda m: m.finfo(m.int64), "type", "floating-point", "not int64", "iinfo", error=TypeError),

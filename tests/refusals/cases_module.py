@@ -20,6 +20,21 @@ MODULES = [
         )
         for name, given in (("register_buffer", lambda m: m.ones(2)), ("add_module", lambda m: m.nn.ReLU()))
     ],
+    *[
+        Refusal(
+            f"nn.{name}",
+            "what is no tensor",
+            lambda m, name=name, sizes=sizes, given=given: getattr(m.nn, name)(*sizes)(*given),
+            TypeError,
+            (f"{name}: expected a Tensor, got {kind}", "minipar.tensor"),
+        )
+        for name, sizes, given, kind in (
+            ("Linear", (2, 2), ([1.0, 2.0],), "list"),
+            ("ReLU", (), (None,), "None"),
+            ("LSTM", (2, 2), ([1.0, 2.0],), "list"),
+            ("MSELoss", (), (1.0, 1.0), "float"),
+        )
+    ],
     Refusal(
         "nn.functional.bilinear",
         "another number of features",

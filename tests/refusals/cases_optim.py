@@ -61,6 +61,16 @@ def of_all() -> list[Refusal]:
                 of, "a tensor", lambda m, make=make: make(m, parameter(m)), TypeError, "params", "Tensor", r"pass \[p\]"
             ),
             row(of, "empty", lambda m, make=make: make(m, []), ValueError, "empty parameter list"),
+            row(of, "text", lambda m, make=make: make(m, [parameter(m)], lr="0.1"), TypeError, "lr", "number", "'0.1'"),
+            row(
+                of,
+                "a model",
+                lambda m, make=make: make(m, m.nn.Linear(2, 2)),
+                TypeError,
+                "params",
+                "not Linear",
+                r"pass model\.parameters\(\)",
+            ),
             row(of, "result", lambda m, make=make: make(m, [parameter(m) * 2]), ValueError, "non-leaf", "detach"),
         ]
         if name in HAVE_FOREACH:
@@ -144,6 +154,7 @@ REFUSALS = [
     option("lr_decay", -1, "lr_decay", "Adagrad"),
     option("initial_accumulator_value", -1, "initial_accumulator_value", "Adagrad"),
     option("rho", 1.5, "rho", "Adadelta"),
+    *[option("betas", 0.9, "two numbers", of) for of in ("Adam", "AdamW", "Adamax", "NAdam", "RAdam")],
     option("momentum_decay", -1, "momentum_decay", "NAdam"),
     option("etas", (1.5, 2.0), "eta", "Rprop"),
     option("eps", -1, "epsilon", "RMSprop"),

@@ -17,6 +17,10 @@ def fill(y):
     y[cuda.grid(1)] = 1
 
 
+def copy(x, y):
+    y[cuda.grid(1)] = x[cuda.grid(1)]
+
+
 def counts(y):
     y[0] = cuda.syncthreads_count(1)
 
@@ -25,6 +29,19 @@ def nands(y):
     cuda.atomic.nand(y, 0, 1)
 
 
+def returns(y):
+    return y[0]
+
+
+def slices(y):
+    y[:2] = 1
+
+
+def listed(y):
+    y[0] = FOURS[0]
+
+
+FOURS = [4]
 scope: dict[str, Any] = {}
 exec("def unseen(y): pass", scope)
 unseen = scope["unseen"]
@@ -52,6 +69,20 @@ SIMULATED = [
     run("a thread too many", simulate.KernelError, (r"y\[4\]", r"\(4,\)", "line 17 of fill"), fill, 1, 5, FOUR),
     run("a barrier it does not know", UNKNOWN, (r"cuda\.syncthreads_count in line \d+",), counts, 1, 1, FOUR),
     run("an atomic it does not know", UNKNOWN, (r"cuda\.atomic\.nand in line \d+",), nands, 1, 1, FOUR),
+    run(
+        "a kernel that returns", TypeError, (r"return of a value in line \d+ of returns", "array"), returns, 1, 1, FOUR
+    ),
+    run("a slice", UNKNOWN, (r"a slice: index its elements in line \d+ of slices",), slices, 1, 1, FOUR),
+    run("a list from outside", TypeError, ("a kernel cannot use FOURS", "a list"), listed, 1, 1, FOUR),
+    run("an array of bytes", TypeError, ("y must be an array of numbers", r"\|S1"), fill, 1, 1, np.array([b"a"])),
+    run("two views of one array", ValueError, ("y shares memory with x", "copy"), copy, 1, 1, FOUR, FOUR[1:]),
+    Refusal(
+        "kernels.simulate.run",
+        "more shared memory than there is",
+        lambda m: simulate.run(fill, 1, 1, FOUR, shared_mem=300_000),
+        ValueError,
+        ("shared_mem", "0 to 232448", "300000"),
+    ),
     run("a kernel without source", ValueError, ("source of unseen", "file or in a notebook"), unseen, 1, 1, FOUR),
     run("a kernel that is none", TypeError, ("kernel", "def", "built-in function abs"), abs, 1, 1),
     report("an array that nobody touched", ("'x'", r"y \(store\)"), "draw", "x"),

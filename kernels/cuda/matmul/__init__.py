@@ -9,6 +9,9 @@
 | "double-buffered" | ``double_buffered`` | tiles are fetched ahead, by 16 bytes at a time | 1/64 | 1/16 |
 | "tf32", "bf16" | ``tensor_cores`` | a warp multiplies matrices, of numbers with fewer bits | 1/64 | 3/64 |
 
+These are for float32, the first four for float64, too. For float16 there is HALVES: the kernel of "bf16", for numbers
+that have 16 bits already.
+
 All take the same arguments (the upper ones a bias, too): matrices A, B, C in flat memory; sizes M, N, K; ``lda`` and
 ``ldb``, the distances between stored lines, and ``batch_a`` and ``batch_b``, between matrices (0: the same one for
 all). A transposed operand is stored as (K, M), or (N, K). Blocks are numbered along the tiles of a row of C, then down,
@@ -34,6 +37,9 @@ from .tile import Tile
 Array = Any
 
 
+DTYPES = ("float16", "float32", "float64")
+
+
 class Rung(NamedTuple):
     """Makes the kernel for a dtype, a tile, a transposed A or B, and ``options``; and the tile that a GPU runs."""
 
@@ -55,14 +61,16 @@ RUNGS = {
     "tf32": Rung(partial(tensor_core_kernel, multiplied="tf32"), tensor_cores.TILE, (*_MOVES, *_REST)),
     "bf16": Rung(partial(tensor_core_kernel, multiplied="bf16"), tensor_cores.TILE, (*_MOVES, *_REST)),
 }
+HALVES = Rung(partial(tensor_core_kernel, multiplied="fp16"), tensor_cores.TILE_OF_HALVES, (*_MOVES, *_REST))
 OF_PRECISION = {"highest": "double-buffered", "high": "tf32", "medium": "bf16"}  # for float32
 
 
 def matmul(a: Array, b: Array) -> Array:
     """a (…, M, K) times b (…, K, N) → (…, M, N); leading axes are broadcast as NumPy does.
 
-    float32 or float64 CuPy arrays of any strides; a transposed view is read in place. Raises ValueError where shapes
-    do not fit, devices differ or an array has more than 2^31 elements, TypeError for other dtypes.
+    float16, float32 or float64 CuPy arrays of any strides; a transposed view is read in place. Products of float16 are
+    added up in float32, and rounded once. Raises ValueError where shapes do not fit, devices differ or an array has
+    more than 2^31 elements, TypeError for other dtypes.
     """
     return launcher.launch(plan_matmul, a, b)
 
@@ -74,9 +82,12 @@ def plan_matmul(a: Array, b: Array, rung: Rung | None = None) -> Plan:
 
 
 def plan_linear(x: Array, weight: Array, bias: Array | None, relu: bool, rung: Rung | None = None) -> Plan:
-    """x (…, in), weight (out, in), bias (out,) or None → y = x Wᵀ + b (…, out), not below 0 with ``relu``; float32."""
+    """x (…, in), weight (out, in), bias (out,) or None → y = x Wᵀ + b (…, out), not below 0 with ``relu``.
+
+    float16 or float32, in which sums, bias and ReLU are; rounded to the operands' dtype once.
+    """
     if bias is not None:
-        check_operands(x=x, bias=bias)
+        check_operands(DTYPES, x=x, bias=bias)
         if bias.shape != weight.shape[:1]:
             raise ValueError(f"bias must have one number for each of the {len(weight)} outputs, got {bias.shape}")
         bias = array_namespace(bias).ascontiguousarray(bias)
@@ -85,6 +96,8 @@ def plan_linear(x: Array, weight: Array, bias: Array | None, relu: bool, rung: R
 
 
 def _rung_for(dtype: np.dtype) -> Rung:
+    if dtype == np.float16:
+        return HALVES
     return RUNGS[OF_PRECISION[precision.in_use()] if dtype == np.float32 else "register tile"]
 
 
@@ -92,7 +105,7 @@ class _Product:
     """The operands of a product as kernels read them, its sizes, and room for the result."""
 
     def __init__(self, a: Array, b: Array) -> None:
-        self.dtype = check_operands(a=a, b=b)
+        self.dtype = check_operands(DTYPES, a=a, b=b)
         if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
             raise ValueError(f"matmul takes shapes (…, M, K) and (…, K, N), got {a.shape} and {b.shape}")
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -110,8 +123,8 @@ class _Product:
         """The launch on a rung; ``bias`` and ``relu`` only where that takes them."""
         a, b = self.a, self.b
         given = {
-            "vector_a": a.aligned_by_four(self.M if a.transposed else self.K),
-            "vector_b": b.aligned_by_four(self.K if b.transposed else self.N),
+            "vector_a": a.in_vectors(self.M if a.transposed else self.K),
+            "vector_b": b.in_vectors(self.K if b.transposed else self.N),
             "vector_c": self.N % 4 == 0,
             "bias": bias is not None,
             "relu": relu,

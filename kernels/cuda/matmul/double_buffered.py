@@ -1,6 +1,6 @@
 """Rung 5, double-buffered and vectorised: what runs for float32.
 
-Three things more than rung 4:
+Four things more than rung 4:
 
 - *Two buffers.* While a block multiplies one pair of tiles, the next pair is already on its way from global memory into
   registers, and goes into the other half of shared memory afterwards: one barrier a step instead of two, and nobody
@@ -8,6 +8,9 @@ Three things more than rung 4:
 - *Vectors.* An instruction moves 16 bytes. Each thread makes 8 x 8 numbers of C, in groups of 4 x 4, so that for one k
   it reads its 16 numbers from shared memory by 4 instructions, and multiplies 64 times. Global memory is read by fours
   where four neighbours lie aligned.
+- *One long body.* The k of a tile are written out one behind the other. In a loop over them, 64 of 89 instructions
+  multiplied, and the others counted and computed addresses; now it is 512 of some 630, and the loads for the next k
+  stand among the products of the last.
 - *The rest of a linear layer*: the bias is added and the ReLU taken while the numbers are in registers still, which
   saves reading and writing all of C again.
 
@@ -15,6 +18,7 @@ With 128 x 128 numbers of C a block, one global read serves 128 multiplications.
 GPUs to tune dense linear algebra"; NVIDIA, *CUTLASS: Fast Linear Algebra in CUDA C++*.)
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -26,6 +30,7 @@ from .fetching import mover
 from .tile import Tile
 
 TILE = Tile(128, 128, 8, 8, 8)
+BANK_PADDING = 4  # where lines run along k, a warp stores into two of them, 4 k apart: so they begin 16 banks apart
 
 
 @cache
@@ -50,29 +55,51 @@ def double_buffered_kernel(
         raise TypeError(f"this kernel is for float32, not {dtype}")
     if tile.thread_m % 4 or tile.thread_n % 4:
         raise ValueError(f"a thread makes groups of 4 x 4, so {tile} must have multiples of 4")
+    # Two blocks of 256 threads share the 65,536 registers of a multiprocessor: one multiplies while the other waits.
+    # Who reads numbers one by one needs more than 128 for their places, and would have to keep some in memory.
+    min_blocks = 2 if vector_a and vector_b else 1
     threads = tile.threads
     tile_m, tile_n, tile_k, thread_m, thread_n = tile
-    held_a, held_b = tile.fetches
-    a_size, b_size = tile_k * tile_m, tile_k * tile_n  # of one buffer
+    a_pitch, b_pitch = tile_m + BANK_PADDING, tile_n + BANK_PADDING
+    a_size, b_size = tile_k * a_pitch, tile_k * b_pitch  # of one buffer
     both_a, both_b, c_shape = 2 * a_size, 2 * b_size, (thread_m, thread_n)
     threads_n = tile_n // thread_n
     next_rows, next_columns = 4 * (tile_m // thread_m), 4 * threads_n  # from one group of a thread to its next
     row_groups, column_groups = thread_m // 4, thread_n // 4
-    fetch_a, store_a = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1)
-    fetch_b, store_b = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1)
+    fetch_a, store_a, held_a, _ = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1, BANK_PADDING)
+    fetch_b, store_b, held_b, _ = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1, BANK_PADDING)
 
     @cuda.jit(device=True, forceinline=True)
     def multiply(a_tile, b_tile, a_at, b_at, a_column, b_row, sums):
-        """Add the products of one k: a column of A's tile, and a row of B's."""
+        """Add the products of one k: a column of A's tile, and a row of B's, from ``a_at`` and ``b_at`` on.
+
+        These are no int32, on purpose: what is added to a 64-bit index becomes a part of the load instruction.
+        """
         for g in range(row_groups):
-            a, b, c, d = load4(a_tile, int32(a_at + g * next_rows))
+            a, b, c, d = load4(a_tile, a_at + g * next_rows)
             a_column[4 * g], a_column[4 * g + 1], a_column[4 * g + 2], a_column[4 * g + 3] = a, b, c, d
         for g in range(column_groups):
-            a, b, c, d = load4(b_tile, int32(b_at + g * next_columns))
+            a, b, c, d = load4(b_tile, b_at + g * next_columns)
             b_row[4 * g], b_row[4 * g + 1], b_row[4 * g + 2], b_row[4 * g + 3] = a, b, c, d
         for i in range(thread_m):
             for j in range(thread_n):
                 sums[i, j] += a_column[i] * b_row[j]
+
+    def unrolled(steps: int) -> Callable[..., None]:
+        """``multiply`` for so many k, one behind the other: the compiler would not unroll a loop of this."""
+        if steps == 1:
+            return multiply
+        a_on, b_on = steps // 2 * a_pitch, steps // 2 * b_pitch
+        first, rest = unrolled(steps // 2), unrolled(steps - steps // 2)
+
+        @cuda.jit(device=True, forceinline=True)
+        def both(a_tile, b_tile, a_at, b_at, a_column, b_row, sums):
+            first(a_tile, b_tile, a_at, b_at, a_column, b_row, sums)
+            rest(a_tile, b_tile, a_at + a_on, b_at + b_on, a_column, b_row, sums)
+
+        return both
+
+    multiply_tile = unrolled(tile_k)
 
     def matmul_double_buffered(A, B, C, bias_of, M, N, K, lda, ldb, batch_a, batch_b):
         a_tile = cuda.shared.array(both_a, float32, alignment=16)
@@ -110,10 +137,7 @@ def double_buffered_kernel(
             if next_k < K:
                 fetch_a(A, a_start, lda, first_m, M, next_k, K, next_a, thread)
                 fetch_b(B, b_start, ldb, first_n, N, next_k, K, next_b, thread)
-            for k in range(tile_k):
-                a_at = int32(half * a_size + k * tile_m + my_m)
-                b_at = int32(half * b_size + k * tile_n + my_n)
-                multiply(a_tile, b_tile, a_at, b_at, a_column, b_row, sums)
+            multiply_tile(a_tile, b_tile, half * a_size + my_m, half * b_size + my_n, a_column, b_row, sums)
             if next_k < K:
                 half = int32(1 - half)
                 store_a(a_tile, int32(half * a_size), next_a, thread)
@@ -142,4 +166,4 @@ def double_buffered_kernel(
                             if column + j < N:
                                 C[int32(at + j)] = sums[i, 4 * g + j]
 
-    return Kernel(matmul_double_buffered, dtype, pointers=4, threads=threads)
+    return Kernel(matmul_double_buffered, dtype, pointers=4, threads=threads, min_blocks=min_blocks)

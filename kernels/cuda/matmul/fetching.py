@@ -5,25 +5,35 @@ last one is multiplied.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from numba import cuda, float32, int32
+from numba import cuda, float32, int32, types
 
 from ..intrinsics import load4, store4, to_tf32
 
 
-def mover(
-    side: int, depth: int, threads: int, k_along_lines: bool, width: int, padding: int = 0, in_tf32: bool = False
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """(fetch, store): how a tile of ``side`` rows of A (or columns of B) and ``depth`` k comes into shared memory.
-
-    There it lies as (depth, side + padding); in global memory lines run along k, or across it. Neighbouring threads
-    fetch neighbouring groups of ``width`` numbers of a line. Where a tile ends outside of the matrix, it has zeros.
-    With ``in_tf32``, numbers are rounded to TF32 on the way. ValueError unless the threads share the tile evenly.
+class Mover(NamedTuple):
+    """Two device functions; what is on its way between them is in ``held`` registers, of the type ``register``.
 
     ``fetch(memory, start, line, first, end, first_k, K, held, thread)`` reads what this thread is to bring of the tile
     that begins at ``first`` (of ``end`` rows or columns) and ``first_k`` (of K) into its registers, ``held``;
     ``store(tile, start, held, thread)`` puts that to its places in shared memory, from ``start`` on.
+    """
+
+    fetch: Callable[..., Any]
+    store: Callable[..., Any]
+    held: int
+    register: types.Type
+
+
+def mover(
+    side: int, depth: int, threads: int, k_along_lines: bool, width: int, padding: int = 0, in_tf32: bool = False
+) -> Mover:
+    """How a tile of ``side`` rows of A (or columns of B) and ``depth`` k comes into shared memory.
+
+    There it lies as (depth, side + padding); in global memory lines run along k, or across it. Neighbouring threads
+    fetch neighbouring groups of ``width`` numbers of a line. Where a tile ends outside of the matrix, it has zeros.
+    With ``in_tf32``, numbers are rounded to TF32 on the way. ValueError unless the threads share the tile evenly.
     """
     pitch = side + padding
     fetches = side * depth // (threads * width)
@@ -68,4 +78,4 @@ def mover(
             else:
                 tile[int32(start + crossing * pitch + along)] = held[i]
 
-    return fetch, store
+    return Mover(fetch, store, fetches * width, float32)

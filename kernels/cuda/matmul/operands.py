@@ -10,6 +10,8 @@ from ..plan import check_size
 
 Array = Any
 
+VECTOR_BYTES = 16  # what one instruction moves for a thread, at most
+
 
 class Operand(NamedTuple):
     """Memory, the distances of two lines and of two matrices in it (0: the same one), and whether lines are columns."""
@@ -19,11 +21,11 @@ class Operand(NamedTuple):
     matrix: int
     transposed: bool
 
-    def aligned_by_four(self, length: int) -> bool:
-        """Whether lines of this length are whole groups of four numbers, each group at a multiple of its size."""
-        group = 4 * self.memory.itemsize
+    def in_vectors(self, length: int) -> bool:
+        """Whether lines of this length are whole groups of 16 bytes, each group at a multiple of its size."""
+        group = VECTOR_BYTES // self.memory.itemsize
         places = (length, self.line, self.matrix)
-        return address(self.memory) % group == 0 and not any(place % 4 for place in places)
+        return address(self.memory) % VECTOR_BYTES == 0 and not any(place % group for place in places)
 
 
 def operand(x: Array, batch: tuple[int, ...]) -> Operand:

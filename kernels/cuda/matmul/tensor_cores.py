@@ -1,24 +1,28 @@
 """Rung 6, tensor cores: a warp multiplies small matrices by one instruction, of numbers with fewer bits.
 
 ``mma.sync`` computes D = A B + C of 16 x 8 x 8 numbers (TF32: float32 with 10 bits of mantissa instead of 23) or
-16 x 8 x 16 (bfloat16: 7 bits), sums in float32, where rung 5 needs 1,024 or 2,048 multiplications by 32 threads. Every
-lane of the warp holds a few numbers of each matrix in its registers, in a pattern that the hardware prescribes
-(``intrinsics``). How tiles come into shared memory, and ahead of time, is as in rung 5.
+16 x 8 x 16 (bfloat16: 7 bits; float16: 10 bits, and a narrow range), sums in float32, where rung 5 needs 1,024 or 2,048
+multiplications by 32 threads. Every lane of the warp holds a few numbers of each matrix in its registers, in a pattern
+that the hardware prescribes (``intrinsics``): a word of 32 bits holds one number in TF32, two of 16 bits. By words, the
+pattern is the same for all. How tiles come into shared memory, and ahead of time, is as in rung 5.
 
-Results differ from float32's from the fourth digit on (TF32), or from the third: users ask for it, by
-``minipar.set_float32_matmul_precision``. (NVIDIA, *PTX ISA*, "Warp Level Matrix Multiply-Accumulate Instructions";
-Markidis et al. 2018, "NVIDIA Tensor Core Programmability, Performance & Precision".)
+Float32 matrices are rounded to TF32 or bfloat16 on the way, and results differ from the fourth digit on, or the third:
+users ask for it, by ``minipar.set_float32_matmul_precision``. Float16 matrices are multiplied as they are; each number
+of C is rounded to float16 once, when it is stored, with bias and ReLU. (NVIDIA, *PTX ISA*, "Warp Level Matrix
+Multiply-Accumulate Instructions"; Markidis et al. 2018, "NVIDIA Tensor Core Programmability, Performance & Precision".)
 """
 
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import cuda, float32, int32, uint32
+from numba import cuda, float32, int32, uint32, uint64
+from numba.types import float16
 
-from ..intrinsics import mma_bf16, mma_tf32, pack_bf16
+from ..intrinsics import mma_bf16, mma_f16, mma_tf32
 from ..plan import Kernel
 from .fetching import mover
+from .fetching_pairs import pair_mover
 
 WARP = 32
 
@@ -41,11 +45,16 @@ class WarpTile(NamedTuple):
 
 
 TILE = WarpTile(128, 128, 16, 64, 32)
-BITS = {"tf32": 10, "bf16": 7}  # of the mantissa
+TILE_OF_HALVES = WarpTile(128, 128, 32, 64, 32)  # as many bytes
 
-# Lanes read four lines of a tile at eight neighbouring places each. This padding puts the 32 numbers into 32 banks:
-# lines t, with lines 8 banks apart; or (bfloat16) lines 2t.
-PADDING = {"tf32": 8, "bf16": 4}
+ARRAYS = {"tf32": np.float32, "bf16": np.float32, "fp16": np.float16}
+BITS = {"tf32": 10, "bf16": 7, "fp16": 10}  # of the mantissa
+MMA = {"tf32": mma_tf32, "bf16": mma_bf16, "fp16": mma_f16}
+
+# The 32 lanes read words at eight neighbouring places of four lines of a tile. With this padding behind each line, the
+# lines begin 8 banks apart, and the words are in 32 banks.
+PADDING = 8
+WORDS = 8  # along k, that one instruction takes
 
 
 @cache
@@ -60,38 +69,44 @@ def tensor_core_kernel(
     relu: bool = False,
     multiplied: str = "tf32",
 ) -> Kernel:
-    """The kernel for float32 arrays whose numbers are ``multiplied`` as "tf32" or "bf16"; else as in rung 5.
+    """The kernel that multiplies float32 arrays as "tf32" or "bf16", float16 arrays as "fp16"; else as in rung 5.
 
     TypeError for another dtype; ValueError for a tile that warps do not share evenly.
     """
-    if dtype != np.float32:
-        raise TypeError(f"this kernel is for float32, not {dtype}")
+    if dtype != ARRAYS[multiplied]:
+        raise TypeError(f"this kernel is for {np.dtype(ARRAYS[multiplied])}, not {dtype}")
     threads = tile.threads
     tile_m, tile_n, tile_k, warp_m, warp_n = tile
-    in_pairs = multiplied == "bf16"
-    depth = 16 if in_pairs else 8  # of one instruction
-    if tile_k % depth:
-        raise ValueError(f"{tile} must have a multiple of {depth} for k")
-    padding = PADDING[multiplied]
-    a_pitch, b_pitch = tile_m + padding, tile_n + padding
-    a_size, b_size = tile_k * a_pitch, tile_k * b_pitch  # of one buffer
+    numbers = 1 if multiplied == "tf32" else 2  # of a word
+    if tile_k % (WORDS * numbers):
+        raise ValueError(f"{tile} must have a multiple of {WORDS * numbers} for k")
+    if multiplied == "tf32":
+        of_a = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1, PADDING, in_tf32=True)
+        of_b = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1, PADDING, in_tf32=True)
+    else:
+        of_a = pair_mover(dtype, tile_m, tile_k, threads, not transpose_a, vector_a, PADDING)
+        of_b = pair_mover(dtype, tile_n, tile_k, threads, transpose_b, vector_b, PADDING)
+    fetch_a, store_a, held_a, register_a = of_a
+    fetch_b, store_b, held_b, register_b = of_b
+    multiply = MMA[multiplied]
+    word = float32 if multiplied == "tf32" else uint32
+    number = float16 if multiplied == "fp16" else float32
+    depth = tile_k // numbers  # in words
+    a_pitch, b_pitch = tile_m + PADDING, tile_n + PADDING
+    a_size, b_size = depth * a_pitch, depth * b_pitch  # of one buffer
     both_a, both_b = 2 * a_size, 2 * b_size
-    held_a, held_b = tile_m * tile_k // threads, tile_k * tile_n // threads
     warps_n = tile_n // warp_n
     rows, columns = warp_m // 16, warp_n // 8  # matrices of a warp
     sums_shape, a_shape, b_shape = (rows, columns, 4), (rows, 4), (columns, 2)
-    fetch_a, store_a = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1, padding, not in_pairs)
-    fetch_b, store_b = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1, padding, not in_pairs)
-    operand = uint32 if in_pairs else float32
 
     def matmul_tensor_cores(A, B, C, bias_of, M, N, K, lda, ldb, batch_a, batch_b):
-        a_tile = cuda.shared.array(both_a, float32, alignment=16)
-        b_tile = cuda.shared.array(both_b, float32, alignment=16)
+        a_tile = cuda.shared.array(both_a, word, alignment=16)
+        b_tile = cuda.shared.array(both_b, word, alignment=16)
         sums = cuda.local.array(sums_shape, float32)
-        a = cuda.local.array(a_shape, operand)
-        b = cuda.local.array(b_shape, operand)
-        next_a = cuda.local.array(held_a, float32)
-        next_b = cuda.local.array(held_b, float32)
+        a = cuda.local.array(a_shape, word)
+        b = cuda.local.array(b_shape, word)
+        next_a = cuda.local.array(held_a, register_a)
+        next_b = cuda.local.array(held_b, register_b)
 
         thread = int32(cuda.threadIdx.x)
         warp = int32(thread // WARP)
@@ -125,36 +140,21 @@ def tensor_core_kernel(
             if next_k < K:
                 fetch_a(A, a_start, lda, first_m, M, next_k, K, next_a, thread)
                 fetch_b(B, b_start, ldb, first_n, N, next_k, K, next_b, thread)
-            for k in range(0, tile_k, depth):
-                if in_pairs:
-                    a_at = int32(half * a_size + (k + 2 * t) * a_pitch + my_m)
-                    b_at = int32(half * b_size + (k + 2 * t) * b_pitch + my_n)
-                    for i in range(rows):
-                        for r in range(4):
-                            at = int32(a_at + 16 * i + r % 2 * 8 + r // 2 * 8 * a_pitch)
-                            a[i, r] = pack_bf16(a_tile[at], a_tile[int32(at + a_pitch)])
-                    for j in range(columns):
-                        for r in range(2):
-                            at = int32(b_at + 8 * j + r * 8 * b_pitch)
-                            b[j, r] = pack_bf16(b_tile[at], b_tile[int32(at + b_pitch)])
-                else:
-                    a_at = int32(half * a_size + (k + t) * a_pitch + my_m)
-                    b_at = int32(half * b_size + (k + t) * b_pitch + my_n)
-                    for i in range(rows):
-                        for r in range(4):
-                            a[i, r] = a_tile[int32(a_at + 16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
-                    for j in range(columns):
-                        for r in range(2):
-                            b[j, r] = b_tile[int32(b_at + 8 * j + r * 4 * b_pitch)]
+            for k in range(0, depth, WORDS):
+                # Of 64 bits and unsigned, so that what is added becomes a part of the load, and none can be negative.
+                a_at = uint64(half * a_size + (k + t) * a_pitch + my_m)
+                b_at = uint64(half * b_size + (k + t) * b_pitch + my_n)
+                for i in range(rows):
+                    for r in range(4):
+                        a[i, r] = a_tile[a_at + uint64(16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
+                for j in range(columns):
+                    for r in range(2):
+                        b[j, r] = b_tile[b_at + uint64(8 * j + r * 4 * b_pitch)]
                 for i in range(rows):
                     for j in range(columns):
                         a0, a1, a2, a3 = a[i, 0], a[i, 1], a[i, 2], a[i, 3]
-                        b0, b1 = b[j, 0], b[j, 1]
                         s0, s1, s2, s3 = sums[i, j, 0], sums[i, j, 1], sums[i, j, 2], sums[i, j, 3]
-                        if in_pairs:
-                            s0, s1, s2, s3 = mma_bf16(a0, a1, a2, a3, b0, b1, s0, s1, s2, s3)
-                        else:
-                            s0, s1, s2, s3 = mma_tf32(a0, a1, a2, a3, b0, b1, s0, s1, s2, s3)
+                        s0, s1, s2, s3 = multiply(a0, a1, a2, a3, b[j, 0], b[j, 1], s0, s1, s2, s3)
                         sums[i, j, 0], sums[i, j, 1], sums[i, j, 2], sums[i, j, 3] = s0, s1, s2, s3
             if next_k < K:
                 half = int32(1 - half)
@@ -170,9 +170,9 @@ def tensor_core_kernel(
                     if row < M and column < N:
                         total = sums[i, j, r]
                         if bias:
-                            total += bias_of[column]
+                            total += float32(bias_of[column])
                         if relu:
                             total = max(total, float32(0))
-                        C[int32((matrix * M + row) * N + column)] = total
+                        C[int32((matrix * M + row) * N + column)] = number(total)
 
     return Kernel(matmul_tensor_cores, dtype, pointers=4, threads=threads)

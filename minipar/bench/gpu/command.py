@@ -1,131 +1,120 @@
-"""`minipar bench --gpu`, in order: is there a GPU, checks, timings, report."""
+"""`minipar bench --gpu`: is there a GPU, every part in its process and within its time, progress, report."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from time import perf_counter
 
-from ..machine import conditions, version
+from ...parallel.comm.cores import usable_cores
 from ..report import duration
-from .check import Check, guarded
-from .contests import convolution_timings
-from .kernel_checks import Kernels, kernel_checks
-from .ladder import cublas, ladder_checks, ladder_timings, rungs
-from .nccl import nccl_checks
+from .bandwidth import Bandwidth
+from .check import Check
+from .parts import COMPUTE_MODE, ONE_PROCESS, Part, parts
+from .process import guarded_rows, rows_of
 from .report import Report, data, failure_lines, file_stem, markdown
-from .timing import Timing, event_stopwatch, launch_overhead
-from .training_step import training_step_checks
+from .rows import Condition, Failure, Note, Row
+from .steps import Step
+from .timing import Launch, Timing
 
 RESULTS = Path("benchmarks/results")
-PACKAGES = ("numba-cuda", "cuda-bindings", "nvidia-nvvm", "nvidia-nvjitlink", "nvidia-cublas", "nvidia-nccl-cu13")
+SECONDS = 470.0  # of a whole run: less than eight minutes
+CHECK_SECONDS = 180.0  # of those, for the parts that run side by side
+SIDE_BY_SIDE = 8  # parts at a time, where there are cores to compile for them
+
+Run = Callable[[Part, float], Iterator[Row]]  # a part, and the seconds that it may take
 
 
-def run(json_path: Path | None, markdown_path: Path | None) -> int:
-    """Exit code 0 if every check passed; 1 if one failed, or if there is no usable GPU (one line says why not)."""
+def in_a_process(part: Part, seconds: float) -> Iterator[Row]:
+    return rows_of(part.name, seconds)
+
+
+def run(json_path: Path | None, markdown_path: Path | None, run_part: Run = in_a_process) -> int:
+    """Exit code 0 if every check passed and every part ran to its end; 1 if not, or if there is no usable GPU (one line
+    says why not)."""
     from ...kernels.cuda import detect
 
     usable, reason = detect.status()
     if not usable:
         sys.stderr.write(f"minipar bench --gpu: no GPU can be used: {reason}\n")
         return 1
-    report = Report(device_conditions())
-    print("\n".join(f"{name:>16}  {text}" for name, text in report.conditions.items()), flush=True)
-    measure(report)
+    report = measure(parts(), run_part)
     _write(report, json_path, markdown_path)
     print(report.verdict())
     sys.stderr.writelines(f"minipar bench --gpu: {line}\n" for line in failure_lines(report))
     return 0 if report.passed else 1
 
 
-def device_conditions() -> dict[str, str]:
-    """The machine's conditions, with device, driver and the versions of everything between it and us."""
-    import cupy
+def measure(wanted: list[Part], run_part: Run, clock: Callable[[], float] = perf_counter) -> Report:
+    """Run every part; what happens in one does not keep the others from running."""
+    started, report, printing = clock(), Report(), threading.Lock()
 
-    runtime = cupy.cuda.runtime
-    device = runtime.getDeviceProperties(cupy.cuda.Device().id)
-    return {
-        "device": device["name"].decode(),
-        "memory": f"{device['totalGlobalMem'] / 2**30:.0f} GiB, L2 {device['l2CacheSize'] / 2**20:.0f} MiB",
-        "capability": f"{device['major']}.{device['minor']}, {device['multiProcessorCount']} multiprocessors",
-        "driver": f"CUDA {runtime.driverGetVersion()}, runtime {runtime.runtimeGetVersion()}",
-        **conditions(),
-        "cupy": cupy.__version__,
-        **{package: version(package) for package in PACKAGES},
-    }
+    def carry_out(end: float, part: Part) -> None:
+        start = clock()
+        rows = report.rows[part.name]
+        seconds = min(part.seconds, started + end - start)
+        if seconds <= 0:
+            rows.append(Failure("there was no time left for it"))
+        for row in guarded_rows(run_part(part, seconds)) if seconds > 0 else ():
+            rows.append(row)
+            with printing:
+                print(*(f"{_elapsed(clock() - started)} {line}" for line in progress(row)), sep="\n", flush=True)
+        report.seconds[part.name] = clock() - start
+        with printing:
+            print(f"{_elapsed(clock() - started)} {summary(part, rows)}", flush=True)
 
-
-def measure(report: Report) -> None:
-    """Fill the report; a part that fails is noted, and the next one runs."""
-    import cupy
-
-    kernels = _kernels()
-    _add_checks(report, "kernels", kernel_checks(kernels, cupy.asarray, cupy.asnumpy))
-    _add_checks(report, "ladder", ladder_checks(rungs(), cupy.asarray, cupy.asnumpy))
-    for dtype in ("float32", "float64"):
-        step = guarded("training step", dtype, partial(training_step_checks, "cuda", dtype))
-        _add_checks(report, f"step {dtype}", step)
-    _add_checks(report, "NCCL", guarded("NCCL all-reduce", "world size 1", nccl_checks))
-    _add_timings(report, "matmul", _matmul_timings())
-    _add_timings(report, "conv2d", convolution_timings(kernels, cupy.asarray, event_stopwatch))
-    try:
-        report.launches = launch_overhead(_tiny_launches(kernels), cupy.cuda.get_current_stream().synchronize)
-    except Exception as error:
-        report.failures.append(f"launch overhead: {type(error).__name__}: {error}")
-    for name, seconds in report.launches.items():
-        print(f"launch  {name:<40} {seconds * 1e6:.2f} µs", flush=True)
+    report.rows = {part.name: [] for part in wanted}
+    together = [part for part in wanted if not part.alone]
+    first_of_these = wanted.index(together[0]) if together else len(wanted)
+    for part in wanted[:first_of_these]:
+        carry_out(SECONDS, part)
+    alone = report.conditions.get(COMPUTE_MODE) == ONE_PROCESS
+    end = min(SECONDS, clock() - started + CHECK_SECONDS)
+    with ThreadPoolExecutor(1 if alone else max(1, min(SIDE_BY_SIDE, usable_cores() // 2))) as pool:
+        list(pool.map(partial(carry_out, end), together))
+    for part in wanted[first_of_these:]:
+        if part.alone:
+            carry_out(SECONDS, part)
+    report.seconds = {name: report.seconds[name] for name in report.rows} | {"all": clock() - started}
+    return report
 
 
-def _matmul_timings() -> Iterator[Timing]:
-    import cupy
-
-    yield from ladder_timings(rungs(), cublas(), cupy.asarray, event_stopwatch)
-
-
-def _kernels() -> Kernels:
-    from ...kernels.cuda import conv2d, matmul
-
-    return {
-        "matmul": matmul.matmul,
-        "conv2d_forward": conv2d.conv2d_forward,
-        "conv2d_grad_input": conv2d.conv2d_grad_input,
-        "conv2d_grad_weight": conv2d.conv2d_grad_weight,
-    }
-
-
-def _tiny_launches(kernels: Kernels) -> dict[str, Any]:
-    import cupy
-
-    from ...kernels.cuda.launcher import launch
-    from ...kernels.cuda.matmul import plan_matmul
-
-    a, b, c = (cupy.ones((16, 16), cupy.float32) for _ in range(3))
-    plan = plan_matmul(a, b)
-    return {
-        "minipar matmul 16×16, planned before": lambda: launch(lambda _: plan, a),
-        "minipar matmul 16×16, whole call": lambda: kernels["matmul"](a, b),
-        "CuPy matmul 16×16, out given": lambda: cupy.matmul(a, b, out=c),
-        "CuPy add 16×16, out given": lambda: cupy.add(a, b, out=c),
-    }
+def progress(row: Row) -> list[str]:
+    """What is shown as soon as it is found."""
+    match row:
+        case Condition():
+            return [f"{row.name:>16}  {row.text}"]
+        case Timing():
+            times = f"{duration(row.ours)}, CuPy {duration(row.theirs)}"
+            return [f"{row.name} {row.case}: {times}: {row.ratio:.2f} of its speed"]
+        case Step():
+            beside = f", PyTorch {duration(row.theirs)}: {row.ratio:.2f} of its speed" if row.theirs else ""
+            return [f"step of {row.name}: {duration(row.ours)}{beside}"]
+        case Bandwidth():
+            return [f"{row.name}: {row.rate * 1e-9:.0f} GB/s, {row.share:.0%} of a copy"]
+        case Launch():
+            return [f"{row.name}: {row.seconds * 1e6:.2f} µs a launch"]
+        case Note():
+            return [row.text]
+        case Failure():
+            return [f"FAILED: {row.text}"]
+    return []
 
 
-def _add_checks(report: Report, part: str, checks: Iterable[Check]) -> None:
-    found = list(checks)
-    report.checks += found
-    print(f"check   {part:<16} {sum(check.passed for check in found)}/{len(found)} passed", flush=True)
+def summary(part: Part, rows: list[Row]) -> str:
+    """One line for a part that has ended."""
+    checks = [row for row in rows if isinstance(row, Check)]
+    found = f"{sum(check.passed for check in checks)}/{len(checks)} checks passed" if checks else "done"
+    return f"{part.name}: {'FAILED' if any(isinstance(row, Failure) for row in rows) else found}"
 
 
-def _add_timings(report: Report, part: str, timings: Iterable[Timing]) -> None:
-    try:
-        for timing in timings:
-            report.timings.append(timing)
-            sides = f"{duration(timing.ours)}, CuPy {duration(timing.theirs)}: {timing.ratio:.2f} of its speed"
-            print(f"time    {timing.name} {timing.case}: {sides}", flush=True)
-    except Exception as error:
-        report.failures.append(f"{part} timings: {type(error).__name__}: {error}")
+def _elapsed(seconds: float) -> str:
+    return f"[{seconds:4.0f} s]"
 
 
 def _write(report: Report, json_path: Path | None, markdown_path: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Matrix product and convolution kernels against float64 NumPy.
+"""Matrix product, linear layer and convolution kernels against float64 NumPy.
 
 Each number of a result is a sum of K products, computed with unit roundoff u. Its error is measured as a share of the
 sum of the products' absolute values, and may be 8·√K·u: the probabilistic bound of Higham & Mary 2019 ("A new approach
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.reference import conv2d as reference
+from ...kernels.reference import linear
 from .check import Check, guarded
 
 Kernels = Mapping[str, Callable[..., Any]]
@@ -24,6 +25,8 @@ Transfer = Callable[[Any], Any]
 
 REFERENCE: Kernels = {
     "matmul": np.matmul,
+    "linear_forward": linear.linear_forward,
+    "linear_backward": linear.linear_backward,
     "conv2d_forward": reference.conv2d_forward,
     "conv2d_grad_input": reference.conv2d_grad_input,
     "conv2d_grad_weight": reference.conv2d_grad_weight,
@@ -78,6 +81,7 @@ PRODUCTS = (
     Product((2, 1, 8, 16), (5, 16, 8)),
     Product((4, 0), (0, 5)),
 )
+LINEARS = ((5, 3, 7), (64, 64, 64), (90, 40, 63), (33, 130, 64))  # rows, inputs, outputs
 CONVOLUTIONS = (
     Convolution((1, 1, 5, 5), (1, 1, 3, 3)),
     Convolution((2, 3, 9, 11), (4, 3, 3, 3), padding=(1, 1)),
@@ -92,27 +96,35 @@ CONVOLUTIONS = (
 @dataclass(frozen=True)
 class Trial:
     """One kernel on one case: its arrays as they are stored, which of them it gets transposed, what else it is given,
-    and how many products are added up for each number of the result."""
+    and how many products are added up for each number of its result, or of each of its results."""
 
     kernel: str
     case: str
     arrays: tuple[np.ndarray, ...]
     rest: tuple[Any, ...]
-    terms: int
+    terms: int | tuple[int, ...]
     transposed: tuple[bool, ...] = ()
 
     def checks(self, kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Check]:
         dtype = self.arrays[0].dtype
-        result = get(kernels[self.kernel](*self._operands(put), *self.rest))
-        exact = REFERENCE[self.kernel](*self._operands(np.float64), *self.rest)
-        magnitude = REFERENCE[self.kernel](*self._operands(lambda array: np.abs(np.float64(array))), *self.rest)
-        if result.dtype != dtype:
-            raise TypeError(f"the result is {result.dtype}, not {dtype}")
-        yield Check(self.kernel, self.case, relative_error(result, exact, magnitude), tolerance(self.terms, dtype))
+        results = _several(kernels[self.kernel](*self._operands(put), *self.rest))
+        exact = _several(REFERENCE[self.kernel](*self._operands(np.float64), *self.rest))
+        magnitude = _several(
+            REFERENCE[self.kernel](*self._operands(lambda array: np.abs(np.float64(array))), *self.rest)
+        )
+        for i, (result, terms) in enumerate(zip(map(get, results), _several(self.terms), strict=True)):
+            if result.dtype != dtype:
+                raise TypeError(f"the result is {result.dtype}, not {dtype}")
+            case = f"{self.case}, result {i}" if len(results) > 1 else self.case
+            yield Check(self.kernel, case, relative_error(result, exact[i], magnitude[i]), tolerance(terms, dtype))
 
     def _operands(self, put: Transfer) -> list[Any]:
         turned = self.transposed or (False,) * len(self.arrays)
         return [put(array).swapaxes(-1, -2) if turn else put(array) for array, turn in zip(self.arrays, turned)]
+
+
+def _several(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
 
 
 def kernel_checks(kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Check]:
@@ -123,6 +135,8 @@ def kernel_checks(kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Ch
     rng = np.random.default_rng(0)
     for dtype in DTYPES:
         trials = [product_trial(product, dtype, rng) for product in PRODUCTS]
+        for sizes in LINEARS:
+            trials += _linear_trials(*sizes, dtype, rng)
         for convolution in CONVOLUTIONS:
             trials += _convolution_trials(convolution, dtype, rng)
         for trial in trials:
@@ -148,6 +162,18 @@ def product_trial(p: Product, dtype: np.dtype, rng: np.random.Generator) -> Tria
         (*shape[:-2], shape[-1], shape[-2]) if turned else shape for shape, turned in zip((p.a, p.b), p.transposed)
     ]
     return Trial("matmul", f"{p} {dtype}", _normal(rng, dtype, *stored), (), p.a[-1], p.transposed)
+
+
+def _linear_trials(rows: int, inputs: int, outputs: int, dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
+    x, weight, bias, g = _normal(rng, dtype, (rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
+    case = f"({rows}, {inputs}) to {outputs} {dtype}"
+    return [
+        *(
+            Trial("linear_forward", f"{case}{', ReLU' * relu}", (x, weight, bias), (relu,), inputs + 1)
+            for relu in (False, True)
+        ),
+        Trial("linear_backward", case, (g, x, weight), (), (outputs, rows, rows)),
+    ]
 
 
 def _convolution_trials(c: Convolution, dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .check import Check, guarded
-from .kernel_checks import PRODUCTS, Transfer, product_trial, tolerance
+from .kernel_checks import PRODUCTS, Transfer, product_trial, relative_error, tolerance
 from .timing import Stopwatch, Timing, compare, copies
 
 Products = Mapping[str, Callable[[Any, Any], Any]]
@@ -18,14 +19,20 @@ SIZES = (256, 512, 1024, 2048, 4096, 8192)
 SLOW = ("naive", "coalesced", "shared tile")
 LARGEST_FOR_SLOW = 2048  # they would take seconds a product
 SIGNIFICANT = {"tf32": 11, "bf16": 8}  # bits of the operands; of the others' 24
+TENSOR_CORES = (8, 0)  # the least compute capability that has these
+SAMPLED = 32  # rows and columns of a large product that are checked
 
 
-def rungs() -> Products:
-    """Name → the product on that rung."""
+def rungs(capability: tuple[int, int]) -> Products:
+    """Name → the product on that rung; without those of tensor cores on a GPU that is too old for them."""
     from ...kernels.cuda.launcher import launch
     from ...kernels.cuda.matmul import RUNGS, plan_matmul
 
-    return {name: partial(launch, partial(plan_matmul, rung=rung)) for name, rung in RUNGS.items()}
+    return {
+        name: partial(launch, partial(plan_matmul, rung=rung))
+        for name, rung in RUNGS.items()
+        if name not in SIGNIFICANT or capability >= TENSOR_CORES
+    }
 
 
 def ladder_checks(products: Products, put: Transfer, get: Transfer) -> Iterator[Check]:
@@ -33,42 +40,62 @@ def ladder_checks(products: Products, put: Transfer, get: Transfer) -> Iterator[
     rng = np.random.default_rng(0)
     dtype = np.dtype(np.float32)
     for name, product in products.items():
-        rounding = 2 * 2.0 ** -SIGNIFICANT[name] if name in SIGNIFICANT else 0.0
         for case in PRODUCTS:
             trial = product_trial(case, dtype, rng)
             for check in guarded(f"matmul, {name}", str(case), partial(trial.checks, {"matmul": product}, put, get)):
-                allowed = tolerance(case.a[-1], dtype) + rounding
-                yield Check(f"matmul, {name}", check.case, check.error, allowed, check.exception)
+                yield Check(f"matmul, {name}", check.case, check.error, _allowed(name, case.a[-1]), check.exception)
 
 
 def ladder_timings(
-    products: Products, libraries: Products, put: Transfer, stopwatch: Stopwatch, sizes: tuple[int, ...] = SIZES
-) -> Iterator[Timing]:
-    """Square products of float32 matrices, on every rung, against the library's.
+    products: Products,
+    library: Callable[[Any, Any], Any],
+    library_in: Callable[[str], AbstractContextManager],
+    put: Transfer,
+    get: Transfer,
+    stopwatch: Stopwatch,
+    sizes: tuple[int, ...] = SIZES,
+) -> Iterator[Check | Timing]:
+    """Square products of float32 matrices, on every rung, against the library's; of each a sample is checked.
 
-    `libraries`: "float32", and "tf32" for the rungs that multiply fewer bits.
+    Inside `library_in("tf32")` the library may use TF32, as beside the rungs that multiply fewer bits; inside
+    `library_in("float32")` it may not.
     """
     rng = np.random.default_rng(0)
     for n in sizes:
-        normal = partial(rng.standard_normal, (n, n), dtype=np.float32)
-        operands = [(put(normal()), put(normal())) for _ in range(copies(2 * n * n * 4))]
+        host = [rng.standard_normal((2, n, n), dtype=np.float32) for _ in range(copies(2 * n * n * 4))]
+        operands = [(put(a), put(b)) for a, b in host]
+        rows, columns = (rng.choice(n, min(n, SAMPLED), replace=False) for _ in range(2))
         for name, product in products.items():
-            if n <= LARGEST_FOR_SLOW or name not in SLOW:
-                library = libraries["tf32" if name in SIGNIFICANT else "float32"]
-                yield compare(f"matmul, {name}", f"{n}×{n}×{n}", product, library, operands, 2 * n**3, stopwatch)
+            if n > LARGEST_FOR_SLOW and name in SLOW:
+                continue
+            case = f"{n}×{n}×{n}"
+            with library_in("tf32" if name in SIGNIFICANT else "float32"):
+                timing = compare(f"matmul, {name}", case, product, library, operands, 2 * n**3, stopwatch)
+            yield timing
+            found = get(product(*operands[-1]))[np.ix_(rows, columns)]
+            a, b = (x.astype(np.float64) for x in (host[-1][0][rows], host[-1][1][:, columns]))
+            error = relative_error(found, a @ b, np.abs(a) @ np.abs(b))
+            yield Check(f"matmul, {name}, as timed", case, error, _allowed(name, n))
+        del operands  # before the next, larger ones
 
 
-def cublas() -> Products:
-    """CuPy's product, which is cuBLAS: in float32, and with TF32 allowed."""
-    import cupy
+def _allowed(rung: str, terms: int) -> float:
+    rounding = 2 * 2.0 ** -SIGNIFICANT[rung] if rung in SIGNIFICANT else 0.0
+    return tolerance(terms, np.dtype(np.float32)) + rounding
+
+
+@contextmanager
+def cublas_in(precision: str) -> Iterator[None]:
+    """Inside, cuBLAS multiplies float32 matrices in "float32" or may do so in "tf32", where CuPy calls it.
+
+    For this CuPy has one public name, $CUPY_TF32, which it reads once: hence its inner function.
+    """
     from cupy._core import _routines_linalg as routines
 
-    def in_tf32(a: Any, b: Any) -> Any:
-        before = routines.get_compute_type(np.float32)
-        routines.set_compute_type(np.float32, routines.COMPUTE_TYPE_TF32)
-        try:
-            return cupy.matmul(a, b)
-        finally:
-            routines.set_compute_type(np.float32, before)
-
-    return {"float32": cupy.matmul, "tf32": in_tf32}
+    kind = {"float32": routines.COMPUTE_TYPE_DEFAULT, "tf32": routines.COMPUTE_TYPE_TF32}[precision]
+    before = routines.get_compute_type(np.float32)
+    routines.set_compute_type(np.float32, kind)
+    try:
+        yield
+    finally:
+        routines.set_compute_type(np.float32, before)

@@ -1,7 +1,7 @@
 """Timing on a GPU.
 
 A sample is a number of calls, one right after the other, between two CUDA events on the current stream; so a call costs
-whichever is longer, its work on the device or its launch by the host. Samples of both sides alternate, and the operands
+whichever is longer, its work on the device or its launch by the host. Samples of all sides alternate, and the operands
 rotate through copies that do not fit into the L2 cache together.
 """
 
@@ -14,10 +14,12 @@ from itertools import cycle
 from time import perf_counter
 from typing import Any
 
-SAMPLES = 15
+SAMPLES = (5, 15)  # least and most of each side
 SAMPLE_SECONDS = 5e-3
+RACE_SECONDS = 6.0  # of all samples together, where the least is not more
 CALLS = (1, 1000)  # calls of a sample, least and most
 WARM_UP = 3
+WAKING_SECONDS = 0.5
 ROTATION_BYTES = 128 << 20
 COPIES = (2, 64)
 
@@ -43,6 +45,14 @@ class Timing:
         return self.theirs / self.ours
 
 
+@dataclass(frozen=True)
+class Launch:
+    """Host seconds of one launch of a tiny kernel."""
+
+    name: str
+    seconds: float
+
+
 def event_stopwatch(work: Callable[[], Any]) -> float:
     """Seconds between two CUDA events around `work` on the current stream."""
     import cupy
@@ -55,11 +65,11 @@ def event_stopwatch(work: Callable[[], Any]) -> float:
     return cupy.cuda.get_elapsed_time(start, end) * 1e-3
 
 
-def compare(
-    name: str, case: str, ours: Call, theirs: Call, operands: Sequence[tuple], flop: float, stopwatch: Stopwatch
-) -> Timing:
-    """Time two functions on the same operands, which are used in turn."""
-    sides = (ours, theirs)
+def race(sides: Mapping[str, Call], operands: Sequence[tuple], stopwatch: Stopwatch) -> dict[str, list[float]]:
+    """Name → seconds a call, of each sample; all sides have the same operands, which are used in turn.
+
+    Fewer samples are taken where, by the first calls, the most would need more than RACE_SECONDS.
+    """
     rotation = cycle(operands)
 
     def sample(side: Call, calls: int) -> float:
@@ -69,16 +79,34 @@ def compare(
 
         return stopwatch(work) / calls
 
-    counts = []
-    for side in sides:
+    counts, turn = {}, 0.0
+    for name, side in sides.items():
         estimate = [sample(side, 1) for _ in range(WARM_UP)][-1]
-        counts.append(max(CALLS[0], min(CALLS[1], int(SAMPLE_SECONDS / max(estimate, 1e-9)))))
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(SAMPLES):
-        for side, count, found in zip(sides, counts, seconds):
-            found.append(sample(side, count))
-    (our_median, their_median), (our_minimum, their_minimum) = map(statistics.median, seconds), map(min, seconds)
-    return Timing(name, case, our_median, their_median, our_minimum, their_minimum, flop)
+        counts[name] = max(CALLS[0], min(CALLS[1], int(SAMPLE_SECONDS / max(estimate, 1e-9))))
+        turn += counts[name] * estimate
+    least, most = SAMPLES
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(max(least, min(most, int(RACE_SECONDS / max(turn, 1e-9))))):
+        for name, side in sides.items():
+            seconds[name].append(sample(side, counts[name]))
+    return seconds
+
+
+def compare(
+    name: str, case: str, ours: Call, theirs: Call, operands: Sequence[tuple], flop: float, stopwatch: Stopwatch
+) -> Timing:
+    """Two functions on the same operands."""
+    found = race({"ours": ours, "theirs": theirs}, operands, stopwatch)
+    medians, minima = ({side: pick(seconds) for side, seconds in found.items()} for pick in (statistics.median, min))
+    return Timing(name, case, medians["ours"], medians["theirs"], minima["ours"], minima["theirs"], flop)
+
+
+def wake(work: Callable[[], Any], stopwatch: Stopwatch) -> None:
+    """Keep the device busy until it has left its idle clocks; the first call, which may compile, does not count."""
+    work()
+    spent = 0.0
+    while spent < WAKING_SECONDS:
+        spent += max(stopwatch(work), 1e-4)
 
 
 def copies(nbytes: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backend import namespace
+from ...backend.current_gpu import on_gpu_of
 from ...creation import empty
 from ...ops.dropout import dropout
 from ...ops.gather import index_select
@@ -140,7 +141,8 @@ class RNNBase(Module):
         shapes = self._state_shapes(batch)
         if given is None:
             xp = namespace(array)
-            zeros = [wrap(xp.zeros(shape if single else shape[1:], array.dtype)) for shape in shapes]
+            with on_gpu_of(array):
+                zeros = [wrap(xp.zeros(shape if single else shape[1:], array.dtype)) for shape in shapes]
         else:
             for name, state, shape in zip(("h_0", "c_0"), given, shapes):
                 if state.shape != shape:

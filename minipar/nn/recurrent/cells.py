@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ...backend import namespace
+from ...backend.current_gpu import on_gpu_of
 from ...creation import empty
 from ...ops.gru import gru
 from ...ops.lstm import lstm
@@ -59,7 +60,8 @@ class RNNCellBase(Module):
         single = input.ndim == 1
         shape = (*input.shape[:-1], self.hidden_size)
         if given is None:
-            given = (wrap(namespace(input.array).zeros(shape, input.dtype)),) * self.states
+            with on_gpu_of(input.array):
+                given = (wrap(namespace(input.array).zeros(shape, input.dtype)),) * self.states
         for state in given:
             if state.ndim not in (1, 2):
                 raise ValueError(f"{kind}: hx must be of 1 or 2 dimensions, got shape {state.shape}")

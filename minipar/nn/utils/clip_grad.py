@@ -9,6 +9,7 @@ from types import GeneratorType
 from typing import Any
 
 from ...backend import device_of, namespace, on_device
+from ...backend.current_gpu import on_its_gpu
 from ...creation import tensor
 from ...tape import set_grad_mode
 from ...tensor import Tensor, wrap
@@ -22,6 +23,7 @@ _OVER_ALL_RANKS = (
 )
 
 
+@on_its_gpu
 def get_total_norm(
     tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:

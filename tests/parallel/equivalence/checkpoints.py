@@ -14,13 +14,14 @@ import numpy as np
 
 import minipar
 from minipar import nn, optim
+from minipar.bench.zoo import discriminator
 from minipar.parallel import Communicator
 from minipar.parallel.equality import TOLERANCE, Difference, compare_gradients, compare_parameters
 from minipar.parallel.equivalence import numbers
 from minipar.parallel.losses import as_pair
 from minipar.random import fork_rng
 from tests.parallel.equivalence.layouts import STRATEGIES, layout_of, refusal
-from tests.parallel.equivalence.models import ZOO, batches_of, discriminator, model_of
+from tests.parallel.equivalence.models import ZOO, batches_of, model_of
 
 MODELS = [*ZOO, "discriminator"]  # a GAN's two nets, each by itself
 HALF = 2  # steps

@@ -7,12 +7,13 @@ from functools import cache
 
 import numpy as np
 
+from minipar.bench.zoo import OF_CLASSES
 from minipar.parallel import Communicator
 from minipar.parallel.equality import TOLERANCE
 from minipar.parallel.equivalence import TrainingRun, assert_same_run
 from tests.parallel.equivalence.covering import covering
 from tests.parallel.equivalence.layouts import STRATEGIES, refusal
-from tests.parallel.equivalence.models import OF_CLASSES, SIZES, ZERO_GRADIENTS, ZOO
+from tests.parallel.equivalence.models import SIZES, ZERO_GRADIENTS, ZOO
 from tests.parallel.equivalence.trainings import Case, in_layout, in_one_process
 
 BACKENDS = ("thread", "process", "mpi")

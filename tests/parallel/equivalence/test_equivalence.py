@@ -37,20 +37,23 @@ FIELDS = Case._fields
 OFTEN = [*(("thread", ranks) for ranks in (1, 2, 3, 4, 8)), ("process", 4), ("mpi", 4)]
 
 
-def on_ranks(backend: str, ranks: int, cases: list[Case]) -> dict[Case, list[TrainingRun | str]]:
-    """What the ranks of each case have."""
+def on_ranks(backend: str, ranks: int, cases: list[Case], timeout: float = 60) -> dict[Case, list[TrainingRun | str]]:
+    """What the ranks of each case have.
+
+    `timeout` (seconds) is for all cases of as many ranks: ranks that are left over wait as long for the others.
+    """
     if backend == "mpi" and find_spec("mpi4py") is None:
         pytest.skip('needs mpi4py and an MPI library: pip install ".[mpi]"')
-    of_ranks = parallel.launch(run_cases, cases, workers=ranks, backend=backend, timeout=60)
+    of_ranks = parallel.launch(run_cases, cases, workers=ranks, backend=backend, timeout=timeout)
     return {case: [made[case] for made in of_ranks if case in made] for case in cases}
 
 
-def check(backend: str, ranks: int, cases: list[Case]) -> None:
+def check(backend: str, ranks: int, cases: list[Case], timeout: float = 60) -> None:
     """Run those of these cases that are this backend's, on so many ranks: threads only what needs just as many."""
     cases = [case for case in cases if case.backend == backend]
     if backend == "thread":
         cases = [case for case in cases if case.layout.ranks == ranks]
-    wrong = [told for case, runs in on_ranks(backend, ranks, cases).items() if (told := trouble(case, runs))]
+    wrong = [told for case, runs in on_ranks(backend, ranks, cases, timeout).items() if (told := trouble(case, runs))]
     assert not wrong, "\n".join([f"{len(wrong)} of {len(cases)} cases:", *wrong])
 
 
@@ -62,7 +65,7 @@ def test_any_two_choices(backend, ranks):
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "ranks"), [*OFTEN[:-2], ("process", 8), ("mpi", 8)])
 def test_any_three_choices(backend, ranks):
-    check(backend, ranks, covering_cases(3))
+    check(backend, ranks, covering_cases(3), timeout=1800)
 
 
 @pytest.mark.slow

@@ -1,23 +1,16 @@
-"""One case of the matrix, made of names, and its training in one process and in a layout.
-
-The GAN is two nets and two optimizers. Each step, the discriminator learns from real images and from the generator's;
-then the generator learns from the discriminator's verdict, which is a part of its loss function: of the discriminator
-as it is now, whole on every rank.
-"""
+"""One case of the matrix, made of names, and its training in one process and in a layout."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import minipar
-from minipar import nn, optim
+from minipar import optim
+from minipar.bench.adversarial import AdversarialTraining
+from minipar.bench.zoo import ZOO
 from minipar.parallel import Communicator, Layout
-from minipar.parallel.equivalence import Training, TrainingRun, numbers
-from minipar.parallel.losses import as_pair
-from minipar.random import fork_rng
+from minipar.parallel.equivalence import Training, TrainingRun
 from tests.parallel.equivalence.layouts import layout_of
-from tests.parallel.equivalence.models import ZOO, batches_of, discriminator, model_of
+from tests.parallel.equivalence.models import batches_of, model_of
 
 STEPS = 20
 
@@ -57,7 +50,7 @@ def training_of(case: Case) -> Training | AdversarialTraining:
         lambda parameters: _optimizer(case, parameters),
     )
     if case.model == "GAN":
-        return AdversarialTraining(*task)
+        return AdversarialTraining(*task, steps=STEPS)
     return Training(*task, steps=STEPS)
 
 
@@ -81,80 +74,3 @@ def in_layout(comm: Communicator, case: Case) -> TrainingRun | str:
         return training_of(case).in_layout(comm, case.layout, **case.options)
     except (ValueError, NotImplementedError, TypeError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
-
-
-class OneProcess:
-    """A model that is not split, with the methods of one that is."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-
-    def __call__(self, x):
-        with minipar.no_grad():
-            return self.model(x)
-
-    def loss_and_gradients(self, loss_fn: Any, x: Any, *targets: Any) -> float:
-        loss, weight = as_pair(loss_fn(self.model(x), *targets))
-        loss = loss if weight is None else loss / weight
-        loss.backward()
-        return loss.item()
-
-    def gradients(self):
-        return {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
-
-    def state_dict(self):
-        return self.model.state_dict()
-
-    def parameters(self):
-        return self.model.parameters()
-
-
-@dataclass(frozen=True)
-class AdversarialTraining:
-    """A GAN's. Of a batch of (noise, how real, mask), only the noise and the mask are used as they are."""
-
-    generator: nn.Module
-    batches: Any
-    loss_fn: Any
-    optimizer: Any
-
-    def in_one_process(self) -> TrainingRun:
-        return self._run(OneProcess)
-
-    def in_layout(self, comm: Communicator, layout: Layout, **options: Any) -> TrainingRun:
-        return self._run(lambda model: layout.parallelize(model, comm, **options))
-
-    def _run(self, on_ranks: Any) -> TrainingRun:
-        dtype = self.batches[0][0].dtype
-        minipar.manual_seed(4)
-        judge = discriminator().to(dtype).requires_grad_(False)  # whole, for the generator's loss
-        makes, judges = on_ranks(self.generator), on_ranks(discriminator().to(dtype))
-        step_makes, step_judges = self.optimizer(makes.parameters()), self.optimizer(judges.parameters())
-
-        def verdict(images, *targets):
-            return self.loss_fn(judge(images), *targets)
-
-        def both(what: str) -> dict[str, Any]:
-            named = {"generator": getattr(makes, what)(), "discriminator": getattr(judges, what)()}
-            return {f"{net}.{name}": array for net, found in named.items() for name, array in numbers(found).items()}
-
-        losses, gradients, start = [], {}, both("state_dict")
-        with fork_rng():
-            minipar.manual_seed(0)
-            for number in range(STEPS):
-                noise, _, mask = self.batches[number % len(self.batches)]
-                real, yes = minipar.rand(len(noise), 1, 6, 2, dtype=dtype), minipar.ones(len(noise), 1, dtype=dtype)
-                images = minipar.cat([real, makes(noise)])
-                step_judges.zero_grad()
-                is_real, counts = minipar.cat([yes, yes * 0]), minipar.cat([mask, mask])
-                losses.append(judges.loss_and_gradients(self.loss_fn, images, is_real, counts))
-                if number == 0:
-                    gradients = {f"discriminator.{k}": v for k, v in numbers(judges.gradients()).items()}
-                step_judges.step()
-                judge.load_state_dict(judges.state_dict())
-                step_makes.zero_grad()
-                losses.append(makes.loss_and_gradients(verdict, noise, yes, mask))
-                if number == 0:
-                    gradients |= {f"generator.{k}": v for k, v in numbers(makes.gradients()).items()}
-                step_makes.step()
-        return TrainingRun(losses, gradients, start, both("state_dict"), step_makes.param_groups[0]["lr"])
