@@ -19,6 +19,7 @@ from .part_dropout import PartDropout
 from .ranks.environment import init
 from .ranks.errors import RankState, WorkerError
 from .ranks.launch import launch
+from .ranks.nccl import over_nccl
 from .ranks.pool import Pool
 from .sharded_batches import ShardedBatchSampler
 from .space import spatial
@@ -86,6 +87,7 @@ __all__ = [
     "launch",
     "map",
     "map_unordered",
+    "over_nccl",
     "parallelize",
     "pipeline",
     "simulate_all_reduce",

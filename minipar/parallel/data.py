@@ -167,9 +167,9 @@ class DataParallel(Module):
 
 
 def broadcast_state(module: Module, comm: Communicator) -> None:
-    """Copy rank 0's parameters and buffers to every rank (by NumPy arrays: a GPU's go through host memory)."""
+    """Copy rank 0's parameters and buffers to every rank (a GPU's through host memory, if `comm` takes no others)."""
     for state in (*module.parameters(), *module.buffers()):
-        host = to_numpy(state.array)
+        host = state.array if comm.takes(state.array) else to_numpy(state.array)
         comm.broadcast(host)
         if host is not state.array:
             state.array[...] = namespace(state.array).asarray(host)

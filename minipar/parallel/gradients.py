@@ -138,12 +138,12 @@ class GradientExchange:
             self._under_way.append(_nothing)
             return
         gradients = side_by_side(bucket)
-        if isinstance(gradients, np.ndarray):
+        if gradients is not None and self.comm.takes(gradients):
             is_last = bucket is self._buckets[-1]  # to wait for it at once takes less than to be asked again and again
             sent = self.comm.all_reduce(gradients, async_op=not is_last)
             self._under_way.append(_nothing if is_last else sent.wait)
             return
-        work = self.comm.all_reduce(pack(bucket), async_op=True)
+        work = self.comm.all_reduce(pack(bucket, self.comm), async_op=True)
         self._under_way.append(lambda: unpack(work.wait(), bucket))
 
     def _finish(self) -> set[int]:
@@ -212,9 +212,12 @@ def _share_gradients(buffers: list[FlatBuffer], comm: Communicator) -> None:
         buffer.keep_gradients_in(grad)
 
 
-def pack(bucket: list[Parameter]) -> np.ndarray:
-    """A copy of a bucket's gradients, one after the other."""
-    return np.concatenate([to_numpy(p.grad.array).reshape(-1) for p in bucket])
+def pack(bucket: list[Parameter], comm: Communicator | None = None) -> Any:
+    """A copy of a bucket's gradients, one after the other: in host memory, unless `comm` takes them from a GPU."""
+    parts = [p.grad.array.reshape(-1) for p in bucket]
+    if comm is None or not all(map(comm.takes, parts)):
+        parts = [to_numpy(part) for part in parts]
+    return namespace(parts[0]).concatenate(parts)
 
 
 def unpack(packed: np.ndarray, bucket: list[Parameter]) -> None:

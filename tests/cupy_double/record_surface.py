@@ -1,6 +1,7 @@
 """Writes surface.json beside it: which names the installed CuPy has, and which arguments they take.
 
-Needs CuPy but no GPU: `python tests/cupy_double/record_surface.py` in an environment with `cupy-cuda13x`.
+Needs CuPy but no GPU: `python tests/cupy_double/record_surface.py` in an environment with `cupy-cuda13x` and
+`nvidia-nccl-cu13`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import cupy
 import cupyx.scipy.special
+from cupy.cuda import nccl
 
 HERE = __file__.rpartition("/")[0]
 COMMON = {"eye": "(N, M=None, k=0, dtype=None, order=None)", "size": "(a, axis=None)", "min_scalar_type": "(a)"}
@@ -63,7 +65,7 @@ def classes(place: ModuleType, names: list[str]) -> dict[str, dict[str, list[str
     """Class → its public methods and their parameters, of `__init__` too; attributes have None."""
     found = {name: getattr(place, name) for name in names}
     return {
-        name: {n: parameters(m, n) if callable(m := getattr(kind, n)) else None for n in dir(kind) if n[0] != "_"}
+        name: {n: parameters(m, "") if callable(m := getattr(kind, n)) else None for n in dir(kind) if n[0] != "_"}
         | {"__init__": parameters(kind, name)}
         for name, kind in found.items()
     }
@@ -90,6 +92,9 @@ def record() -> dict[str, Any]:
         "cuda classes": classes(cupy.cuda, ["Device", "Event", "MemoryPointer", "MemoryPool", "Stream"])
         | classes(cupy.cuda.memory, ["PooledMemory"]),
         "cuda runtime": functions(cupy.cuda.runtime),
+        "nccl": functions(nccl),
+        "nccl classes": classes(nccl, ["NcclCommunicator"]),
+        "nccl constants": {n: x for n, x in vars(nccl).items() if n.startswith("NCCL_")},
         "constants": [n for n, x in vars(cupy).items() if isinstance(x, (float, int)) and not n.startswith("_")],
         "types": [n for n, x in vars(cupy).items() if isinstance(x, type) and x.__module__ == "numpy"],
     }

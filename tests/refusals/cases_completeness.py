@@ -181,6 +181,7 @@ SPLIT_LAYERS = [
 WORKERS = [
     row("parallel.launch", lambda m: m.parallel.launch(3), "function", "int", error=TypeError),
     row("parallel.launch", lambda m: m.parallel.launch(len, workers=0), "workers=0", "at least 1", error=ValueError),
+    row("parallel.over_nccl", lambda m: m.parallel.over_nccl(3), "comm", "Communicator", "int", error=TypeError),
     row("parallel.launch", lambda m: m.parallel.launch(len, backend="x"), "backend='x'", "thread", error=ValueError),
     row(
         "parallel.PartDropout",

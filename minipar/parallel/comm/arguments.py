@@ -2,6 +2,7 @@
 
 import math
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,11 @@ def check_array(verb: str, array: np.ndarray, *, written: bool, name: str = "arr
         raise TypeError(
             f"{verb} takes a NumPy array{_as(name)}, not Tensor: pass tensor.array, through which backward does not go"
         )
+    if is_on_gpu(array):
+        raise TypeError(
+            f"{verb} takes a NumPy array{_as(name)}, not a CuPy array: copy it (array.get()), or let the ranks' GPUs "
+            f"speak to one another (parallel.over_nccl; then a call takes the one kind or the other)"
+        )
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise TypeError(
             f"{verb} takes a NumPy array{_as(name)}, not {type(array).__name__}: make one, for example by np.array"
@@ -27,6 +33,12 @@ def check_array(verb: str, array: np.ndarray, *, written: bool, name: str = "arr
     if written and not array.flags.writeable:
         raise ValueError(f"{verb} writes into its {name}, and this one is read-only: pass a copy")
     return array
+
+
+def is_on_gpu(array: Any) -> bool:
+    """Whether it is an array of CuPy's."""
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(array, cupy.ndarray)
 
 
 def check_out(verb: str, out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

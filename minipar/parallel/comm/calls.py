@@ -14,7 +14,7 @@ import numpy as np
 from ...backend.device import CPU
 from ...backend.device import device as Device
 from . import spans
-from .arguments import check_timeout
+from .arguments import check_timeout, is_on_gpu
 from .errors import CommunicatorError
 from .traffic import Traffic
 from .work import Steps, Waiting, Work
@@ -168,7 +168,7 @@ class Calls(ABC):
             waited += spans.clock() - since
         if spans.listener is not None:
             moved = result if array is None else array
-            nbytes = moved.nbytes if isinstance(moved, np.ndarray) else 0
+            nbytes = moved.nbytes if isinstance(moved, np.ndarray) or is_on_gpu(moved) else 0
             spans.listener(kind, number, nbytes, start, spans.clock(), waited)
         return result
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from ...backend.device import namespace
 from . import algorithms
-from .arguments import check_array, check_new, check_out, check_rank, check_rows, check_whole
+from .arguments import check_new, check_rank, check_rows, check_whole
 from .layout import apart_from, flat_of, rows_of, write_back
 from .objects import Objects, packed
 from .reduction import check_reduction
@@ -56,7 +58,7 @@ class Communicator(Objects):
     def broadcast(self, array: np.ndarray, root: int = 0, *, async_op: bool = False) -> Any:
         """Copy `array` of rank `root` into `array` of every other rank, in place; returns `array`."""
         root = check_rank("root", root, self.size)
-        array = check_array("broadcast", array, written=self.rank != root)
+        array = self._check_array("broadcast", array, written=self.rank != root)
 
         def steps() -> Steps:
             flat = flat_of(array)
@@ -94,12 +96,12 @@ class Communicator(Objects):
         """
         if out is None and algorithm is None and not async_op and self._take_shortcut(op, array):
             return array
-        check_array("all_reduce", array, written=out is None)
+        self._check_array("all_reduce", array, written=out is None)
         check_reduction(op, array.dtype)
         if out is not None and out is not array:
-            check_out("all_reduce", out, array.shape, array.dtype)
+            self._check_out("all_reduce", out, array.shape, array.dtype, namespace(array))
         target = array if out is None else out
-        named = None if algorithm is None else algorithms.find(algorithm, also=self.own_algorithms)
+        named = None if algorithm is None else algorithms.find(algorithm, also=self._algorithms_for(array))
         own = algorithm if isinstance(algorithm, str) else None
 
         def steps() -> Steps:
@@ -132,14 +134,16 @@ class Communicator(Objects):
         """
         root = check_rank("root", root, self.size)
         here = self.rank == root
-        check_array("reduce", array, written=here and out is None)
+        self._check_array("reduce", array, written=here and out is None)
         check_reduction(op, array.dtype)
         target = None
         if here:
-            target = array if out is None or out is array else check_out("reduce", out, array.shape, array.dtype)
+            target = array
+            if out is not None and out is not array:
+                target = self._check_out("reduce", out, array.shape, array.dtype, namespace(array))
 
         def steps() -> Steps:
-            result = np.empty(array.size, array.dtype) if here else None
+            result = namespace(array).empty(array.size, array.dtype) if here else None
             yield from self._reduce(flat_of(array), result, root, op)
             if target is not None and result is not None:
                 target[...] = result.reshape(array.shape)
@@ -149,8 +153,8 @@ class Communicator(Objects):
 
     def all_gather(self, array: np.ndarray, out: np.ndarray | None = None, *, async_op: bool = False) -> Any:
         """The arrays of all ranks as the rows of one, (size, …), on every rank."""
-        check_array("all_gather", array, written=False)
-        target = check_out("all_gather", out, (self.size, *array.shape), array.dtype)
+        self._check_array("all_gather", array, written=False)
+        target = self._check_out("all_gather", out, (self.size, *array.shape), array.dtype, namespace(array))
 
         def steps() -> Steps:
             rows = rows_of(target)
@@ -163,10 +167,10 @@ class Communicator(Objects):
     def gather(self, array: np.ndarray, root: int = 0, out: np.ndarray | None = None, *, async_op: bool = False) -> Any:
         """The arrays of all ranks as the rows of one, (size, …), on rank `root`; None elsewhere."""
         root = check_rank("root", root, self.size)
-        check_array("gather", array, written=False)
+        self._check_array("gather", array, written=False)
         target = None
         if self.rank == root:
-            target = check_out("gather", out, (self.size, *array.shape), array.dtype)
+            target = self._check_out("gather", out, (self.size, *array.shape), array.dtype, namespace(array))
 
         def steps() -> Steps:
             rows = None if target is None else rows_of(target)
@@ -188,17 +192,17 @@ class Communicator(Objects):
         if self.rank == root:
             if array is None:
                 raise TypeError("scatter takes a NumPy array on its root, not None")
-            check_array("scatter", array, written=False)
+            self._check_array("scatter", array, written=False)
             check_rows("scatter", array, self.size)
         if out is not None:
-            check_array("scatter", out, written=True, name="out")
+            self._check_array("scatter", out, written=True, name="out")
 
         def steps() -> Steps:
             yield from self._agree()
             mine = array if self.rank == root else None
-            kind = None if mine is None else packed((mine.dtype, mine.shape[1:]))
-            dtype, shape = yield from self._tell(kind, root)
-            target = check_out("scatter", out, shape, dtype)
+            kind = None if mine is None else packed((namespace(mine).__name__, mine.dtype, mine.shape[1:]))
+            module, dtype, shape = yield from self._tell(kind, root)
+            target = self._check_out("scatter", out, shape, dtype, import_module(module))
             flat = flat_of(target)
             yield from self._scatter(None if mine is None else rows_of(apart_from(out, mine)), flat, root)
             write_back(flat, target)
@@ -210,10 +214,10 @@ class Communicator(Objects):
         self, array: np.ndarray, op: str = "sum", out: np.ndarray | None = None, *, async_op: bool = False
     ) -> Any:
         """Row r of all ranks' `array`, (size, …), combined as `all_reduce` does, on rank r."""
-        check_array("reduce_scatter", array, written=False)
+        self._check_array("reduce_scatter", array, written=False)
         check_reduction(op, array.dtype)
         check_rows("reduce_scatter", array, self.size)
-        target = check_out("reduce_scatter", out, array.shape[1:], array.dtype)
+        target = self._check_out("reduce_scatter", out, array.shape[1:], array.dtype, namespace(array))
 
         def steps() -> Steps:
             flat = flat_of(target)
@@ -225,9 +229,9 @@ class Communicator(Objects):
 
     def all_to_all(self, array: np.ndarray, out: np.ndarray | None = None, *, async_op: bool = False) -> Any:
         """Row s of rank r's `array`, (size, …), becomes row r of the result on rank s."""
-        check_array("all_to_all", array, written=False)
+        self._check_array("all_to_all", array, written=False)
         check_rows("all_to_all", array, self.size)
-        target = check_out("all_to_all", out, array.shape, array.dtype)
+        target = self._check_out("all_to_all", out, array.shape, array.dtype, namespace(array))
 
         def steps() -> Steps:
             rows = rows_of(target)

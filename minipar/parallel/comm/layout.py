@@ -1,16 +1,23 @@
-"""Arrays of any strides as contiguous ones, and back."""
+"""Arrays of any strides as contiguous ones, and back. Of NumPy's or of CuPy's."""
 
 import numpy as np
+
+from ...backend.device import namespace
+
+
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """The elements in C order: the array itself where they lie so, else a copy."""
+    return namespace(array).ascontiguousarray(array)
 
 
 def flat_of(array: np.ndarray) -> np.ndarray:
     """The elements in C order, contiguous, 1-d: a view where that is possible, else a copy."""
-    return np.ascontiguousarray(array).reshape(-1)
+    return contiguous(array).reshape(-1)
 
 
 def rows_of(array: np.ndarray) -> np.ndarray:
     """What lies along the first axis as contiguous rows, 2-d: a view where that is possible, else a copy."""
-    return np.ascontiguousarray(array).reshape(len(array), array.size // max(1, len(array)))
+    return contiguous(array).reshape(len(array), array.size // max(1, len(array)))
 
 
 def write_back(dense: np.ndarray, array: np.ndarray) -> None:

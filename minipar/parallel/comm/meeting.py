@@ -146,8 +146,7 @@ class MeetingCommunicator(BoardCommunicator):
     def _check_patience(self, waiting: Waiting) -> None:
         peer = self._members[waiting.peer]
         now = time.monotonic()
-        # Who compiles may hold up the peer itself, so all ranks are asked, not the peer alone.
-        if not waiting.deadline or any(map(self._board.is_slow_by_right, range(self._board.size))):
+        if not waiting.deadline or self._some_are_slow_by_right():
             waiting.deadline = now + self.timeout
         if self._board.activity[peer] == Activity.FINISHED and not waiting.ready():
             self._give_up(MismatchError(self._waits_in_vain(peer)))
@@ -166,8 +165,7 @@ class MeetingCommunicator(BoardCommunicator):
         late = [peer]
         if self._board.activity[self._me] == Activity.COLLECTIVE:
             late = [self._members[r] for r in range(self.size) if self._epochs[r] < self._epoch] or late
-        states = [(rank, self._board.doing(rank)) for rank in late]
-        return waited_too_long(self._me, self.doing(), self.timeout, states)
+        return waited_too_long(self._me, self.doing(), self.timeout, self._states(late))
 
     # -- what differs between threads and processes ------------------------------------------------------------------
 

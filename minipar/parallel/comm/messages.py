@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from ...backend.device import namespace
 from . import spans
-from .arguments import check_array, check_rank, check_tag
+from .arguments import check_array, check_out, check_rank, check_tag
 from .calls import Calls
 from .errors import MismatchError
+from .layout import contiguous
 from .work import Steps, Work
 
 OBJECT = np.dtype("V1")  # of a message that is an object's bytes: no array has it, for `send` takes numbers only
@@ -42,12 +44,36 @@ class Messages(Calls):
         """`recv` that returns at once: `wait()` returns the array."""
         return self._message_under_way("irecv", *self._receiving("irecv", source, tag, out))
 
+    # -- which arrays a backend takes --------------------------------------------------------------------------------
+
+    def takes(self, array: Any) -> bool:
+        """Whether calls take this array as it is: NumPy's always, and CuPy's where ranks have NCCL (`over_nccl`).
+
+        >>> minipar.parallel.init().takes(np.ones(3))
+        True
+        """
+        return isinstance(array, np.ndarray)
+
+    def _check_array(self, verb: str, array: np.ndarray, *, written: bool, name: str = "array") -> np.ndarray:
+        """The array. TypeError, ValueError if it cannot travel."""
+        return check_array(verb, array, written=written, name=name)
+
+    def _check_out(
+        self, verb: str, out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype, module: Any
+    ) -> np.ndarray:
+        """`out`, or a new array, for a result that `module` (numpy, or where a backend takes others, cupy) makes."""
+        return check_out(verb, out, shape, dtype)
+
+    def _algorithms_for(self, array: np.ndarray) -> tuple[str, ...]:
+        """Those of its own by which a backend reduces this array."""
+        return self.own_algorithms
+
     # -- carrying them out -----------------------------------------------------------------------------------------
 
     def _sending(self, array: np.ndarray, dest: int, tag: int) -> tuple[np.ndarray, str, Steps]:
-        check_array("send", array, written=False)
+        self._check_array("send", array, written=False)
         dest, tag = check_rank("dest", dest, self.size), check_tag(tag)
-        steps = self._send(np.ascontiguousarray(array).reshape(array.shape), dest, tag)
+        steps = self._send(contiguous(array).reshape(array.shape), dest, tag)
         return array, self._to(dest, tag), steps
 
     def _receiving(
@@ -55,7 +81,7 @@ class Messages(Calls):
     ) -> tuple[np.ndarray | None, str, Steps]:
         source, tag = check_rank("source", source, self.size), check_tag(tag)
         if out is not None:
-            check_array(kind, out, written=True, name="out")
+            self._check_array(kind, out, written=True, name="out")
 
         def steps() -> Steps:
             received = yield from self._next_message(source, tag, wants_object=False)
@@ -65,6 +91,11 @@ class Messages(Calls):
                 raise ValueError(
                     f"{kind}: out is {out.dtype} {out.shape}, but the message of rank {source}, tag {tag}, "
                     f"is {received.dtype} {received.shape}"
+                )
+            if (here := namespace(out)) is not (there := namespace(received)):
+                raise ValueError(
+                    f"{kind}: out is an array of {here.__name__}'s, but the message of rank {source}, tag {tag}, is "
+                    f"one of {there.__name__}'s"
                 )
             out[...] = received
             return out

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -291,13 +291,16 @@ class MPICommunicator(BoardCommunicator):
     def _check_wait(self, waiting: Waiting) -> None:
         self._check_peers()
         now, patience = time.monotonic(), min(self.timeout, _FOR_EVER)
-        if not waiting.deadline or any(map(self._board.is_slow_by_right, self._job.seen)):
+        if not waiting.deadline or self._some_are_slow_by_right():
             waiting.deadline = now + patience
         waited = now - (waiting.deadline - patience)
         if waited > min(_LAST, patience) and (gone := self._gone(waiting.peer)) is not None and not waiting.ready():
             self._give_up(MismatchError(self._waits_in_vain(gone)))
         if waited > patience and not waiting.ready():
             self._give_up(CommunicatorTimeout(self._waited_too_long(waiting.peer)))
+
+    def _some_are_slow_by_right(self) -> bool:
+        return any(map(self._board.is_slow_by_right, self._job.seen))
 
     def _gone(self, peer: int) -> int | None:
         """A rank that is waited for, and has finished."""
@@ -320,8 +323,10 @@ class MPICommunicator(BoardCommunicator):
     def _waited_too_long(self, peer: int) -> str:
         """Nobody knows who is late, and nothing is seen of other hosts: what is seen is told."""
         others = [rank for rank in self._members if rank != self._me] if peer == ANYBODY else [self._members[peer]]
-        states = [(rank, self._board.doing(rank) if rank in self._job.seen else _UNSEEN) for rank in others]
-        return waited_too_long(self._me, self.doing(), self.timeout, states)
+        return waited_too_long(self._me, self.doing(), self.timeout, self._states(others))
+
+    def _states(self, ranks: Iterable[int]) -> list[tuple[int, str]]:
+        return [(rank, self._board.doing(rank) if rank in self._job.seen else _UNSEEN) for rank in ranks]
 
     def _failure(self, error: MPI.Exception) -> CommunicatorError:
         """What to raise for an error of the library."""

@@ -34,7 +34,7 @@ class Objects(Messages):
         """Wait for the next message with `tag` from rank `source`; MismatchError if it is an array."""
         source, tag = check_rank("source", source, self.size), check_tag(tag)
         steps = self._next_message(source, tag, wants_object=True)
-        return _unpacked(self._one_message("recv_object", None, self._from(source, tag), steps))
+        return unpacked(self._one_message("recv_object", None, self._from(source, tag), steps))
 
     def broadcast_object(self, obj: Any = None, root: int = 0) -> Any:
         """A copy of `obj` of rank `root`, on every rank; what the others pass is not looked at."""
@@ -58,7 +58,7 @@ class Objects(Messages):
                 return None
             received = []
             for rank in range(self.size):
-                received.append(_unpacked(data if rank == root else (yield from self._recv(rank, _OBJECT))))
+                received.append(unpacked(data if rank == root else (yield from self._recv(rank, _OBJECT))))
             return received
 
         return self._collective("gather_object", None, f"root={root}", steps(), False)
@@ -73,11 +73,11 @@ class Objects(Messages):
         def steps() -> Steps:
             yield from self._agree()
             if given is None:
-                return _unpacked((yield from self._recv(root, _OBJECT)))
+                return unpacked((yield from self._recv(root, _OBJECT)))
             for rank in range(self.size):
                 if rank != root:
                     yield from self._send(given[rank], rank, _OBJECT)
-            return _unpacked(given[root])
+            return unpacked(given[root])
 
         return self._collective("scatter_object", None, f"root={root}", steps(), False)
 
@@ -90,7 +90,7 @@ class Objects(Messages):
         if data is None:
             data = np.empty(length[0], np.uint8)
         yield from self._broadcast(data, root)
-        return _unpacked(data)
+        return unpacked(data)
 
     def _tell_all(self, data: np.ndarray) -> Steps:
         """The objects of which every rank passes the bytes, on every rank; they travel padded to the longest."""
@@ -100,7 +100,7 @@ class Objects(Messages):
         padded[: data.size] = data
         rows = np.empty((self.size, padded.size), np.uint8)
         yield from self._all_gather(padded, rows)
-        return [_unpacked(row[:length]) for row, (length,) in zip(rows, lengths)]
+        return [unpacked(row[:length]) for row, (length,) in zip(rows, lengths)]
 
 
 def packed(obj: Any) -> np.ndarray:
@@ -108,5 +108,5 @@ def packed(obj: Any) -> np.ndarray:
     return np.frombuffer(cloudpickle.dumps(obj), np.uint8)
 
 
-def _unpacked(data: np.ndarray) -> Any:
+def unpacked(data: np.ndarray) -> Any:
     return pickle.loads(data.tobytes())

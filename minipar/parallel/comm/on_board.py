@@ -5,7 +5,7 @@ How ranks wait for one another, and how data moves, is not known here: meeting.p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 import numpy as np
@@ -74,6 +74,14 @@ class BoardCommunicator(Communicator):
 
     def _world_rank(self, rank: int) -> int:
         return self._members[rank]
+
+    def _states(self, ranks: Iterable[int]) -> list[tuple[int, str]]:
+        """What each of these ranks of the board is doing."""
+        return [(rank, self._board.doing(rank)) for rank in ranks]
+
+    def _some_are_slow_by_right(self) -> bool:
+        """Whether a rank does what no timeout applies to: it may hold up any other, and so is waited for."""
+        return any(map(self._board.is_slow_by_right, range(self._board.size)))
 
     def _wait_for(self, peer: int, ready: Callable[[], bool]) -> Steps:
         waiting = Waiting(peer, ready)

@@ -9,7 +9,7 @@ from . import environment
 from .fitting import check_call
 from .stacks import hide_own_lines
 
-BACKENDS = ("process", "thread", "mpi")
+BACKENDS = ("process", "thread", "mpi", "nccl")
 GRACE = 0.5  # seconds that the other ranks have for their own clean-up after a failure
 
 
@@ -30,7 +30,8 @@ def launch(
     notebook or of a script without a ``__main__`` guard: it travels by value (cloudpickle), as do the arguments, once
     for all ranks. With backend "thread" ranks are threads of this process, and share `fn` and the arguments. With
     backend "mpi" they are the processes of an MPI job on this machine, which compare their calls unless the environment
-    says MINIPAR_DEBUG=0 (docs/cluster.md).
+    says MINIPAR_DEBUG=0 (docs/cluster.md). With backend "nccl" they are processes with a GPU each, rank r on "cuda:r"
+    if `devices` says nothing else, and calls take CuPy arrays too (`over_nccl`, docs/cluster.md).
 
     `devices` names one for each rank ("cpu", "cuda:1"): it is the rank's ``comm.device``, and what "cuda" means there.
 
@@ -88,14 +89,15 @@ def _launch(
         return run_in_place(job, fn, args, kwargs, workers, backend, devices, timeout)
 
     backend = "process" if backend is None else backend
+    workers = 2 if workers is None else workers
     timeout = environment.DEFAULT_TIMEOUT if timeout is None else timeout
-    workers, places, timeout = check_ranks(
-        "launch", 2 if workers is None else workers, devices, timeout, backend, BACKENDS
-    )
+    workers, places, timeout = check_ranks("launch", workers, devices, timeout, backend, BACKENDS)
     if backend == "thread":
         from .threads import run
     elif backend == "mpi":
         from .mpi_launch import run
+    elif backend == "nccl":
+        from .nccl import run
     else:
         from .processes import run
     return run(fn, args, kwargs, workers, timeout, places)
@@ -114,7 +116,7 @@ def check_ranks(
     TypeError or ValueError if they make no sense, RuntimeError where there is no such device, and inside a rank.
     """
     from ..comm.arguments import check_timeout
-    from .places import check_devices
+    from .places import check_devices, check_gpus
 
     try:
         workers = operator.index(workers)
@@ -126,4 +128,6 @@ def check_ranks(
         raise ValueError(f"backend={backend!r} is unknown: choose one of {', '.join(backends)}")
     timeout = check_timeout(timeout)
     environment.refuse_inside_a_rank(call)
+    if backend == "nccl":
+        devices = check_gpus(devices, workers)
     return workers, check_devices(devices, workers), timeout

@@ -30,3 +30,16 @@ def check_devices(devices: Sequence[device | str] | None, workers: int) -> list[
             if (place.index or 0) >= there:
                 raise RuntimeError(f"device {str(place)!r} cannot be used: the GPUs here are 0 to {there - 1}")
     return places
+
+
+def check_gpus(devices: Sequence[device | str] | None, workers: int) -> Sequence[device | str]:
+    """Those of ranks that speak by NCCL: "cuda:0", "cuda:1", … if None. ValueError if one of them is no GPU."""
+    if devices is None:
+        return [f"cuda:{rank}" for rank in range(workers)]
+    for rank, name in enumerate([] if isinstance(devices, str | device) else devices):
+        if device(name).type != "cuda":
+            raise ValueError(
+                f"backend='nccl' needs a GPU for each rank, and devices[{rank}] is {str(name)!r}: ranks on CPUs and "
+                f"GPUs go together over backend='process'"
+            )
+    return devices

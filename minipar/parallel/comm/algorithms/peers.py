@@ -19,6 +19,7 @@ import numpy as np
 
 from ..arguments import check_rank
 from ..errors import CommunicatorError
+from ..layout import contiguous
 
 TAG = -1  # of all messages of algorithms; those of users have tags from 0 on
 
@@ -89,7 +90,7 @@ class Peers:
 
     def _send(self, array: np.ndarray, dest: int) -> Steps:
         dest = check_rank("dest", dest, self.size)
-        yield from self._carrier._send(np.ascontiguousarray(array), dest, TAG)
+        yield from self._carrier._send(contiguous(array), dest, TAG)
 
     def _recv(self, source: int) -> Generator[Any, None, np.ndarray]:
         source = check_rank("source", source, self.size)

@@ -1,0 +1,129 @@
+"""Operations with kernels of their own on a GPU, forward and backward, compared with the CPU in float64.
+
+Each is called as a user calls it, on the same float32 numbers, which float64 holds exactly. An error is a share of the
+largest number of its result: an entry that is lost, or read from its neighbour's place, is wrong by a good part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ... import nn, optim, tensor
+from ...backend.dtypes import as_dtype
+from .check import Check
+
+F = nn.functional
+TOLERANCE = {"float32": 2e-5, "float64": 1e-13}  # of the largest number of a result
+
+Numbers = Callable[..., Any]
+Called = Callable[[Numbers], Iterator[tuple[str, Any]]]
+
+
+def _cross_entropy(reduction: str) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        logits, weight = numbers(37, 130), numbers(130).detach().abs()
+        target = numbers.classes(130, 37)
+        target[3] = -100
+        loss = F.cross_entropy(logits, target, weight, reduction=reduction)
+        loss.sum().backward()
+        yield from (("loss", loss), ("gradient", logits.grad))
+
+    return call
+
+
+def _layer_norm(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+    x, weight, bias = numbers(65, 200), numbers(200), numbers(200)
+    y = F.layer_norm(x, (200,), weight, bias)
+    (y * numbers(65, 200).detach()).sum().backward()
+    yield from (("y", y), ("dx", x.grad), ("dweight", weight.grad), ("dbias", bias.grad))
+
+
+def _batch_norm(training: bool) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        x, weight, bias = numbers(9, 7, 11, 13), numbers(7), numbers(7)
+        mean, variance = numbers(7).detach(), numbers(7).detach().abs() + 0.5
+        y = F.batch_norm(x, mean, variance, weight, bias, training)
+        (y * numbers(9, 7, 11, 13).detach()).sum().backward()
+        yield from (("y", y), ("dx", x.grad), ("dweight", weight.grad), ("dbias", bias.grad))
+        yield from (("running mean", mean), ("running variance", variance))
+
+    return call
+
+
+def _max_pool(return_indices: bool) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        x = numbers(3, 5, 23, 18)
+        pooled = F.max_pool2d(x, 3, 2, 1, return_indices=return_indices)
+        y = pooled[0] if return_indices else pooled
+        (y * y.detach()).sum().backward()
+        yield from (("y", y), ("dx", x.grad), *((("indices", pooled[1]),) if return_indices else ()))
+
+    return call
+
+
+def _avg_pool(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+    x = numbers(3, 5, 23, 18)
+    y = F.avg_pool2d(x, 3, 2, 1)
+    (y * y.detach()).sum().backward()
+    yield from (("y", y), ("dx", x.grad))
+
+
+def _embedding(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+    weight, rows = numbers(50, 33), numbers.classes(50, 41, 6)
+    y = F.embedding(rows, weight, padding_idx=7)
+    (y * y.detach()).sum().backward()
+    yield from (("y", y), ("gradient", weight.grad))
+
+
+def _steps(make: Callable[[list[Any]], Any]) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        parameters = [nn.Parameter(numbers(*shape).detach()) for shape in ((1000, 3), (17,))]
+        optimizer = make(parameters)
+        for _ in range(3):
+            for p in parameters:
+                p.grad = numbers(*p.shape).detach()
+            optimizer.step()
+        yield from ((f"parameter {i}", p) for i, p in enumerate(parameters))
+
+    return call
+
+
+OPERATIONS: dict[str, Called] = {
+    "cross entropy": _cross_entropy("mean"),
+    "cross entropy of each": _cross_entropy("none"),
+    "layer norm": _layer_norm,
+    "batch norm": _batch_norm(True),
+    "batch norm, running": _batch_norm(False),
+    "max pooling": _max_pool(False),
+    "max pooling with indices": _max_pool(True),
+    "average pooling": _avg_pool,
+    "embedding": _embedding,
+    "SGD": _steps(lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)),
+    "AdamW": _steps(lambda p: optim.AdamW(p, lr=0.1, amsgrad=True)),
+}
+
+
+class _Drawn:
+    """The same numbers for every device and dtype: float32's."""
+
+    def __init__(self, dtype: str, device: str) -> None:
+        self.draw, self.dtype, self.device = np.random.default_rng(11), dtype, device
+
+    def __call__(self, *shape: int) -> Any:
+        array = self.draw.standard_normal(shape).astype(np.float32)
+        return tensor(array, dtype=as_dtype(self.dtype), device=self.device, requires_grad=True)
+
+    def classes(self, count: int, *shape: int) -> Any:
+        return tensor(self.draw.integers(0, count, shape), device=self.device)
+
+
+def operation_checks(name: str, dtype: str, device: str) -> Iterator[Check]:
+    """Every result of an operation on `device` in `dtype` beside the CPU's in float64."""
+    ours, exact = (dict(OPERATIONS[name](_Drawn(*where))) for where in ((dtype, device), ("float64", "cpu")))
+    for what, right in exact.items():
+        found, right = (value.detach().cpu().numpy().astype(np.float64) for value in (ours[what], right))
+        error = float(np.abs(found - right).max() / np.abs(right).max())
+        yield Check(name, f"{what} in {dtype}", error, TOLERANCE[dtype])
