@@ -14,7 +14,8 @@ import numpy as np
 
 from minipar.bench.report import markdown_table
 from minipar.kernels import simulate
-from minipar.kernels.cuda import compiler, conv2d
+from minipar.kernels.cuda import compiler
+from minipar.kernels.cuda.conv2d import direct
 from minipar.kernels.cuda.matmul import RUNGS, plan_matmul
 from minipar.kernels.cuda.plan import Kernel
 
@@ -76,8 +77,8 @@ def kernels() -> Iterator[tuple[str, Kernel]]:
         if options:
             everything = dict.fromkeys(options, True)
             yield f"{name}, aligned, Wᵀ, bias, ReLU", factory(float32, tile, False, True, **everything)
-    for factory in (conv2d.forward_kernel, conv2d.grad_input_kernel, conv2d.grad_weight_kernel):
-        kernel = factory(float32, conv2d.THREADS)
+    for factory in (direct.forward_kernel, direct.grad_input_kernel, direct.grad_weight_kernel):
+        kernel = factory(float32, direct.THREADS)
         yield kernel.name, kernel
 
 

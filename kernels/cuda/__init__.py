@@ -2,7 +2,7 @@
 
 ``matmul``, ``linear``, ``conv2d``
                         the kernels and their host functions, with the names and signatures of ``kernels.reference``;
-                        ``matmul`` is a ladder: a kernel for each idea that makes it faster
+                        ``matmul`` and ``conv2d`` are ladders: a kernel for each idea that makes it faster
 ``precision``           whether float32 matrices may be multiplied with fewer bits, on tensor cores
 ``plan``                what the two share: a kernel, and one planned launch of it
 ``launcher``            runs a plan on the GPU, through ``compiler`` (Numba -> PTX -> cubin) and ``cubin_cache``

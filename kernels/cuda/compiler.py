@@ -67,9 +67,7 @@ def build(kernel: Kernel, capability: Capability) -> Cubin:
 
 def to_ptx(kernel: Kernel, capability: Capability) -> str:
     """The kernel as PTX, its entry renamed from Numba's mangled name to the kernel's own."""
-    parameters = len(inspect.signature(kernel.function).parameters)
-    pointer = types.CPointer(getattr(numba, kernel.dtype.name))
-    signature = (pointer,) * kernel.pointers + (types.int32,) * (parameters - kernel.pointers)
+    signature = tuple(map(_numba_type, kernel.parameters))
     with _current_device(capability):
         ptx, _ = cuda.compile(
             kernel.function, signature, device=False, abi="numba", cc=capability, launch_bounds=kernel.threads
@@ -78,6 +76,12 @@ def to_ptx(kernel: Kernel, capability: Capability) -> str:
     if mangled is None:
         raise RuntimeError(f"numba-cuda {_version('numba-cuda')} made PTX without an entry for {kernel.name}")
     return re.sub(rf"\b{mangled[1]}(?=\b|_param_)", kernel.name, ptx)
+
+
+def _numba_type(parameter: str) -> types.Type:
+    """Of "float32" or, a pointer, "float32*"."""
+    number = getattr(numba, parameter.rstrip("*"))
+    return types.CPointer(number) if parameter.endswith("*") else number
 
 
 @contextmanager
@@ -123,7 +127,7 @@ def identity(kernel: Kernel, capability: Capability) -> str:
     """All that decides a kernel's machine code, as text: its source, constants, types, architecture and versions."""
     lines = [
         _meaning(kernel.function),
-        f"{kernel.dtype.name} pointers={kernel.pointers} threads={kernel.threads} capability={capability}",
+        f"{kernel.dtype.name} parameters={kernel.parameters} threads={kernel.threads} capability={capability}",
         *(f"{package} {_version(package)}" for package in PACKAGES),
         inspect.getsource(to_ptx),
         inspect.getsource(intrinsics),

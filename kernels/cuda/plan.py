@@ -5,8 +5,9 @@ number of blocks and the arguments. The plan is the same over CuPy and over NumP
 where there is no GPU.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,28 @@ INDEX_LIMIT = 2**31 - 2**12
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A CUDA kernel as a Python function over flat arrays of one dtype (``pointers`` of them) and int32 numbers."""
+    """A CUDA kernel as a Python function over flat arrays of one dtype (``pointers`` of them) and int32 numbers.
+
+    ``others`` names the parameters that are something else: "int64*" is an array, "float32" a number, which the plan
+    passes as NumPy's scalar of that type. ``parameters`` says of all, in order, what they are.
+    """
 
     function: Callable[..., None]
     dtype: np.dtype
     pointers: int
     threads: int
+    others: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        names = list(inspect.signature(self.function).parameters)
+        arrays = [name for name in names if name not in self.others][: self.pointers]
+        usual = {name: f"{self.dtype}*" if name in arrays else "int32" for name in names}
+        return tuple({**usual, **self.others}.values())
 
 
 @dataclass(frozen=True)
