@@ -131,7 +131,7 @@ HALO_TILE = [
     ("range(thread, inputs, threads)", "range(thread, inputs - 1, threads)"),
     ("range(thread, weights, threads)", "range(thread, window, threads)"),
     ("(side - 1) * step", "side - 1"),
-    ("first_p * stride_h", "first_p * stride_w"),
+    ("first_q * stride_w", "first_q * stride_h"),
     ("my_p * stride_h", "my_p"),
     ("s * dil_w", "s * dil_h"),
     ("(image * D + c)", "(image * D)"),
