@@ -55,7 +55,7 @@ EDITS = {  # what is edited, and which of the three are computed then
 DIRECT = [(CASE, by_definition(64))]
 HALO = [(CASE, WAYS["halo tile"])]
 DEPTHWISE = [(CASE._replace(group_inputs=1, group_outputs=2, groups=3, stride=(2, 2)), WAYS["depthwise"])]
-IMPLICIT = [(NARROW, implicit(TILE, 2)), (WIDE, implicit(WIDE_TILE, 2)), (CASE, implicit(TILE))]
+IMPLICIT = [(NARROW, implicit(TILE, 2)), (WIDE, implicit(WIDE_TILE, 2)), (CASE, implicit(TILE, 2))]
 
 
 def runs_of(module: ModuleType) -> list[tuple[ConvCase, Way]]:
