@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda, int32, uint32
+from numba.core import config
 
 from ...reference.namespace import array_namespace
 from .geometry import Geometry
@@ -154,10 +155,12 @@ def _copied(make: Callable[[Geometry], np.ndarray], geometry: Geometry, device: 
     return copy
 
 
-# How the kernels read a table.
+# How the kernels read a table. (Numba's own simulator knows no option but "device".)
+
+INLINED = {} if config.ENABLE_CUDASIM else {"forceinline": True}
 
 
-@cuda.jit(device=True, forceinline=True)
+@cuda.jit(device=True, **INLINED)
 def phase_of(table, phase, N):
     """A phase's K, its first entry, its first weight, and its pixels in N images."""
     header = int32(phase * HEADER)
@@ -168,7 +171,7 @@ def phase_of(table, phase, N):
     return K, entries, weights, pixels
 
 
-@cuda.jit(device=True, forceinline=True)
+@cuda.jit(device=True, **INLINED)
 def window_of(table, phase, pixel, N, D, H, W, groups, group, move_h, move_w):
     """Where a pixel's window begins: its row and column in an image of H x W, and its place in the whole source.
 
@@ -181,7 +184,7 @@ def window_of(table, phase, pixel, N, D, H, W, groups, group, move_h, move_w):
     return row, column, int32((n * groups + group) * D * H * W + row * W + column)
 
 
-@cuda.jit(device=True, forceinline=True)
+@cuda.jit(device=True, **INLINED)
 def place_of(table, phase, pixel, N, M, P, Q, groups, group, step_h, step_w):
     """Where a pixel goes in the first target channel of its group; -1 for what is no pixel."""
     n, p, q, exists = coordinates(table, phase, pixel, N)
@@ -191,7 +194,7 @@ def place_of(table, phase, pixel, N, M, P, Q, groups, group, step_h, step_w):
     return int32((n * groups + group) * M * P * Q + p * Q + q) if exists else int32(-1)
 
 
-@cuda.jit(device=True, forceinline=True)
+@cuda.jit(device=True, **INLINED)
 def coordinates(table, phase, pixel, N):
     """A pixel's image, row and column within its phase, and whether it exists; else those of the first pixel."""
     rows = int32(table[int32(phase * HEADER + 3)])
