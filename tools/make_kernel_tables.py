@@ -18,7 +18,7 @@ import numpy as np
 
 from minipar.bench.report import markdown_table
 from minipar.kernels import simulate
-from minipar.kernels.cuda import compiler, conv2d
+from minipar.kernels.cuda import compiler
 from minipar.kernels.cuda.matmul import HALVES, RUNGS, plan_matmul
 from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
@@ -101,7 +101,7 @@ def built(kernel: Kernel, capability: compiler.Capability) -> compiler.Cubin:
 
 
 def kernels() -> Iterator[tuple[str, Kernel]]:
-    """Every kernel, as it runs on float32 (or float16): in its plainest form, and with all that it can do."""
+    """Every kernel of a product, on float32 (or float16): in its plainest form, and with all that it can do."""
     float32, float16 = np.dtype(np.float32), np.dtype(np.float16)
     for name, (factory, tile, options) in {**RUNGS, "fp16": HALVES}.items():
         dtype = float16 if name == "fp16" else float32
@@ -109,9 +109,6 @@ def kernels() -> Iterator[tuple[str, Kernel]]:
         if options:
             everything = dict.fromkeys(options, True)
             yield f"{name}, aligned, Wᵀ, bias, ReLU", factory(dtype, tile, False, True, **everything)
-    for factory in (conv2d.forward_kernel, conv2d.grad_input_kernel, conv2d.grad_weight_kernel):
-        kernel = factory(float32, conv2d.THREADS)
-        yield kernel.name, kernel
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 ``matmul``, ``linear``, ``conv2d``
                         the kernels and their host functions, with the names and signatures of ``kernels.reference``;
-                        ``matmul`` is a ladder: a kernel for each idea that makes it faster
+                        ``matmul`` and ``conv2d`` are ladders: a kernel for each idea that makes it faster
 ``cross_entropy``, ``layer_norm``, ``batch_norm``, ``max_pool2d``, ``avg_pool2d``, ``picked_rows``, ``optimizer_steps``
                         likewise: a launch or two each, where the reference's lines over CuPy are many
 ``rows``                rows among threads, and sums and maxima that the threads of a row find together;

@@ -11,7 +11,9 @@ import numpy as np
 from numba import cuda
 from numba.core import config
 
-from minipar.kernels.cuda import conv2d, interpreter
+from minipar.kernels.cuda import interpreter
+from minipar.kernels.cuda.conv2d import direct
+from minipar.kernels.cuda.conv2d.geometry import geometry_of
 from minipar.kernels.cuda.matmul import RUNGS, plan_matmul
 from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.plan import Plan
@@ -46,6 +48,7 @@ for dtype, layout in itertools.product(("float32", "float64"), ("contiguous", "t
         compare(plan_matmul(a, b, RUNGS[name]._replace(tile=tile)))
     case = cases.ConvCase(dtype, 1, 2, 5, 2, (4, 5), (3, 2), (2, 1), (1, 1), (1, 2))
     x, w, bias, g = case.operands()
-    compare(conv2d.plan_conv2d_forward(x, w, bias, *case.geometry, 4))
-    compare(conv2d.plan_conv2d_grad_input(g, w, x.shape, *case.geometry, 4))
-    compare(conv2d.plan_conv2d_grad_weight(g, x, w.shape, *case.geometry, 4))
+    geometry = geometry_of(x.shape, w.shape, *case.geometry)
+    compare(direct.plan_direct_forward(x, w, bias, geometry, threads=4))
+    compare(direct.plan_direct_grad_input(g, w, geometry, 4))
+    compare(direct.plan_direct_grad_weight(g, x, geometry, 4))

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_convolution_compile import in_every_form, small
+from test_cuda_fused_compile import kernels as fused
 
 import minipar.kernels.cuda
-from minipar.kernels.cuda import compiler, conv2d, detect
+from minipar.kernels.cuda import compiler, detect
+from minipar.kernels.cuda.conv2d import direct
+from minipar.kernels.cuda.conv2d.products import TILES
 from minipar.kernels.cuda.matmul import HALVES, RUNGS
 from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
@@ -19,7 +23,6 @@ usable, reason = detect.compiler_status()
 pytestmark = pytest.mark.skipif(not usable, reason=reason)
 
 ARCHITECTURES = [(8, 0), (9, 0)]
-CONVOLUTIONS = [conv2d.forward_kernel, conv2d.grad_input_kernel, conv2d.grad_weight_kernel]
 FLAGS = list(itertools.product((False, True), repeat=2))  # is A, is B transposed?
 FOLDER = Path(minipar.kernels.cuda.__file__).parent
 
@@ -46,19 +49,19 @@ def test_kernels_of_float64_fit_in_registers_and_compute_in_float64(capability):
         if not options:  # those are for float32 alone
             check(kernel(dtype, tile, False, False), capability)
             check(kernel(dtype, tile, False, True), capability)
-    for factory in CONVOLUTIONS:
-        check(factory(dtype, conv2d.THREADS), capability)
 
 
-def test_every_kernel_is_in_the_table():
-    """Each function that any file of kernels/cuda makes a Kernel of."""
+def test_every_kernel_passes_a_gate():
+    """Each function that any file of kernels/cuda makes a Kernel of: here, with the convolutions, or with the fused."""
+    float32 = np.dtype(np.float32)
+    gated = [kernel for _, kernel in tables.kernels()] + small(float32) + in_every_form(TILES[0]) + fused(float32)
     calls = (
         node
         for file in FOLDER.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Kernel"
     )
-    assert {call.args[0].id for call in calls} == {kernel.name for _, kernel in tables.kernels()}
+    assert {call.args[0].id for call in calls} == {kernel.name for kernel in gated}
 
 
 def test_the_table_is_current():
@@ -85,7 +88,7 @@ def test_every_variant_of_a_product_fits_in_registers(capability):
 
 
 def test_the_entry_takes_plain_pointers_and_int32s():
-    kernel = conv2d.grad_input_kernel(np.dtype(np.float32), 64)
+    kernel = direct.grad_input_kernel(np.dtype(np.float32), 64)
     ptx = compiler.to_ptx(kernel, (8, 0))
     entry = ptx[ptx.index(f".entry {kernel.name}(") :].partition(")")[0]
     assert entry.count(".param .u64") == kernel.pointers == 3

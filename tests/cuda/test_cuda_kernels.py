@@ -7,7 +7,7 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import conv2d, interpreter, precision
+from minipar.kernels.cuda import interpreter, precision
 from minipar.kernels.cuda.matmul import RUNGS, Rung, plan_linear, plan_matmul
 from minipar.kernels.cuda.matmul.tensor_cores import BITS, WarpTile
 from minipar.kernels.cuda.matmul.tile import Tile
@@ -23,7 +23,6 @@ SMALL = {  # each rung in blocks that are cheap to interpret
     "bf16": [WarpTile(32, 16, 32, 32, 16)],
 }
 RUNGS_IN_SMALL = [RUNGS[name]._replace(tile=tile) for name, tiles in SMALL.items() for tile in tiles]
-THREADS = 16
 
 
 def name_of(rung: Rung) -> str:
@@ -172,65 +171,3 @@ def test_tensor_cores_are_used_where_somebody_has_asked_for_less_precision(monke
     assert plan_matmul(a.astype(np.float64), a.T.astype(np.float64)).kernel.name == "matmul_register_tile"
     with pytest.raises(ValueError, match="precision must be one of highest, high, medium, not 'low'"):
         precision.use("low")
-
-
-def check_conv2d(case: cases.ConvCase) -> None:
-    x, w, bias, g = case.operands()
-    forward = conv2d.plan_conv2d_forward(x, w, bias, *case.geometry, THREADS)
-    grad_input = conv2d.plan_conv2d_grad_input(g, w, x.shape, *case.geometry, THREADS)
-    grad_weight = conv2d.plan_conv2d_grad_weight(g, x, w.shape, *case.geometry, THREADS)
-    for plan in (forward, grad_input, grad_weight):
-        plan.result.fill(np.nan)
-    cases.assert_close(interpreter.run(forward), cases.expected_forward(case, x, w, bias))
-    cases.assert_close(interpreter.run(grad_input), cases.expected_grad_input(case, g, w, x.shape))
-    cases.assert_close(interpreter.run(grad_weight), cases.expected_grad_weight(case, g, x, w.shape))
-
-
-@pytest.mark.parametrize("case", cases.conv_cases(), ids=lambda case: "-".join(map(str, case)).replace(" ", ""))
-def test_conv2d_forward_and_gradients(case):
-    check_conv2d(case)
-
-
-@pytest.mark.slow
-def test_conv2d_forward_and_gradients_of_every_geometry():
-    for row in itertools.product(("float32",), (2,), (3,), (5,), *list(cases.CONV_CHOICES.values())[4:]):
-        check_conv2d(cases.ConvCase(*row))
-
-
-def test_conv2d_without_bias_without_images_and_of_any_strides():
-    case = cases.conv_cases()[0]
-    x, w, _, g = case.operands()
-    x, w, g = (np.asfortranarray(array) for array in (x, w, g))
-    y = interpreter.run(conv2d.plan_conv2d_forward(x, w, None, *case.geometry, THREADS))
-    cases.assert_close(y, cases.expected_forward(case, x, w, None))
-    dx = interpreter.run(conv2d.plan_conv2d_grad_input(g, w, x.shape, *case.geometry, THREADS))
-    cases.assert_close(dx, cases.expected_grad_input(case, g, w, x.shape))
-    dw = interpreter.run(conv2d.plan_conv2d_grad_weight(g[:0], x[:0], w.shape, *case.geometry, THREADS))
-    assert not dw.any()
-    assert interpreter.run(conv2d.plan_conv2d_forward(x[:0], w, None, *case.geometry, THREADS)).shape[0] == 0
-
-
-def test_conv2d_refuses_what_does_not_fit():
-    x, w = np.ones((1, 4, 5, 5), np.float32), np.ones((6, 2, 3, 3), np.float32)
-    one = ((1, 1), (0, 0), (1, 1))
-    with pytest.raises(ValueError, match="wants 2 input channels"):
-        conv2d.plan_conv2d_forward(x, w, None, *one, 1)
-    with pytest.raises(ValueError, match="groups must divide"):
-        conv2d.plan_conv2d_forward(x, w, None, *one, 4)
-    with pytest.raises(ValueError, match="6 output channels"):
-        conv2d.plan_conv2d_forward(x, w, np.ones(5, np.float32), *one, 2)
-    with pytest.raises(ValueError, match=r"\(1, 6, 3, 3\), got \(1, 6, 5, 5\)"):
-        conv2d.plan_conv2d_grad_input(np.ones((1, 6, 5, 5), np.float32), w, x.shape, *one, 2)
-    with pytest.raises(TypeError, match="float16"):
-        conv2d.plan_conv2d_grad_weight(x.astype(np.float16), x, w.shape, *one, 2)
-    with pytest.raises(ValueError, match="power of two"):
-        conv2d.plan_conv2d_grad_weight(np.ones((1, 6, 3, 3), np.float32), x, w.shape, *one, 2, threads=48)
-
-
-def test_the_weight_gradient_has_the_same_bits_every_time():
-    case = cases.conv_cases()[0]
-    x, w, _, g = case.operands()
-    first, second = (
-        interpreter.run(conv2d.plan_conv2d_grad_weight(g, x, w.shape, *case.geometry, THREADS)) for _ in range(2)
-    )
-    np.testing.assert_array_equal(first, second)

@@ -13,13 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import cuda_cases as cases
 import numpy as np
 import pytest
 from mutants import Mutant, load, maker, mutants
 
 import minipar.kernels.cuda as kernels
-from minipar.kernels.cuda import conv2d, interpreter
+from minipar.kernels.cuda import interpreter
 from minipar.kernels.cuda.matmul import (
     RUNGS,
     Rung,
@@ -76,35 +75,6 @@ def whole(shape: tuple[int, ...], layout: str, seed: int) -> np.ndarray:
     return x if layout == "contiguous" else np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
-# Taps fall outside on all four sides, some output pixels are never reached, and the last block has idle threads.
-# In the second one, a tap too many would fall inside, and a slice of four channels is full.
-CONVOLUTIONS = [
-    cases.ConvCase("float32", 2, 3, 5, 2, (7, 6), (3, 2), (2, 1), (1, 1), (3, 2)),
-    cases.ConvCase("float32", 1, 5, 3, 1, (4, 6), (2, 2), (1, 2), (0, 0), (1, 1)),
-]
-
-
-def convolutions(plan: Callable[[ModuleType, cases.ConvCase], Expected]) -> Plans:
-    return lambda module: (plan(module, case) for case in CONVOLUTIONS)
-
-
-def forward(module: ModuleType, case: cases.ConvCase) -> Expected:
-    x, w, bias, _ = case.operands()
-    return module.plan_conv2d_forward(x, w, bias, *case.geometry, 64), cases.expected_forward(case, x, w, bias)
-
-
-def grad_input(module: ModuleType, case: cases.ConvCase) -> Expected:
-    x, w, _, g = case.operands()
-    plan = module.plan_conv2d_grad_input(g, w, x.shape, *case.geometry, 64)
-    return plan, cases.expected_grad_input(case, g, w, x.shape)
-
-
-def grad_weight(module: ModuleType, case: cases.ConvCase) -> Expected:
-    x, w, _, g = case.operands()
-    plan = module.plan_conv2d_grad_weight(g, x, w.shape, *case.geometry, 8)
-    return plan, cases.expected_grad_weight(case, g, x, w.shape)
-
-
 class Subject(NamedTuple):
     """A file whose ``factory`` makes a kernel, or device functions for one; the files that use it, and their plans."""
 
@@ -128,9 +98,6 @@ SUBJECTS = [
     Subject(double_buffered, "double_buffered_kernel", [IN_FOURS]),
     Subject(tensor_cores, "tensor_core_kernel", [IN_TF32, IN_BF16]),
     Subject(fetching, "mover", [IN_FOURS, IN_TF32]),
-    Subject(conv2d, "forward_kernel", [(conv2d, convolutions(forward))]),
-    Subject(conv2d, "grad_input_kernel", [(conv2d, convolutions(grad_input))]),
-    Subject(conv2d, "grad_weight_kernel", [(conv2d, convolutions(grad_weight))]),
 ]
 
 # What cannot be noticed, since the results are the same: (factory, the text that goes) -> why.

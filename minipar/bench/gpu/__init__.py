@@ -4,6 +4,7 @@
 ``parts``           the parts, and the seconds that each may take; ``process``: each runs in a process of its own
 ``rows``            what a part finds, row by row; ``check``: an error, what it may be, and whether it passed
 ``kernel_checks``   each kernel against float64 NumPy, on many shapes
+``operations``      operations with kernels of their own, as a user calls them, against float64 on the CPU
 ``families``        some training steps of every family of models, on the device against float64 on the CPU
 ``nccl``            an all-reduce in a world of one rank
 ``timing``          CUDA events, medians, rotated inputs, launch overhead

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..machine import conditions, version
-from . import families, steps
+from . import families, operations, steps
 from .bandwidth import bandwidths
 from .check import Check, guarded
 from .contests import convolution_timings
@@ -54,6 +54,7 @@ def _checks() -> dict[str, Callable[[], Iterator[Row]]]:
     return {
         "kernels": _kernel_checks,
         **{f"rung {name}": partial(_rung_checks, name) for name in _rung_names()},
+        "operations": _operation_checks,
         **{
             f"{family} in {dtype}": partial(_guarded, f"{family} in {dtype}", families.family_checks, family, dtype)
             for dtype in ("float32", "float64")
@@ -95,6 +96,12 @@ def _kernel_checks() -> Iterator[Row]:
     import cupy
 
     return kernel_checks(kernels(), cupy.asarray, cupy.asnumpy)
+
+
+def _operation_checks() -> Iterator[Row]:
+    for name in operations.OPERATIONS:
+        for dtype in operations.TOLERANCE:
+            yield from _guarded(name, operations.operation_checks, name, dtype)
 
 
 def _rung_names() -> list[str]:

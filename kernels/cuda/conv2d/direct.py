@@ -1,15 +1,13 @@
-"""Two-dimensional convolution on the GPU, directly from its definition: forward and both gradients.
+"""Rung 1, direct: the definition of a convolution, a thread for every number; forward and both gradients.
 
     y[n, o, p, q] = bias[o] + sum over c, r, s of w[o, c, r, s] * x[n, c, h, v],
     h = p * stride_h - pad_h + r * dilation_h,    v = q * stride_w - pad_w + s * dilation_w
 
-with x taken as zero outside, and c running over the C/groups input channels of o's group. Nothing is unfolded into a
-matrix. Every number of the result has one thread (in the weight's gradient: one block) that adds it up in a fixed
-order, so the same input gives the same bits every time.
-
-Shapes: x (N, C, H, W), w (O, C/groups, R, S), bias (O,), g and y (N, O, P, Q), all contiguous. A thread serves a few
-neighbouring channels, so that a pixel it has read is used for each of them; in the last such *slice* of a group the
-surplus channels repeat the last one and are not stored.
+with x taken as zero outside, and c running over the C/groups input channels of o's group. Every number of the result
+has one thread (in the weight's gradient: one block) that adds it up in a fixed order, so the same input gives the same
+bits every time. A thread serves a few neighbouring channels, so that a pixel it has read is used for each of them; in
+the last such *slice* of a group the surplus channels repeat the last one and are not stored. Any shape, in float32 and
+float64; each multiplication still reads its weight, and a quarter of its pixel, from global memory.
 """
 
 from functools import cache
@@ -19,187 +17,56 @@ import numba
 import numpy as np
 from numba import cuda, int32, uint32
 
-from ..reference.conv2d import gated, put_into
-from ..reference.namespace import array_namespace
-from ..reference.shapes import conv_output_size
-from . import launcher
-from .plan import Kernel, Plan, blocks_for, check_operands, check_size
+from ...reference.namespace import array_namespace
+from ..plan import Kernel, Plan, blocks_for, check_operands
+from .geometry import Geometry, check_bias, check_gradient, flat
 
 Array = Any
-Pair = tuple[int, int]
 
 CHANNELS = 4  # a thread's slice of channels
 THREADS = 256
 
 
-def conv2d_forward(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    relu: bool = False,
-) -> Array:
-    """y (N, O, P, Q) from x (N, C, H, W), w (O, C/groups, R, S), bias (O,) or None; with ``relu`` nothing below 0.
-
-    float32 or float64 CuPy arrays; a non-contiguous one is copied. Raises ValueError where shapes do not fit, devices
-    differ or an array has more than 2^31 elements, TypeError for other dtypes.
-    """
-    y = launcher.launch(plan_conv2d_forward, x, w, bias, stride, padding, dilation, groups)
-    return array_namespace(y).maximum(y, 0, out=y) if relu else y
-
-
-def conv2d_grad_input(
-    g: Array,
-    w: Array,
-    x_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    gate: Array | None = None,
-) -> Array:
-    """dx (N, C, H, W) from the output's gradient g (N, O, P, Q), 0 where ``gate`` ≤ 0, and w; else as the forward."""
-    return launcher.launch(plan_conv2d_grad_input, gated(g, gate), w, x_shape, stride, padding, dilation, groups)
-
-
-def conv2d_grad_weight(
-    g: Array,
-    x: Array,
-    w_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    gate: Array | None = None,
-    with_bias: bool = False,
-    out: Array | None = None,
-    bias_out: Array | None = None,
-) -> Any:
-    """dw (O, C/groups, R, S) from the output's gradient g (N, O, P, Q) and x; else as ``conv2d_grad_input``.
-
-    ``with_bias``: (dw, the sums of g); written into ``out`` and ``bias_out`` where those are given.
-    """
-    g = gated(g, gate)
-    dw = put_into(out, launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups))
-    return (dw, put_into(bias_out, g.sum((0, 2, 3)))) if with_bias else dw
-
-
-def plan_conv2d_forward(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    threads: int = THREADS,
+def plan_direct_forward(
+    x: Array, w: Array, bias: Array | None, geometry: Geometry, relu: bool = False, threads: int = THREADS
 ) -> Plan:
-    """The launch that computes ``conv2d_forward``. A missing bias is a bias of zeros: one kernel fewer to read."""
+    """y (N, O, P, Q). A missing bias is a bias of zeros: one kernel fewer to read."""
     xp = array_namespace(x)
     if bias is None:
-        bias = xp.zeros(w.shape[0], x.dtype)
+        bias = xp.zeros(geometry.O, x.dtype)
     dtype = check_operands(x=x, w=w, bias=bias)
-    output = _output_shape(x.shape, w.shape, stride, padding, dilation, groups)
-    if bias.shape != (w.shape[0],):
-        raise ValueError(f"bias must have one number for each of the {w.shape[0]} output channels, got {bias.shape}")
-    y = xp.empty(output, x.dtype)
-    kernel = forward_kernel(dtype, threads)
-    sizes = _sizes(x.shape, w.shape, output, stride, padding, dilation, groups)
-    work = output[0] * groups * blocks_for(output[1] // groups, CHANNELS) * output[2] * output[3]
-    return Plan(kernel, blocks_for(work, threads), (_flat(x), _flat(w), _flat(bias), y.reshape(-1), *sizes), y)
+    check_bias(bias, geometry)
+    y = xp.empty(geometry.y_shape, x.dtype)
+    kernel = forward_kernel(dtype, threads, relu)
+    slices = geometry.groups * blocks_for(geometry.group_outputs, CHANNELS)
+    blocks = blocks_for(geometry.N * slices * geometry.P * geometry.Q, threads)
+    return Plan(kernel, blocks, (flat(x), flat(w), flat(bias), y.reshape(-1), *geometry.numbers), y)
 
 
-def plan_conv2d_grad_input(
-    g: Array,
-    w: Array,
-    x_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    threads: int = THREADS,
-) -> Plan:
-    """The launch that computes ``conv2d_grad_input``."""
+def plan_direct_grad_input(g: Array, w: Array, geometry: Geometry, threads: int = THREADS) -> Plan:
+    """dx (N, C, H, W)."""
     dtype = check_operands(g=g, w=w)
-    output = _output_shape(x_shape, w.shape, stride, padding, dilation, groups)
-    _check_gradient(g, output)
-    dx = array_namespace(g).empty(x_shape, g.dtype)
+    check_gradient(g, geometry)
+    dx = array_namespace(g).empty(geometry.x_shape, g.dtype)
     kernel = grad_input_kernel(dtype, threads)
-    sizes = _sizes(x_shape, w.shape, output, stride, padding, dilation, groups)
-    work = x_shape[0] * groups * blocks_for(w.shape[1], CHANNELS) * x_shape[2] * x_shape[3]
-    return Plan(kernel, blocks_for(work, threads), (_flat(g), _flat(w), dx.reshape(-1), *sizes), dx)
+    slices = geometry.groups * blocks_for(geometry.D, CHANNELS)
+    blocks = blocks_for(geometry.N * slices * geometry.H * geometry.W, threads)
+    return Plan(kernel, blocks, (flat(g), flat(w), dx.reshape(-1), *geometry.numbers), dx)
 
 
-def plan_conv2d_grad_weight(
-    g: Array,
-    x: Array,
-    w_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    threads: int = THREADS,
-) -> Plan:
-    """The launch that computes ``conv2d_grad_weight``: one block for each slice of each (c, r, s)."""
+def plan_direct_grad_weight(g: Array, x: Array, geometry: Geometry, threads: int = THREADS) -> Plan:
+    """dw (O, D, R, S): one block for each slice of each (c, r, s)."""
     dtype = check_operands(g=g, x=x)
-    output = _output_shape(x.shape, w_shape, stride, padding, dilation, groups)
-    _check_gradient(g, output)
-    dw = array_namespace(g).empty(w_shape, g.dtype)
+    check_gradient(g, geometry)
+    dw = array_namespace(g).empty(geometry.w_shape, g.dtype)
     kernel = grad_weight_kernel(dtype, threads)
-    sizes = _sizes(x.shape, w_shape, output, stride, padding, dilation, groups)
-    blocks = groups * blocks_for(w_shape[0] // groups, CHANNELS) * w_shape[1] * w_shape[2] * w_shape[3]
-    return Plan(kernel, blocks, (_flat(g), _flat(x), dw.reshape(-1), *sizes), dw)
-
-
-def _flat(array: Array) -> Array:
-    return array_namespace(array).ascontiguousarray(array).reshape(-1)
-
-
-def _output_shape(
-    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> tuple[int, int, int, int]:
-    """(N, O, P, Q). ValueError where the shapes do not fit each other, or are too large for the kernels."""
-    if len(x_shape) != 4 or len(w_shape) != 4:
-        raise ValueError(f"conv2d takes x (N, C, H, W) and w (O, C/groups, R, S), got {x_shape} and {w_shape}")
-    if groups < 1 or x_shape[1] % groups or w_shape[0] % groups:
-        raise ValueError(f"groups must divide the channels in ({x_shape[1]}) and out ({w_shape[0]}), got {groups}")
-    if w_shape[1] * groups != x_shape[1]:
-        raise ValueError(
-            f"w {tuple(w_shape)} with groups={groups} wants {w_shape[1] * groups} input channels, "
-            f"x {tuple(x_shape)} has {x_shape[1]}"
-        )
-    rows, columns = (
-        conv_output_size(x_shape[2 + i], w_shape[2 + i], stride[i], padding[i], dilation[i]) for i in (0, 1)
-    )
-    output = (x_shape[0], w_shape[0], rows, columns)
-    for name, shape in (("x", x_shape), ("w", w_shape), ("the output", output)):
-        check_size(name, shape)
-    return output
-
-
-def _check_gradient(g: Array, output: tuple[int, ...]) -> None:
-    if g.shape != output:
-        raise ValueError(f"g must have the output's shape {output}, got {g.shape}")
-
-
-def _sizes(
-    x_shape: tuple[int, ...],
-    w_shape: tuple[int, ...],
-    output: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-) -> tuple[int, ...]:
-    """The numbers that follow the arrays in every kernel's arguments."""
-    return (*x_shape, *w_shape, *output[2:], groups, *stride, *padding, *dilation)
+    slices = geometry.groups * blocks_for(geometry.group_outputs, CHANNELS)
+    blocks = slices * geometry.D * geometry.R * geometry.S
+    return Plan(kernel, blocks, (flat(g), flat(x), dw.reshape(-1), *geometry.numbers), dw)
 
 
 @cache
-def forward_kernel(dtype: np.dtype, threads: int) -> Kernel:
+def forward_kernel(dtype: np.dtype, threads: int, relu: bool = False) -> Kernel:
     """Each thread owns a pixel (p, q) of one image in a slice of output channels; neighbours own neighbouring q.
 
     The taps (r, s) are the outer loops: whether a tap falls inside the image is asked once, and the loop over the input
@@ -242,7 +109,8 @@ def forward_kernel(dtype: np.dtype, threads: int) -> Kernel:
         for k in range(CHANNELS):
             if first + k < group_o:
                 o = int32(group * group_o + first + k)
-                y[int32(((n * O + o) * P + p) * Q + q)] = bias[o] + sums[k]
+                total = bias[o] + sums[k]
+                y[int32(((n * O + o) * P + p) * Q + q)] = max(total, number(0)) if relu else total
 
     return Kernel(conv2d_forward, dtype, pointers=4, threads=threads)
 

@@ -1,0 +1,98 @@
+"""Which kernel serves a convolution: by its dtype and its shape alone, so that the same call takes the same one.
+
+| the convolution | forward | gradient by the input | by the weight |
+| --- | --- | --- | --- |
+| float64; or too large for the offset table; or without channels | ``direct`` | ``direct`` | ``direct`` |
+| each input channel by itself, a window of few taps | ``depthwise`` | ``depthwise`` | ``depthwise`` |
+| a window of 1 x 1 that fills a matrix product's tiles | ``pointwise``, if without bias | ``pointwise`` | as below |
+| few output channels in a group | ``halo_tile`` | as below | as below |
+| all others | ``implicit_gemm`` | ``implicit_gemm`` | ``weight_gradient`` |
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..plan import Plan, blocks_for
+from . import depthwise, direct, halo_tile, pointwise, products
+from .geometry import Geometry, Pair, geometry_of
+from .offsets import fits
+
+Array = Any
+
+
+def plan_conv2d_forward(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    relu: bool = False,
+) -> Plan:
+    """The launch that computes ``conv2d_forward``."""
+    geometry = geometry_of(x.shape, w.shape, stride, padding, dilation, groups)
+    if by_definition(x, geometry):
+        return direct.plan_direct_forward(x, w, bias, geometry, relu)
+    if is_depthwise(geometry):
+        return depthwise.plan_depthwise_forward(x, w, bias, geometry, relu)
+    if bias is None and not relu and by_matmul(geometry.O, geometry):
+        return pointwise.plan_pointwise_forward(x, w, geometry)
+    if by_halo(geometry):
+        return halo_tile.plan_halo_forward(x, w, bias, geometry, relu)
+    return products.plan_forward(x, w, bias, geometry, relu)
+
+
+def plan_conv2d_grad_input(
+    g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Plan:
+    """The launch that computes ``conv2d_grad_input``."""
+    geometry = geometry_of(x_shape, w.shape, stride, padding, dilation, groups)
+    if by_definition(g, geometry):
+        return direct.plan_direct_grad_input(g, w, geometry)
+    if is_depthwise(geometry):
+        return depthwise.plan_depthwise_grad_input(g, w, geometry)
+    if by_matmul(geometry.C, geometry):
+        return pointwise.plan_pointwise_grad_input(g, w, geometry)
+    return products.plan_grad_input(g, w, geometry)
+
+
+def plan_conv2d_grad_weight(
+    g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Plan:
+    """The launch that computes ``conv2d_grad_weight``, as one or more parts (parts, O, C/groups, R, S) to be added."""
+    geometry = geometry_of(x.shape, w_shape, stride, padding, dilation, groups)
+    if by_definition(g, geometry):
+        plan = direct.plan_direct_grad_weight(g, x, geometry)
+        return replace(plan, result=plan.result[None])
+    if is_depthwise(geometry):
+        return depthwise.plan_depthwise_grad_weight(g, x, geometry)
+    return products.plan_grad_weight(g, x, geometry)
+
+
+def by_definition(array: Array, geometry: Geometry) -> bool:
+    """Whether only the direct kernels can do it. Without images there is nothing to do, and it makes no difference."""
+    empty = 0 in geometry.x_shape or 0 in geometry.w_shape
+    return array.dtype != np.float32 or empty or not fits(geometry)
+
+
+def is_depthwise(geometry: Geometry) -> bool:
+    """Whether each input channel is convolved by itself, with few enough taps."""
+    return geometry.D == 1 and geometry.groups > 1 and geometry.R * geometry.S <= depthwise.MOST_TAPS
+
+
+def by_matmul(channels: int, geometry: Geometry) -> bool:
+    """Whether it is a matrix product with ``channels`` rows that fills its tiles."""
+    return pointwise.is_pointwise(geometry) and pointwise.fills_tiles(channels, geometry.H * geometry.W)
+
+
+def by_halo(geometry: Geometry) -> bool:
+    """Whether a group has so few output channels that a matrix product's lowest tile would be three quarters idle, and
+    the image fills a quarter of the halo's tiles or more.
+    """
+    side = halo_tile.SIDE
+    tiles = blocks_for(geometry.P, side) * blocks_for(geometry.Q, side)
+    filled = tiles * side * side <= 4 * geometry.P * geometry.Q
+    return geometry.group_outputs <= halo_tile.CHANNELS and filled and halo_tile.fits(geometry, 4)

@@ -1,0 +1,172 @@
+"""What the tests of the convolution kernels share: cases, the kernels in small blocks, and error bounds.
+
+A sum of n products in floating point, added one after another, is off by at most n u times the sum of the products'
+sizes, u being the rounding of one operation (Higham 2002, *Accuracy and Stability of Numerical Algorithms*, 3.1); a
+bias, and the parts of a sum, are a few additions more.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import cuda_cases as cases
+import numpy as np
+from cuda_cases import ConvCase
+
+from minipar.kernels.cuda import interpreter
+from minipar.kernels.cuda.conv2d import depthwise, direct, halo_tile, pointwise, products
+from minipar.kernels.cuda.conv2d.geometry import Geometry, geometry_of
+from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.plan import Plan
+
+ROUNDING = {"float32": 2.0**-24, "float64": 2.0**-53}
+
+CHOICES = {
+    "dtype": ("float32",),
+    "images": (2, 1),
+    "group_inputs": (3, 1, 5),
+    "group_outputs": (5, 1, 4),
+    "groups": (1, 2),
+    "size": ((5, 4), (4, 7), (1, 9)),
+    "kernel": ((3, 3), (1, 1), (2, 3), (1, 4)),
+    "stride": ((1, 1), (2, 1), (2, 2), (3, 2)),
+    "padding": ((1, 1), (0, 0), (2, 1)),
+    "dilation": ((1, 1), (2, 1), (1, 3)),
+}
+# By hand: taps that reach nothing, phases without taps, a stride wider than the window, more padding than window.
+ODD = [
+    ConvCase("float32", 1, 2, 3, 1, (7, 7), (1, 1), (3, 3), (0, 0), (1, 1)),
+    ConvCase("float32", 1, 4, 4, 1, (6, 6), (3, 3), (1, 1), (1, 1), (1, 1)),  # moved by fours
+    ConvCase("float32", 1, 4, 18, 1, (4, 4), (1, 2), (1, 1), (0, 0), (1, 1)),  # more channels than a tile has rows
+    ConvCase("float32", 2, 4, 4, 2, (4, 8), (3, 3), (2, 2), (1, 1), (1, 1)),
+    ConvCase("float32", 1, 3, 2, 1, (2, 2), (3, 3), (1, 1), (4, 5), (1, 1)),
+    ConvCase("float32", 1, 1, 1, 1, (1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
+    ConvCase("float32", 2, 3, 5, 1, (3, 2), (1, 1), (1, 1), (0, 0), (1, 1)),
+    ConvCase("float32", 2, 1, 2, 3, (4, 5), (3, 2), (2, 1), (1, 1), (1, 2)),
+    ConvCase("float32", 2, 1, 1, 5, (6, 6), (3, 3), (2, 2), (1, 1), (2, 2)),
+    ConvCase("float32", 1, 2, 3, 1, (1, 40), (1, 5), (1, 3), (0, 2), (1, 4)),
+]
+
+
+def fitting(case: ConvCase) -> bool:
+    """Is there an output at all?"""
+    spans = [d * (k - 1) + 1 for d, k in zip(case.dilation, case.kernel)]
+    return all(span <= size + 2 * pad for span, size, pad in zip(spans, case.size, case.padding))
+
+
+CASES = [case for case in (ConvCase(*row) for row in cases.pairwise(CHOICES)) if fitting(case)] + ODD
+
+
+def name_of(case: object) -> str:
+    return "-".join(map(str, case)).replace(" ", "") if isinstance(case, ConvCase) else str(case)
+
+
+class Way(NamedTuple):
+    """One way to compute each of the three: operands and geometry → plans, the last one with the result."""
+
+    forward: Callable[..., Plan] | None
+    grad_input: Callable[..., Plan] | None
+    grad_weight: Callable[..., np.ndarray] | None
+    takes: Callable[[Geometry], bool] = lambda geometry: True
+
+
+def summed(plan: Plan) -> np.ndarray:
+    """The parts of a weight's gradient, computed and added up."""
+    return run(products.plan_sum_parts(run(plan), threads=32))
+
+
+def run(plan: Plan) -> np.ndarray:
+    plan.result.fill(np.nan)  # what a kernel does not write must show
+    return interpreter.run(plan)
+
+
+def implicit(tile: Tile, splits: int = 3) -> Way:
+    return Way(
+        lambda x, w, bias, geometry, relu=False: products.plan_forward(x, w, bias, geometry, relu, tile),
+        lambda g, w, geometry: products.plan_grad_input(g, w, geometry, tile),
+        lambda g, x, geometry: summed(products.plan_grad_weight(g, x, geometry, tile, splits)),
+    )
+
+
+def by_definition(threads: int) -> Way:
+    return Way(
+        lambda x, w, bias, geometry, relu=False: direct.plan_direct_forward(x, w, bias, geometry, relu, threads),
+        lambda g, w, geometry: direct.plan_direct_grad_input(g, w, geometry, threads),
+        lambda g, x, geometry: run(direct.plan_direct_grad_weight(g, x, geometry, threads)),
+    )
+
+
+WAYS = {
+    "direct": by_definition(16),
+    "halo tile": Way(
+        lambda x, w, bias, geometry, relu=False: halo_tile.plan_halo_forward(x, w, bias, geometry, relu, 4), None, None
+    ),
+    "depthwise": Way(
+        lambda x, w, bias, geometry, relu=False: depthwise.plan_depthwise_forward(x, w, bias, geometry, relu, 32),
+        lambda g, w, geometry: depthwise.plan_depthwise_grad_input(g, w, geometry, 32),
+        lambda g, x, geometry: summed(depthwise.plan_depthwise_grad_weight(g, x, geometry, 8, 8)),
+        lambda geometry: geometry.D == 1,
+    ),
+    "pointwise": Way(
+        None,
+        lambda g, w, geometry: pointwise.plan_pointwise_grad_input(g, w, geometry),
+        None,
+        pointwise.is_pointwise,
+    ),
+    "implicit GEMM": implicit(Tile(16, 8, 8, 4, 4)),
+    "implicit GEMM, in one part": implicit(Tile(16, 16, 4, 4, 4), 1),
+}
+
+
+def geometry_for(case: ConvCase) -> Geometry:
+    x, w, *_ = case.operands()
+    return geometry_of(x.shape, w.shape, *case.geometry)
+
+
+def checks(case: ConvCase, way: Way) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(computed, in float64, the most it may be off) for each of the three that ``way`` knows."""
+    x, w, bias, g = case.operands()
+    geometry = geometry_for(case)
+    unit = ROUNDING[case.dtype] * (1 if case.dtype == "float32" else 2)  # float64's reference rounds as much itself
+    sizes = map(np.abs, (x, w, bias, g))
+    abs_x, abs_w, abs_bias, abs_g = sizes
+    if way.forward:
+        terms = geometry.D * geometry.R * geometry.S + 2
+        bound = terms * unit * cases.expected_forward(case, abs_x, abs_w, abs_bias)
+        yield run(way.forward(x, w, bias, geometry)), cases.expected_forward(case, x, w, bias), bound
+    if way.grad_input:
+        terms = geometry.group_outputs * geometry.R * geometry.S + 1
+        bound = terms * unit * cases.expected_grad_input(case, abs_g, abs_w, x.shape)
+        yield run(way.grad_input(g, w, geometry)), cases.expected_grad_input(case, g, w, x.shape), bound
+    if way.grad_weight:
+        terms = geometry.N * geometry.P * geometry.Q + 4
+        bound = terms * unit * cases.expected_grad_weight(case, abs_g, abs_x, w.shape)
+        yield way.grad_weight(g, x, geometry), cases.expected_grad_weight(case, g, x, w.shape), bound
+
+
+def within(computed: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> bool:
+    return computed.shape == exact.shape and bool((np.abs(computed - exact) <= bound).all())
+
+
+def spoils_only_its_own(way: Way) -> bool:
+    """Does an infinity in the first pixel show in those results, and only those, that it is a part of?
+
+    What lies outside of an image or behind the last pixel is skipped or counts as zero, and zero times infinity is NaN.
+    """
+    case = ConvCase("float32", 2, 1, 1, 1, (3, 4), (2, 2), (1, 1), (0, 0), (1, 1))  # 4 taps, 12 pixels: no whole tiles
+    x, w, bias, g = (np.abs(array) for array in case.operands())
+    spoilt_x, spoilt_g, geometry = x.copy(), g.copy(), geometry_for(case)
+    if not way.takes(geometry):
+        return True
+    spoilt_x[0, 0, 0, 0] = spoilt_g[0, 0, 0, 0] = np.inf
+    pairs = []
+    if way.forward:
+        expected = cases.expected_forward(case, spoilt_x, w, bias)
+        pairs.append((run(way.forward(spoilt_x, w, bias, geometry)), expected))
+    if way.grad_input:
+        expected = cases.expected_grad_input(case, spoilt_g, w, x.shape)
+        pairs.append((run(way.grad_input(spoilt_g, w, geometry)), expected))
+    if way.grad_weight:
+        for gradient, image in ((spoilt_g, x), (g, spoilt_x)):
+            expected = cases.expected_grad_weight(case, gradient, image, w.shape)
+            pairs.append((way.grad_weight(gradient, image, geometry), expected))
+    return all(np.allclose(computed, expected, rtol=1e-4) for computed, expected in pairs)

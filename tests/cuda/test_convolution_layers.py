@@ -1,0 +1,55 @@
+"""From the functions of minipar.nn to the convolution kernels: on the CuPy double, with kernels in the simulator."""
+
+import numpy as np
+import pytest
+from simulated_gpu import simulated_gpu
+
+import minipar
+import minipar.nn.functional as F
+from minipar.kernels.cuda.conv2d import offsets
+
+PRODUCT, WEIGHT, HALO = "conv2d_implicit_gemm", "conv2d_grad_weight_gemm", "conv2d_halo"
+# What is called, its operands' shapes (input, weight, bias), its options, and the kernels that it takes there and back.
+CALLS = {
+    "conv2d": (F.conv2d, [(1, 2, 4, 5), (9, 2, 3, 2), (9,)], {"stride": 2, "padding": 1}, {PRODUCT, WEIGHT}),
+    "conv2d, few channels": (F.conv2d, [(1, 1, 9, 9), (2, 1, 2, 2), (2,)], {}, {HALO, PRODUCT, WEIGHT}),
+    "conv1d": (F.conv1d, [(2, 3, 7), (9, 3, 3), (9,)], {"dilation": 2}, {PRODUCT, WEIGHT}),
+    "conv_transpose1d": (F.conv_transpose1d, [(1, 2, 4), (2, 9, 3), (9,)], {"stride": 2}, {PRODUCT, WEIGHT}),
+    "conv_transpose2d": (
+        F.conv_transpose2d,
+        [(1, 9, 2, 3), (9, 2, 3, 3), (2,)],
+        {"stride": 2, "padding": 1},
+        {PRODUCT, WEIGHT},
+    ),
+    "depthwise": (
+        F.conv2d,
+        [(2, 3, 4, 4), (3, 1, 3, 3), (3,)],
+        {"groups": 3, "padding": 1},
+        {"conv2d_depthwise", "conv2d_depthwise_grad_input", "conv2d_depthwise_grad_weight"},
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_tables_left():
+    """What is kept for this GPU is none of the next one's."""
+    yield
+    offsets._copied.cache_clear()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_values_and_gradients_are_those_of_the_cpu(name):
+    function, shapes, options, kernels = CALLS[name]
+    rng = np.random.default_rng(0)
+    operands = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    there = [minipar.tensor(operand, requires_grad=True) for operand in operands]
+    expected = function(*there, **options)
+    expected.sum().backward()
+    with simulated_gpu() as gpu:
+        here = [minipar.tensor(operand, device="cuda", requires_grad=True) for operand in operands]
+        y = function(*here, **options)
+        y.sum().backward()
+        results = [y.detach().cpu().numpy(), *(operand.grad.cpu().numpy() for operand in here)]
+        assert set(gpu.launched) == kernels
+    for computed, exact in zip(results, [expected.detach(), *(operand.grad for operand in there)], strict=True):
+        np.testing.assert_allclose(computed, exact.numpy(), rtol=1e-4, atol=1e-4)
