@@ -18,7 +18,21 @@ from .check import Check
 F = nn.functional
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}  # of the largest number of a result
 
-Numbers = Callable[..., Any]
+
+class Numbers:
+    """The same numbers for every device and dtype: float32's."""
+
+    def __init__(self, dtype: str, device: str) -> None:
+        self.draw, self.dtype, self.device = np.random.default_rng(11), dtype, device
+
+    def __call__(self, *shape: int) -> Any:
+        array = self.draw.standard_normal(shape).astype(np.float32)
+        return tensor(array, dtype=as_dtype(self.dtype), device=self.device, requires_grad=True)
+
+    def classes(self, count: int, *shape: int) -> Any:
+        return tensor(self.draw.integers(0, count, shape), device=self.device)
+
+
 Called = Callable[[Numbers], Iterator[tuple[str, Any]]]
 
 
@@ -106,23 +120,9 @@ OPERATIONS: dict[str, Called] = {
 }
 
 
-class _Drawn:
-    """The same numbers for every device and dtype: float32's."""
-
-    def __init__(self, dtype: str, device: str) -> None:
-        self.draw, self.dtype, self.device = np.random.default_rng(11), dtype, device
-
-    def __call__(self, *shape: int) -> Any:
-        array = self.draw.standard_normal(shape).astype(np.float32)
-        return tensor(array, dtype=as_dtype(self.dtype), device=self.device, requires_grad=True)
-
-    def classes(self, count: int, *shape: int) -> Any:
-        return tensor(self.draw.integers(0, count, shape), device=self.device)
-
-
 def operation_checks(name: str, dtype: str, device: str) -> Iterator[Check]:
     """Every result of an operation on `device` in `dtype` beside the CPU's in float64."""
-    ours, exact = (dict(OPERATIONS[name](_Drawn(*where))) for where in ((dtype, device), ("float64", "cpu")))
+    ours, exact = (dict(OPERATIONS[name](Numbers(*where))) for where in ((dtype, device), ("float64", "cpu")))
     for what, right in exact.items():
         found, right = (value.detach().cpu().numpy().astype(np.float64) for value in (ours[what], right))
         error = float(np.abs(found - right).max() / np.abs(right).max())
