@@ -37,7 +37,8 @@ class Translation:
     def _translated(self, function: FunctionType, is_kernel: bool) -> Any:
         tree, file = self._parsed(function)
         outside = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - set(function.__code__.co_varnames)
+        inside = ast.walk(ast.Module(tree.body[0].body, []))  # decorators and annotations are the host's
+        used = {node.id for node in inside if isinstance(node, ast.Name)} - set(function.__code__.co_varnames)
         scope = {name: self._surroundings.stand_in(name, outside[name]) for name in sorted(used & outside.keys())}
         scope |= self._known
         tree = ast.fix_missing_locations(_Waits(scope, is_kernel).visit(tree))

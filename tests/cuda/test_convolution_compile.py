@@ -37,9 +37,9 @@ def small(dtype: np.dtype) -> list[Kernel]:
         direct.grad_input_kernel(dtype, direct.THREADS),
         direct.grad_weight_kernel(dtype, direct.THREADS),
         halo_tile.halo_kernel(dtype, halo_tile.SIDE, (7, 7), STRIDE, ONE, True, True),
-        depthwise.depthwise_kernel(dtype, depthwise.THREADS, (5, 5), True, True),
+        depthwise.depthwise_kernel(dtype, depthwise.THREADS, (4, 4), True, True),
         depthwise.depthwise_grad_input_kernel(dtype, depthwise.THREADS, WINDOW, STRIDE),
-        depthwise.depthwise_grad_weight_kernel(dtype, depthwise.THREADS, (5, 5)),
+        depthwise.depthwise_grad_weight_kernel(dtype, depthwise.THREADS, (4, 4)),
         sum_parts_kernel(dtype, 256),
     ]
 

@@ -23,7 +23,7 @@ from .geometry import Geometry, Pair, check_bias, check_gradient, flat
 Array = Any
 
 THREADS = 256
-MOST_TAPS = 25  # whose sums a thread keeps in registers
+MOST_TAPS = 16  # whose sums a thread keeps in registers: for 25 the compiler takes memory
 PIXELS_A_PART = 16384  # of the weight's gradient
 
 
