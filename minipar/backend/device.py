@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .gpu_memory import watched
-
 _SPELLING = re.compile("(cpu|cuda)(?::(0|[1-9][0-9]*))?")
 
 
@@ -120,6 +118,8 @@ def cupy_for(gpu: device, function: str = "") -> Any:
         if gpu.index >= count:
             known = "only 'cuda:0'" if count == 1 else f"'cuda:0' to 'cuda:{count - 1}'"
             raise RuntimeError(f"{whose}device {str(gpu)!r} cannot be used: there is {known}")
+    from .gpu_memory import watched  # not before there is a GPU: `import minipar` would take the longer
+
     watched(cupy)
     return cupy
 
