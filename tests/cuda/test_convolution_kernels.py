@@ -7,7 +7,7 @@ import pytest
 from convolution_cases import CASES, WAYS, geometry_for, name_of, run, within
 from cuda_cases import ConvCase
 
-from minipar.kernels.cuda import interpreter
+from minipar.kernels.cuda import interpreter, precision
 from minipar.kernels.cuda.conv2d import choice, depthwise, direct, pointwise, products
 from minipar.kernels.cuda.conv2d.geometry import geometry_of
 from minipar.kernels.cuda.conv2d.implicit_gemm import implicit_gemm_kernel
@@ -256,3 +256,13 @@ def test_kernels_refuse_tiles_that_do_not_come_out_even():
     ):
         with pytest.raises(TypeError, match="for float32, not float64"):
             factory()
+
+
+def test_a_convolution_does_not_follow_the_precision_of_products(monkeypatch):
+    x, w = np.ones((2, 128, 16, 16), np.float32), np.ones((128, 128, 1, 1), np.float32)
+    monkeypatch.setattr(precision, "_in_use", "medium")
+    for plan in (
+        choice.plan_conv2d_forward(x, w, None, (1, 1), (0, 0), (1, 1), 1),
+        choice.plan_conv2d_grad_input(x, w, x.shape, (1, 1), (0, 0), (1, 1), 1),
+    ):
+        assert plan.kernel.name == "matmul_double_buffered"

@@ -7,6 +7,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import minipar
+from tests.cupy_double import beside_numpy, test_cupy_training
+from tests.gpu import test_gpu_operations
+
 HERE = np.ones((2, 3))
 
 REFUSED = {
@@ -75,3 +79,11 @@ def test_dtypes_are_those_of_cupys_loops(cupy: ModuleType) -> None:
     assert (counts * np.int16(2)).dtype == np.int16
     assert (counts * 2).dtype == np.int8
     assert (counts * 2.0).dtype == np.float64
+
+
+def test_on_a_machine_with_one_gpu_its_tests_are_those_of_the_double(cupy, monkeypatch):
+    """tests/gpu collects these tests again; there, what is to be elsewhere may have no second GPU to be on."""
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 1)
+    test_gpu_operations.on_a_gpu(monkeypatch, minipar.cuda.device_count())
+    assert test_cupy_training.ELSEWHERE == beside_numpy.ELSEWHERE == "cuda:0"
+    beside_numpy.assert_the_same(lambda m, x: m.relu(x) * 2, [HERE])

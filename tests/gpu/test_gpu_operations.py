@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import minipar
 from minipar.kernels.cuda import detect
 from tests.cupy_double import (
     beside_numpy,
@@ -46,7 +47,14 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """CuPy itself, in the place of the double."""
     import cupy
 
+    on_a_gpu(monkeypatch, minipar.cuda.device_count())
+    return cupy
+
+
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
+    """The tests compare as a GPU rounds, and compute on the last one: it is not the current one, if there are two."""
     for module in (beside_numpy, *MODULES):
         if hasattr(module, "assert_equal_arrays"):
             monkeypatch.setattr(module, "assert_equal_arrays", assert_close_arrays)
-    return cupy
+        if hasattr(module, "ELSEWHERE"):
+            monkeypatch.setattr(module, "ELSEWHERE", f"cuda:{gpus - 1}")

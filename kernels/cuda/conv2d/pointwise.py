@@ -9,7 +9,7 @@ product cuts into parts; here it would need a matrix for each image.
 from dataclasses import replace
 from typing import Any
 
-from ..matmul import double_buffered, plan_matmul
+from ..matmul import RUNGS, double_buffered, plan_matmul
 from ..plan import Plan, blocks_for
 from .geometry import Geometry, check_gradient
 
@@ -40,5 +40,6 @@ def plan_pointwise_grad_input(g: Array, w: Array, geometry: Geometry) -> Plan:
 
 
 def _plan(matrix: Array, images: Array, shape: tuple[int, ...]) -> Plan:
-    plan = plan_matmul(matrix, images.reshape(*images.shape[:2], -1))
+    exact = RUNGS["double-buffered"]  # whatever precision products have: a convolution's is float32's
+    plan = plan_matmul(matrix, images.reshape(*images.shape[:2], -1), exact)
     return replace(plan, result=plan.result.reshape(shape))
