@@ -1,4 +1,7 @@
-"""The module ``math`` inside a kernel: float32 stays float32, and what Python refuses is infinity or no number."""
+"""``max``, ``min`` and the module ``math`` inside a kernel, as a GPU computes them.
+
+float32 stays float32, and what Python refuses is infinity or no number.
+"""
 
 import math
 from collections.abc import Callable
@@ -12,6 +15,16 @@ UFUNCS = {"pow": np.power} | {
 }
 # What NumPy has not, by Python's own function.
 OTHERS = ("erf", "erfc", "gamma", "lgamma")
+
+
+def maximum(*numbers: Any) -> Any:
+    """The largest; of a number and a NaN it is the number, as CUDA's is."""
+    return max([x for x in numbers if x == x] or numbers)
+
+
+def minimum(*numbers: Any) -> Any:
+    """The smallest; of a number and a NaN it is the number, as CUDA's is."""
+    return min([x for x in numbers if x == x] or numbers)
 
 
 def mathematical(name: str) -> Callable[..., Any] | None:

@@ -14,6 +14,7 @@ from . import refused, stops
 from .clock import Clock
 from .device import Device
 from .errors import MARK
+from .mathematics import maximum, minimum
 from .surroundings import Imported, Module, Surroundings
 
 Threads = Callable[..., Generator[stops.Stop, Any, None]]
@@ -25,7 +26,7 @@ class Translation:
     """Translates a kernel and the device functions it calls, over the stand-in ``device``; keeps their ``lines``."""
 
     def __init__(self, device: Device, clock: Clock):
-        self._known = {MARK: clock, DEVICE: device, "__builtins__": builtins}
+        self._known = {MARK: clock, DEVICE: device, "__builtins__": builtins, "max": maximum, "min": minimum}
         self.lines: Lines = {}  # (file, line number) -> the text
         self._surroundings = Surroundings(device, self._device_function)
         self._device_functions: dict[FunctionType, Callable[..., Any]] = {}

@@ -262,7 +262,7 @@ def accumulate(
 
 def _one(like: Any) -> Any:
     """1, as an array of one element like this one."""
-    if type(like) is not np.ndarray:
+    if not isinstance(like, np.ndarray):
         with on_gpu_of(like):
             return namespace(like).ones_like(like)
     one = like.copy()

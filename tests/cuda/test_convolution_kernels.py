@@ -68,11 +68,13 @@ def test_the_tiles_that_the_gpu_runs(tile):
 @pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way].forward and WAYS[way].takes(geometry_for(USUAL))])
 def test_relu_cuts_off_and_a_missing_bias_is_zero(way):
     x, w, bias, _ = USUAL.operands()
+    x[0, 0, 0, 0] = np.nan  # which ReLU lets through
     geometry = geometry_for(USUAL)
     cut = run(WAYS[way].forward(x, w, bias, geometry, relu=True))
     np.testing.assert_array_equal(cut, np.maximum(run(WAYS[way].forward(x, w, bias, geometry)), 0))
     assert (cut == 0).any()
     assert (cut > 0).any()
+    assert np.isnan(cut).any()
     plain, zeros = (run(WAYS[way].forward(x, w, b, geometry)) for b in (None, np.zeros_like(bias)))
     np.testing.assert_array_equal(plain, zeros)
 

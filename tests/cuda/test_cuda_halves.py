@@ -207,7 +207,8 @@ MUTATIONS = [
     (tensor_cores, "if row < M and column < N:", "if column < N:", 0),
     (tensor_cores, "2 * t + r % 2", "2 * t + r // 2", 0),
     (tensor_cores, "float32(bias_of[column])", "float32(bias_of[row])", 0),
-    (tensor_cores, "max(total, float32(0))", "total", 0),
+    (tensor_cores, "if relu and total < float32(0):", "if False:", 0),
+    (tensor_cores, "if relu and total < float32(0):", "if relu:", 0),
     (tensor_cores, "sums[i, j, r] = float32(0)", "pass", 0),
 ]
 

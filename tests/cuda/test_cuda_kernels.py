@@ -152,6 +152,13 @@ def test_linear_adds_the_bias_and_cuts_off_in_the_same_kernel(rung, outputs, wit
     cases.assert_close(interpreter.run(plan), linear_forward(as_read(x, rung), as_read(weight, rung), bias, relu))
 
 
+@pytest.mark.parametrize("rung", [rung for rung in RUNGS_IN_SMALL if rung.options], ids=name_of)
+def test_relu_lets_no_nan_become_zero(rung):
+    x, weight = np.array([[np.nan, 1], [1, 1], [-1, -1]], np.float32), np.ones((1, 2), np.float32)
+    y = interpreter.run(plan_linear(x, weight, None, True, rung))
+    np.testing.assert_array_equal(y, [[np.nan], [2], [0]])
+
+
 def test_linear_refuses_a_bias_that_does_not_fit():
     x, weight = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
     with pytest.raises(ValueError, match=r"each of the 4 outputs, got \(3,\)"):

@@ -345,3 +345,14 @@ def test_an_array_given_twice_is_one_memory_and_another_view_is_refused():
     assert_fault(r"data race: x\[1\] is read by thread 0 .*, with no barrier between, written", shift, 1, 8, x, x)
     with pytest.raises(ValueError, match="y shares memory with x but is another view of it: copy one of them"):
         run(shift, 1, 4, x, x[1:])
+
+
+def largest_and_smallest(x, y):
+    y[0], y[1] = max(x[0], x[1]), min(x[0], x[1])
+    y[2], y[3] = max(x[1], x[0]), min(x[1], x[0])
+
+
+def test_of_a_number_and_a_nan_max_and_min_are_the_number_as_on_a_gpu():
+    y = np.zeros(4, np.float32)
+    run(largest_and_smallest, 1, 1, np.array([np.nan, 2], np.float32), y)
+    np.testing.assert_array_equal(y, [2, 2, 2, 2])

@@ -101,8 +101,8 @@ def depthwise_kernel(dtype: np.dtype, threads: int, taps: Pair, bias: bool = Fal
                 total += (value if inside else number(0)) * w[int32((o * R + r) * S + s)]
         if bias:
             total += bias_of[o]
-        if relu:
-            total = max(total, number(0))
+        if relu and total < number(0):  # CUDA's max would make 0 of a NaN
+            total = number(0)
         y[i] = total
 
     return Kernel(conv2d_depthwise, dtype, pointers=4, threads=threads)

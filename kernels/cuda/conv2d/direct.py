@@ -110,7 +110,9 @@ def forward_kernel(dtype: np.dtype, threads: int, relu: bool = False) -> Kernel:
             if first + k < group_o:
                 o = int32(group * group_o + first + k)
                 total = bias[o] + sums[k]
-                y[int32(((n * O + o) * P + p) * Q + q)] = max(total, number(0)) if relu else total
+                if relu and total < number(0):  # CUDA's max would make 0 of a NaN
+                    total = number(0)
+                y[int32(((n * O + o) * P + p) * Q + q)] = total
 
     return Kernel(conv2d_forward, dtype, pointers=4, threads=threads)
 

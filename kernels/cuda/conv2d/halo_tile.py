@@ -132,8 +132,8 @@ def halo_kernel(
                     total = sums[k]
                     if bias:
                         total += bias_of[int32(group * O + o)]
-                    if relu:
-                        total = max(total, number(0))
+                    if relu and total < number(0):  # CUDA's max would make 0 of a NaN
+                        total = number(0)
                     y[int32(((image * O + o) * P + p) * Q + q)] = total
 
     return Kernel(conv2d_halo, dtype, pointers=4, threads=threads)

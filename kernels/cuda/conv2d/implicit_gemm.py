@@ -122,8 +122,8 @@ def implicit_gemm_kernel(
                 for j in range(thread_n):
                     if bias:
                         sums[i, j] += shift
-                    if relu:
-                        sums[i, j] = max(sums[i, j], float32(0))
+                    if relu and sums[i, j] < float32(0):  # CUDA's max would make 0 of a NaN
+                        sums[i, j] = float32(0)
                 for g in range(column_groups):
                     at = int32(my_n + g * next_columns)
                     if vector_y:

@@ -153,8 +153,8 @@ def double_buffered_kernel(
                 for j in range(thread_n):
                     if bias:
                         sums[i, j] += b_row[j]
-                    if relu:
-                        sums[i, j] = max(sums[i, j], float32(0))
+                    if relu and sums[i, j] < float32(0):  # CUDA's max would make 0 of a NaN
+                        sums[i, j] = float32(0)
                 for g in range(column_groups):
                     column = int32(first_n + my_n + g * next_columns)
                     at = int32((matrix * M + row) * N + column)

@@ -171,8 +171,8 @@ def tensor_core_kernel(
                         total = sums[i, j, r]
                         if bias:
                             total += float32(bias_of[column])
-                        if relu:
-                            total = max(total, float32(0))
+                        if relu and total < float32(0):  # CUDA's max would make 0 of a NaN
+                            total = float32(0)
                         C[int32((matrix * M + row) * N + column)] = number(total)
 
     return Kernel(matmul_tensor_cores, dtype, pointers=4, threads=threads)
