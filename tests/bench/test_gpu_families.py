@@ -100,6 +100,8 @@ def test_pytorch_without_a_gpu_is_said_and_with_one_does_not_use_tf32(monkeypatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert steps.pytorch("cuda")[1] == f"PyTorch {torch.__version__} finds no GPU: no training steps beside it"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    # PyTorch's own testing tools, which other tests import, forbid what a program may do.
+    monkeypatch.setitem(torch.backends.flags_frozen.__globals__, "__allow_nonbracketed_mutation_flag", True)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert steps.pytorch("cuda") == (torch, "")
     assert not torch.backends.cudnn.allow_tf32
