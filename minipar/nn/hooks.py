@@ -65,10 +65,8 @@ class Hooked:
         raise NotImplementedError(f"{type(self).__name__} must define forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._hooked:
-            return self._call_with_hooks(args, kwargs)
         try:
-            return self.forward(*args, **kwargs)
+            return self._call_with_hooks(args, kwargs) if self._hooked else self.forward(*args, **kwargs)
         except AttributeError as error:
             _refuse_no_tensor(type(self).__name__, error, args)
             raise

@@ -7,10 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import tape
-from ..backend import namespace
 from ..backend.current_gpu import on_gpu_of
 from .described import Described
 
@@ -262,12 +259,10 @@ def accumulate(
 
 def _one(like: Any) -> Any:
     """1, as an array of one element like this one."""
-    if not isinstance(like, np.ndarray):
-        with on_gpu_of(like):
-            return namespace(like).ones_like(like)
-    one = like.copy()
-    one.fill(1)
-    return one
+    with on_gpu_of(like):
+        one = like.copy()
+        one.fill(1)
+        return one
 
 
 def check_inputs(inputs: Sequence[Any]) -> None:

@@ -9,6 +9,11 @@ def net(m):
     return m.nn.Sequential(m.nn.Linear(2, 2), m.nn.ReLU())
 
 
+def hooked(layer):
+    layer.register_forward_hook(lambda *_: None)
+    return layer
+
+
 MODULES = [
     *[
         Refusal(
@@ -35,6 +40,13 @@ MODULES = [
             ("MSELoss", (), (1.0, 1.0), "float"),
         )
     ],
+    Refusal(
+        "nn.Linear",
+        "what is no tensor, of a layer with a hook",
+        lambda m: hooked(m.nn.Linear(2, 2))([1.0, 2.0]),
+        TypeError,
+        ("Linear: expected a Tensor, got list",),
+    ),
     Refusal(
         "nn.functional.bilinear",
         "another number of features",
