@@ -12,16 +12,24 @@ START = 8  # seconds: this machine may be busy
 # -- what is written ---------------------------------------------------------------------------------------------------
 
 PATIENT = """
-import os, signal, sys, time
-import numpy as np
+import pathlib, time
 from minipar import parallel
 from minipar.parallel.comm.mpi_end import Ending
 
 abort = Ending.abort
 
+def meet(what):
+    # By files: a rank that is slow to leave a barrier would hear of those that have failed since.
+    place = pathlib.Path(__file__).parent
+    (place / f"{what} {comm.rank}").touch()
+    until = time.monotonic() + 20
+    while len(list(place.glob(f"{what} *"))) < comm.size and time.monotonic() < until:
+        time.sleep(0.01)
+
 def abort_late(ending):
     ending._job.board.fail(ending._job.rank)
-    time.sleep(1.5)  # so that all have their say
+    meet("said")
+    time.sleep(1)  # for mpiexec to pass on what was said
     abort(ending)
 
 Ending.abort = abort_late
@@ -51,7 +59,7 @@ def paragraphs(stderr):
 
 
 def test_tracebacks_of_several_ranks_follow_one_another(tmp_path):
-    ended = run_job(tmp_path, 4, PATIENT + "comm.barrier()\neven(60)\n")
+    ended = run_job(tmp_path, 4, PATIENT + "meet('here')\neven(60)\n")
     tracebacks, _ = paragraphs(ended.stderr)
     assert sorted(lines[-1] for lines in tracebacks) == [f"ValueError: boom {rank}" for rank in range(4)]
     assert {len(lines) for lines in tracebacks} == {len(tracebacks[0])}
