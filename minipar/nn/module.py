@@ -12,6 +12,7 @@ from typing import Any
 from ..backend import device as Device
 from ..backend import dtypes
 from ..tensor import Tensor
+from ..tensor.converted import destination
 from .buffer import Buffer
 from .hooks import CALL_HOOKS, Hooked
 from .parameter import Parameter, zero_grad
@@ -276,20 +277,12 @@ class Module(Hooked, State):
 
         `non_blocking` allows the copy to overlap with other work; here none does.
         """
-        for arg in args:
-            if isinstance(arg, bool):
-                continue
-            if isinstance(arg, Device) or (isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")):
-                device = arg
-            elif isinstance(arg, Tensor):
-                device, dtype = arg.device, arg.dtype
-            else:
-                dtype = arg
-        if dtype is not None and not dtypes.is_floating(dtypes.as_dtype(dtype)):
-            raise TypeError(f"a module's parameters can only be floating point, not {dtypes.as_dtype(dtype).name}")
+        there, kind, _ = destination(args, device, dtype)
+        if kind is not None and not dtypes.is_floating(kind):
+            raise TypeError(f"a module's parameters can only be floating point, not {kind.name}")
 
         def moved(x: Tensor) -> Tensor:
-            return x.detach().to(device=device, dtype=dtype if x.is_floating_point() else None)
+            return x.detach().to(device=there, dtype=kind if x.is_floating_point() else None)
 
         for p in self.parameters():
             new = moved(p)

@@ -48,22 +48,11 @@ class Converted(Described):
         tensor([1., 2.])
         """
         only_row_major(memory_format, "to")
-        args, flags = _without_flags(args)
-        if len(flags) > 2 or len(args) > 2:
-            raise TypeError(f"to: expected a dtype, a device, a device and a dtype, or a tensor, got {(*args, *flags)}")
+        there, kind, flags = destination(args, device, dtype)
         copy = flags[1] if len(flags) > 1 else copy
-        for arg in args:
-            if isinstance(arg, Described):
-                device, dtype = arg.device, arg.dtype
-            elif _names_device(arg):
-                device = arg
-            elif arg is not None:
-                dtype = arg
-        moved: Any = self
-        if device is not None and (target := _device(device)) != self.device:
-            moved = Move(target)(moved)
-        if dtype is not None:
-            moved = op.cast(moved, dtypes.as_dtype(dtype))
+        moved: Any = self if there is None or there == self.device else Move(there)(self)
+        if kind is not None:
+            moved = op.cast(moved, kind)
         return moved.clone() if copy and moved is self else moved
 
     def cpu(self) -> Any:
@@ -195,19 +184,39 @@ class Converted(Described):
         return self if self.is_contiguous(memory_format) else self.clone()
 
 
-def _without_flags(args: tuple) -> tuple[tuple, tuple]:
-    """x.to(dtype, non_blocking, copy): bools at the end are flags."""
+def destination(args: tuple, device: Any, dtype: Any) -> tuple[Device | None, np.dtype | None, tuple]:
+    """The device and the dtype (None: as it is) that the arguments of a tensor's or module's `to` name, and the flags.
+
+    These are the bools at the end: `x.to(dtype, non_blocking, copy)`. TypeError for more than two arguments, or
+    one that names neither; ValueError for text that does.
+    """
     count = len(args)
     while count and isinstance(args[count - 1], (bool, np.bool_)):
         count -= 1
-    return args[:count], args[count:]
+    named, flags = args[:count], args[count:]
+    if len(named) > 2 or len(flags) > 2:
+        raise TypeError(f"to: expected a dtype, a device, a device and a dtype, or a tensor, got {args}")
+    for arg in named:
+        if isinstance(arg, Described):
+            device, dtype = arg.device, arg.dtype
+        elif isinstance(arg, (Device, int)) or (isinstance(arg, str) and not _is_dtype(arg)):
+            device = arg
+        elif arg is not None:
+            dtype = arg
+    return _device(device), None if dtype is None else dtypes.as_dtype(dtype), flags
 
 
-def _names_device(arg: Any) -> bool:
-    if isinstance(arg, str):
-        return arg.partition(":")[0] in ("cpu", "cuda")
-    return isinstance(arg, (Device, int))
+def _is_dtype(name: str) -> bool:
+    if name.partition(":")[0] in ("cpu", "cuda"):
+        return False
+    try:
+        np.dtype(name)
+    except TypeError:
+        raise ValueError(f"to: {name!r} is no device ('cpu', 'cuda', 'cuda:N') and no dtype") from None
+    return True
 
 
-def _device(given: Any) -> Device:
-    return Device("cuda", given) if isinstance(given, int) else Device(given)
+def _device(given: Any) -> Device | None:
+    if isinstance(given, int):
+        return Device("cuda", given)
+    return None if given is None else Device(given)

@@ -297,6 +297,8 @@ def test_to_and_requires_grad():
 
     same(moved)
     assert same(lambda T: make_net(T).to(T.int64)) is TypeError
+    with pytest.raises(ValueError, match=r"to: 'gpu' is no device .* and no dtype"):
+        make_net(minipar).to("gpu")
     assert make_net(minipar).to("cpu").to(minipar.zeros(1, dtype=minipar.float64)).scale.dtype == minipar.float64
 
 

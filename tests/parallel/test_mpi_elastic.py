@@ -20,9 +20,10 @@ comm.all_reduce(x, "mean")
 
 SURVIVE = """
 half = comm.split(me % 2)
-if me == 1:
-    {death}
 try:
+    comm.barrier()
+    if me == 1:
+        {death}
     if me == 3:
         comm.recv(0)
     while True:
@@ -57,6 +58,59 @@ def test_survivors_go_on(tmp_path, death):
     pairs = {0: 2, 1: 2, 2: 1}
     assert ended.lines() == [f"{old} {new} 3 5.0 1101.0 2 {pairs[new]} 100000" for new, old in enumerate((0, 2, 3))]
     assert ("ValueError: boom" in ended.stderr) == ("raise" in death)
+
+
+IN_A_SPLIT = """
+from minipar.parallel.comm.{module} import {kind}
+
+make = {kind}._split
+
+def interrupted(self, members):
+    {event}
+    return (yield from make(self, members))
+
+{kind}._split = interrupted
+try:
+    comm.split(me % 2)
+except parallel.PeerFailedError as error:
+    told = str(error)
+{kind}._split = make
+small = comm.shrink()
+assert small.split(small.rank // 2).size == (2, 2, 1)[small.rank]
+print(me, small.all_reduce(np.array([10.0**me]))[0], flush=True)
+"""
+DIE = "os.kill(os.getpid(), signal.SIGKILL) if me == 1 else time.sleep(0.5 * (me != 3))"
+NOTICE = """
+    time.sleep(0.5)  # by when rank 1 is dead, which 3 notices first
+    if me == 3:
+        raise parallel.PeerFailedError("rank 1 died")
+"""
+
+
+@needs_open_mpi
+@pytest.mark.parametrize("event", [DIE, f"if me == 1:\n        os.kill(os.getpid(), signal.SIGKILL){NOTICE}"])
+def test_a_death_in_the_middle_of_a_split(tmp_path, event):
+    script = IN_A_SPLIT.format(module="elastic", kind="ElasticCommunicator", event=event)
+    ended = run_elastic(tmp_path, BEGIN + script)
+    assert ended.lines() == [f"{me} 1101.0" for me in (0, 2, 3)], ended.stderr
+
+
+@needs_open_mpi
+def test_a_group_that_open_mpi_never_makes_ends_the_job(tmp_path):
+    ended = run_elastic(tmp_path, BEGIN + IN_A_SPLIT.format(module="mpi", kind="MPICommunicator", event=DIE))
+    assert ended.code != 0
+    assert "CommunicatorTimeout: rank 0 has waited 5 s in split() for another survivor" in ended.stderr
+    assert ended.seconds < 30
+
+
+@needs_open_mpi
+def test_a_survivor_that_does_not_come_to_shrink(tmp_path):
+    script = f"{BEGIN}if me == 1:\n    time.sleep(9)\nif me == 2:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    script += "try:\n    comm.barrier()\nexcept parallel.PeerFailedError:\n    comm.shrink()\n"
+    ended = run_elastic(tmp_path, script, ranks=3)
+    assert (
+        "CommunicatorTimeout: rank 0 has waited 5 s in shrink() for another survivor: all must call it" in ended.stderr
+    )
 
 
 @needs_open_mpi

@@ -62,5 +62,6 @@ CREATION = [
     Refusal("Tensor.bernoulli_", "p", lambda m: m.zeros(2).bernoulli_(2.0), RuntimeError, ("probabilities",)),
     Refusal("Tensor.random_", "order", lambda m: m.zeros(2).random_(3, 3), RuntimeError, ("from=3", "to=3")),
     Refusal("Tensor.new_zeros", "negative", lambda m: m.zeros(2).new_zeros(-1), RuntimeError, ("not be negative",)),
+    Refusal("Tensor.to", "text", lambda m: m.zeros(2).to("gpu"), ValueError, ("'gpu'", "'cuda:N'", "dtype")),
     Refusal("Tensor.to", "format", lambda m: m.zeros(2).to(memory_format=1), NotImplementedError, ("memory_format",)),
 ]

@@ -197,7 +197,10 @@ class MPICommunicator(BoardCommunicator):
         """The members make it among themselves."""
         if members is None:
             return None
-        comm = self._comm.Create_group(self._comm.group.Incl(members))
+        try:
+            comm = self._job.leaving.Create_group(self._comm.group.Incl(members))
+        except self._job.library.Exception as error:
+            raise self._failure(error) from None
         return self._job.communicator(comm, self.timeout, self, [self._members[member] for member in members])
         yield
 

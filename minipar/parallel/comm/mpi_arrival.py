@@ -9,7 +9,8 @@ from __future__ import annotations
 import faulthandler
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -27,16 +28,26 @@ _POLL = 1e-3  # seconds
 def mpi_when_all_ranks_have_come(timeout: float) -> ModuleType:
     """mpi4py's MPI, initialised. After so many seconds this process ends, and shows its stack, in which this name is.
 
-    MPI_Init holds the interpreter lock, so nothing else could be done then; and nobody knows yet who is missing.
+    Nobody knows yet who is missing.
+    """
+    with ends_after(timeout):
+        from mpi4py import MPI
+    return MPI
+
+
+@contextmanager
+def ends_after(timeout: float) -> Iterator[None]:
+    """For what MPI itself waits in: after so many seconds this process ends, and shows its stack.
+
+    MPI may hold the interpreter lock, so nothing else could be done then.
     """
     if timeout != math.inf:
         faulthandler.dump_traceback_later(timeout, exit=True, file=2)
     try:
-        from mpi4py import MPI
+        yield
     finally:
         if timeout != math.inf:
             faulthandler.cancel_dump_traceback_later()
-    return MPI
 
 
 def await_all(comm: MPI.Intracomm, timeout: float) -> None:
