@@ -13,8 +13,9 @@ from minipar.bench.report import markdown_table
 from minipar.kernels.cuda import compiler
 from minipar.kernels.cuda.conv2d import depthwise, direct, halo_tile, products
 from minipar.kernels.cuda.conv2d.implicit_gemm import implicit_gemm_kernel
-from minipar.kernels.cuda.conv2d.weight_gradient import grad_weight_kernel, sum_parts_kernel
+from minipar.kernels.cuda.conv2d.weight_gradient import grad_weight_kernel
 from minipar.kernels.cuda.plan import Kernel
+from minipar.kernels.cuda.strips import sum_of_strips_kernel
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "convolution-ladder.md"
 ARCHITECTURE = (9, 0)
@@ -56,7 +57,7 @@ def kernels() -> dict[str, Kernel]:
         "implicit GEMM, 128 × 128, gradient by the input": implicit_gemm_kernel(float32, high, True),
         "gradient by the weight, 64 × 128": grad_weight_kernel(float32, middle),
         "gradient by the weight, 128 × 128": grad_weight_kernel(float32, high),
-        "sum of its parts": sum_parts_kernel(float32, 256),
+        "sum of its parts": sum_of_strips_kernel(float32),
         "depthwise, forward": depthwise.depthwise_kernel(float32, by_channel, window, True, True),
         "depthwise, gradient by the input": depthwise.depthwise_grad_input_kernel(float32, by_channel, window, one),
         "depthwise, gradient by the weight": depthwise.depthwise_grad_weight_kernel(float32, by_channel, window),

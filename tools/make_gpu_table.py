@@ -19,7 +19,7 @@ import numpy as np
 from minipar.backend import dispatch
 from minipar.bench.report import markdown_table
 from minipar.kernels import simulate
-from minipar.kernels.cuda import launcher
+from minipar.kernels.cuda import launcher, wrong_targets
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gpu-kernels.md"
 SECTOR = 32  # bytes
@@ -108,7 +108,11 @@ def simulated() -> Iterator[list[Cost]]:
             costs.append(Cost(1, report.global_sectors * SECTOR))
         return _counted(plan.result)
 
-    with mock.patch.object(launcher, "launch", launch):
+    note = np.zeros(wrong_targets.LENGTH, np.int64)
+    with (
+        mock.patch.object(launcher, "launch", launch),
+        mock.patch.object(wrong_targets, "note_of", return_value=note),
+    ):
         yield costs
 
 
@@ -140,8 +144,11 @@ def operations() -> Iterator[tuple[str, str, int, Calls]]:
 
     planes, of_planes, scale, shift = numbers(8, 4, 256), numbers(8, 4, 256), numbers(4), numbers(4)
 
+    running = numbers(4), numbers(4)
+
     def batch_norm(kernel: Any) -> None:
         _, statistics = kernel("batch_norm_forward")(planes, scale, shift, 1e-5)
+        kernel("follow_statistics")(*running, statistics, planes.size // 4, 0.1)
         kernel("batch_norm_backward")(of_planes, planes, scale, statistics, 1e-5, True, numbers(4), numbers(4))
 
     yield "batch norm", "8 × 4 × 16 × 16", planes.size, batch_norm

@@ -5,8 +5,11 @@
                         ``matmul`` and ``conv2d`` are ladders: a kernel for each idea that makes it faster
 ``cross_entropy``, ``layer_norm``, ``batch_norm``, ``max_pool2d``, ``avg_pool2d``, ``picked_rows``, ``optimizer_steps``
                         likewise: a launch or two each, where the reference's lines over CuPy are many
+``relu_gradient``, ``running_statistics``
+                        one launch each
 ``rows``                rows among threads, and sums and maxima that the threads of a row find together;
-                        ``channel_sums`` and ``strips``: the same for channels and columns
+                        ``channel_sums`` and ``strips``: the same for channels and columns; ``planes``: places in images
+``wrong_targets``       what a loss's kernel could not say while it ran
 ``precision``           whether float32 matrices may be multiplied with fewer bits, on tensor cores
 ``plan``                what the two share: a kernel, and one planned launch of it
 ``launcher``            runs a plan on the GPU, through ``compiler`` (Numba -> PTX -> cubin) and ``cubin_cache``

@@ -19,7 +19,8 @@ from numba import cuda, int32, uint32
 from ..reference.namespace import array_namespace
 from ..reference.pool2d import pool2d_output_size
 from . import launcher
-from .plan import Kernel, Plan, blocks_for, check_operands, check_size
+from .plan import Kernel, Plan, blocks_for, check_operands, check_size, flat
+from .planes import place_of
 
 Array = Any
 Pair = tuple[int, int]
@@ -70,7 +71,7 @@ def plan_forward(
     xp, dtype = array_namespace(x), check_operands(x=x)
     y = xp.empty((*x.shape[:2], *pool2d_output_size(x.shape, kernel, stride, padding, (1, 1), ceil_mode)), dtype)
     sizes = _sizes(x.shape, y.shape, kernel, stride, padding, count_include_pad, divisor_override)
-    args = xp.ascontiguousarray(x).reshape(-1), y.reshape(-1), y.size, *sizes
+    args = flat(x), y.reshape(-1), y.size, *sizes
     return Plan(forward_kernel(dtype), blocks_for(y.size, THREADS), args, y)
 
 
@@ -91,7 +92,7 @@ def plan_backward(
         raise ValueError(f"g must have the shape of the output, {expected}, got {g.shape}")
     dx = xp.empty(x_shape, dtype)
     sizes = _sizes(x_shape, g.shape, kernel, stride, padding, count_include_pad, divisor_override)
-    args = xp.ascontiguousarray(g).reshape(-1), dx.reshape(-1), dx.size, *sizes
+    args = flat(g), dx.reshape(-1), dx.size, *sizes
     return Plan(backward_kernel(dtype), blocks_for(dx.size, THREADS), args, dx)
 
 
@@ -132,9 +133,7 @@ def forward_kernel(dtype: np.dtype) -> Kernel:
     def avg_pool2d_forward(x, y, n, H, W, P, Q, R, S, stride_h, stride_w, pad_h, pad_w, margin_h, margin_w, divisor):
         i = int32(cuda.grid(1))
         if i < n:
-            q = int32(i % uint32(Q))
-            p = int32(i // uint32(Q) % uint32(P))
-            plane = int32(i // uint32(P * Q))
+            plane, p, q = place_of(i, P, Q)
             top = int32(p * stride_h - pad_h)
             left = int32(q * stride_w - pad_w)
             total = number(0)
@@ -155,12 +154,10 @@ def backward_kernel(dtype: np.dtype) -> Kernel:
     def avg_pool2d_backward(g, dx, n, H, W, P, Q, R, S, stride_h, stride_w, pad_h, pad_w, margin_h, margin_w, divisor):
         i = int32(cuda.grid(1))
         if i < n:
-            w = int32(i % uint32(W))
-            h = int32(i // uint32(W) % uint32(H))
-            plane = int32(i // uint32(H * W))
+            plane, h, w = place_of(i, H, W)
             # Window p has the rows from p * stride_h - pad_h, R of them; likewise for q.
-            p = int32(min((h + pad_h) // stride_h, P - 1))
-            last_q = int32(min((w + pad_w) // stride_w, Q - 1))
+            p = int32(min(int32(uint32(h + pad_h) // uint32(stride_h)), P - 1))
+            last_q = int32(min(int32(uint32(w + pad_w) // uint32(stride_w)), Q - 1))
             total = number(0)
             while p >= 0 and p * stride_h - pad_h + R > h:
                 rows = counted(int32(p * stride_h - pad_h), R, H, margin_h)

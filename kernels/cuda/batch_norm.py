@@ -1,4 +1,4 @@
-"""Batch norm on the GPU: three launches forward, three backward, and a cast of the few statistics each time.
+"""Batch norm on the GPU: three launches forward, three backward.
 
 ``channel_sums`` finds mean and variance in two launches, and the sums over a channel that its gradient needs in two; a
 thread for each number writes the result.
@@ -6,7 +6,7 @@ thread for each number writes the result.
     y = x̂ weight + bias,  x̂ = (x − mean) / σ,  σ² = variance + ε    (Ioffe & Szegedy 2015)
     dx = weight (g − mean(g) − x̂ mean(g x̂)) / σ
 
-Shapes: x, g (N, C, P); weight and bias (C,) or None; statistics (2, C), mean and variance, in float64.
+Shapes: x, g (N, C, P); weight and bias (C,) or None; statistics (2, C), mean and variance.
 """
 
 import math
@@ -20,8 +20,8 @@ from numba import cuda, int32, uint32
 from ..reference.namespace import array_namespace
 from . import launcher
 from .channel_sums import check_channels, plan_moments, plan_statistics, plan_sums
-from .plan import Kernel, Plan, blocks_for
-from .strips import plan_sum_of_strips, put_sums
+from .plan import Kernel, Plan, blocks_for, flat
+from .strips import sum_of_strips
 
 Array = Any
 
@@ -31,15 +31,15 @@ THREADS = 256
 def batch_norm_forward(
     x: Array, weight: Array | None, bias: Array | None, eps: float, running: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """See the reference."""
+    """See the reference; the statistics stay in x's dtype, in which they were found."""
     xp = array_namespace(x)
     if running is None:
         moments = launcher.launch(plan_moments, x)
         statistics = launcher.launch(plan_statistics, moments, x.shape)
     else:
-        statistics = xp.stack(running).astype(x.dtype)
+        statistics = xp.stack(running).astype(x.dtype, copy=False)
     y = launcher.launch(plan_normalize, x, weight, bias, statistics, eps)
-    return y, statistics.astype(np.float64)
+    return y, statistics
 
 
 def batch_norm_backward(
@@ -53,12 +53,11 @@ def batch_norm_backward(
     dbias: Array | None = None,
 ) -> Array:
     """See the reference."""
-    statistics = statistics.astype(x.dtype)
+    statistics = statistics.astype(x.dtype, copy=False)
     sums = None
     if of_batch or dweight is not None or dbias is not None:
         strips = launcher.launch(plan_sums, g, x, statistics, eps)
-        sums = launcher.launch(plan_sum_of_strips, strips, dweight, dbias)
-        put_sums(sums, dweight, dbias)
+        sums = sum_of_strips(strips, dweight, dbias)
     return launcher.launch(plan_gradient, g, x, weight, statistics, eps, sums if of_batch else None)
 
 
@@ -66,10 +65,11 @@ def plan_normalize(x: Array, weight: Array | None, bias: Array | None, statistic
     """The launch that leaves y (N, C, P)."""
     xp, dtype = array_namespace(x), check_channels(x=x, weight=weight, bias=bias, statistics=statistics)
     y = xp.empty(x.shape, dtype)
-    flat = xp.ascontiguousarray(x).reshape(-1)
-    scale, shift = (flat if v is None else xp.ascontiguousarray(v).reshape(-1) for v in (weight, bias))
+    numbers = flat(x)
+    scale, shift = (numbers if v is None else flat(v) for v in (weight, bias))
     flags = int(weight is not None), int(bias is not None)
-    args = flat, scale, shift, statistics.reshape(-1), y.reshape(-1), y.size, *x.shape[1:], *flags, dtype.type(eps)
+    arrays = numbers, scale, shift, flat(statistics), y.reshape(-1)
+    args = *arrays, y.size, *x.shape[1:], *flags, dtype.type(eps)
     return Plan(normalize_kernel(dtype), blocks_for(y.size, THREADS), args, y)
 
 
@@ -79,11 +79,11 @@ def plan_gradient(
     """The launch that leaves dx; ``sums``, of g x̂ and of g, are None where mean and variance were constants."""
     xp, dtype = array_namespace(x), check_channels(g=g, x=x, weight=weight, statistics=statistics)
     dx = xp.empty(x.shape, dtype)
-    gradient, flat, of_x = (xp.ascontiguousarray(v).reshape(-1) for v in (g, x, statistics))
-    scale = flat if weight is None else xp.ascontiguousarray(weight).reshape(-1)
-    along, level = (flat, flat) if sums is None else sums
+    gradient, numbers, of_x = (flat(v) for v in (g, x, statistics))
+    scale = numbers if weight is None else flat(weight)
+    along, level = (numbers, numbers) if sums is None else map(flat, sums)
     sizes = dx.size, *x.shape[1:], x.shape[0] * x.shape[2], int(weight is not None), int(sums is not None)
-    args = gradient, flat, scale, of_x, along, level, dx.reshape(-1), *sizes, dtype.type(eps)
+    args = gradient, numbers, scale, of_x, along, level, dx.reshape(-1), *sizes, dtype.type(eps)
     return Plan(gradient_kernel(dtype), blocks_for(dx.size, THREADS), args, dx)
 
 
@@ -93,7 +93,7 @@ def normalize_kernel(dtype: np.dtype) -> Kernel:
     number = getattr(numba, dtype.name)
 
     def batch_norm_normalize(x, weight, bias, statistics, y, n, C, P, weighted, shifted, eps):
-        i = int32(cuda.grid(1))
+        i = uint32(cuda.grid(1))
         if i < n:
             c = int32(i // uint32(P) % uint32(C))
             value = (x[i] - statistics[c]) * (number(1) / number(math.sqrt(statistics[C + c] + eps)))
@@ -112,7 +112,7 @@ def gradient_kernel(dtype: np.dtype) -> Kernel:
     number = getattr(numba, dtype.name)
 
     def batch_norm_gradient(g, x, weight, statistics, along, level, dx, n, C, P, numbers, weighted, of_batch, eps):
-        i = int32(cuda.grid(1))
+        i = uint32(cuda.grid(1))
         if i < n:
             c = int32(i // uint32(P) % uint32(C))
             inverse = number(1) / number(math.sqrt(statistics[C + c] + eps))

@@ -1,4 +1,4 @@
-"""Sums over all numbers of each channel of x (N, C, P), on the GPU: mean and variance, and what a gradient needs.
+"""Sums over all numbers of each channel of x (N, C, P), on the GPU: mean and variance, and what gradients need.
 
 A channel's numbers lie in N places, P neighbours in each. A block adds up a strip of them: for one channel, whose
 positions neighbouring threads read; or, where there are few positions, for 32 channels, which then are the neighbours.
@@ -16,8 +16,9 @@ import numpy as np
 from numba import cuda, int32, uint32
 
 from ..reference.namespace import array_namespace
-from .plan import Kernel, Plan, blocks_for, check_operands, check_size
-from .rows import WARP
+from . import launcher
+from .plan import WARP, Kernel, Plan, blocks_for, check_operands, check_size, flat
+from .strips import sum_of_strips
 
 Array = Any
 
@@ -40,13 +41,32 @@ def strips_of(samples: int, positions: int) -> Strips:
     return Strips(count, blocks_for(samples * positions, count), 1 if positions >= WARP else WARP)
 
 
+def sum_of_channels(g: Array, out: Array | None = None) -> Array:
+    """The sums (C,) of g (N, C, …) over all but its channels, in ``out`` if that is given: a bias's gradient."""
+    strips = launcher.launch(plan_totals, g)
+    (total,) = sum_of_strips(strips, out)
+    return total if out is None else out
+
+
+def plan_totals(g: Array) -> Plan:
+    """The launch that leaves each strip's sum of each channel (strips, 1, C)."""
+    xp, dtype = array_namespace(g), check_operands(g=g)
+    check_size("g", g.shape)
+    samples, channels, positions = *g.shape[:2], math.prod(g.shape[2:])
+    strips = strips_of(samples, positions)
+    totals = xp.empty((strips.count, 1, channels), dtype)
+    args = flat(g), totals.reshape(-1), samples, channels, positions, strips.length
+    blocks = blocks_for(channels, strips.lanes) * strips.count
+    return Plan(totals_kernel(dtype, strips.lanes), blocks, args, totals)
+
+
 def plan_moments(x: Array) -> Plan:
     """The launch that leaves each strip's mean and sum of squares around it (strips, 2, C)."""
     xp, dtype = array_namespace(x), check_channels(x=x)
     samples, channels, positions = x.shape
     strips = strips_of(samples, positions)
     moments = xp.empty((strips.count, 2, channels), dtype)
-    args = xp.ascontiguousarray(x).reshape(-1), moments.reshape(-1), *x.shape, strips.length
+    args = flat(x), moments.reshape(-1), *x.shape, strips.length
     blocks = blocks_for(channels, strips.lanes) * strips.count
     return Plan(moments_kernel(dtype, strips.lanes), blocks, args, moments)
 
@@ -69,7 +89,7 @@ def plan_sums(g: Array, x: Array, statistics: Array, eps: float) -> Plan:
     samples, channels, positions = x.shape
     strips = strips_of(samples, positions)
     sums = xp.empty((strips.count, 2, channels), dtype)
-    arrays = [xp.ascontiguousarray(v).reshape(-1) for v in (g, x, statistics, sums)]
+    arrays = [flat(v) for v in (g, x, statistics, sums)]
     blocks = blocks_for(channels, strips.lanes) * strips.count
     kernel = sums_kernel(dtype, strips.lanes)
     return Plan(kernel, blocks, (*arrays, *x.shape, strips.length, dtype.type(eps)), sums)
@@ -117,15 +137,37 @@ def _place(e, c, C, P):
 
 
 @cache
+def totals_kernel(dtype: np.dtype, lanes: int) -> Kernel:
+    """Sum of a strip of each channel."""
+    number, lines, total = getattr(numba, dtype.name), THREADS // lanes, _sum_of_lines(dtype.name, lanes)
+
+    def channel_totals(g, totals, N, C, P, strip):
+        thread = int32(cuda.threadIdx.x)
+        across = uint32((C + lanes - 1) // lanes)
+        part = int32(uint32(cuda.blockIdx.x) // across)
+        c = int32(uint32(cuda.blockIdx.x) % across * lanes + thread % lanes)
+        first = int32(part * strip)
+        value = number(0)
+        if c < C:
+            for e in range(first + thread // lanes, min(first + strip, N * P), lines):
+                value += g[_place(e, c, C, P)]
+        value = total(value)
+        if thread < lanes and c < C:
+            totals[int32(part * C + c)] = value
+
+    return Kernel(channel_totals, dtype, pointers=2, threads=THREADS)
+
+
+@cache
 def moments_kernel(dtype: np.dtype, lanes: int) -> Kernel:
     """Mean, and sum of squares around it, of a strip of each channel."""
     number, lines, total = getattr(numba, dtype.name), THREADS // lanes, _sum_of_lines(dtype.name, lanes)
 
     def batch_norm_moments(x, moments, N, C, P, strip):
         thread = int32(cuda.threadIdx.x)
-        across = int32((C + lanes - 1) // lanes)
-        part = int32(int32(cuda.blockIdx.x) // across)
-        c = int32(int32(cuda.blockIdx.x) % across * lanes + thread % lanes)
+        across = uint32((C + lanes - 1) // lanes)
+        part = int32(uint32(cuda.blockIdx.x) // across)
+        c = int32(uint32(cuda.blockIdx.x) % across * lanes + thread % lanes)
         first = int32(part * strip)
         end = int32(min(first + strip, N * P)) if c < C else first
         mean = number(0)
@@ -175,9 +217,9 @@ def sums_kernel(dtype: np.dtype, lanes: int) -> Kernel:
 
     def batch_norm_sums(g, x, statistics, sums, N, C, P, strip, eps):
         thread = int32(cuda.threadIdx.x)
-        across = int32((C + lanes - 1) // lanes)
-        part = int32(int32(cuda.blockIdx.x) // across)
-        c = int32(int32(cuda.blockIdx.x) % across * lanes + thread % lanes)
+        across = uint32((C + lanes - 1) // lanes)
+        part = int32(uint32(cuda.blockIdx.x) // across)
+        c = int32(uint32(cuda.blockIdx.x) % across * lanes + thread % lanes)
         first = int32(part * strip)
         along = number(0)
         level = number(0)

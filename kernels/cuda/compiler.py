@@ -34,7 +34,8 @@ class Cubin:
     """Machine code whose one entry is called as the kernel, and what ptxas says of it.
 
     ``registers`` are a thread's; ``spills`` (stores and loads) and ``stack`` bytes a thread, ``shared`` bytes a block;
-    ``double_instructions`` counts the PTX instructions on float64, which most GPUs run 32 or 64 times slower.
+    ``double_instructions`` counts the PTX instructions on float64, which most GPUs run 32 or 64 times slower, and
+    ``wide_divisions`` those that divide 64-bit integers, each a subroutine of a hundred instructions or so.
     """
 
     code: bytes
@@ -43,6 +44,7 @@ class Cubin:
     stack: int
     shared: int
     double_instructions: int
+    wide_divisions: int
 
 
 def build(kernel: Kernel, capability: Capability) -> Cubin:
@@ -60,8 +62,13 @@ def build(kernel: Kernel, capability: Capability) -> Cubin:
         spills=reported(r"(\d+) bytes spill stores") + reported(r"(\d+) bytes spill loads"),
         stack=reported(r"(\d+) bytes stack frame"),
         shared=reported(r"(\d+) bytes smem"),
-        double_instructions=len(re.findall(r"^\s+(?:@!?%\w+\s+)?[a-z][\w.]*\.f64\b", ptx, re.MULTILINE)),
+        double_instructions=_count(r"[a-z][\w.]*\.f64\b", ptx),
+        wide_divisions=_count(r"(?:div|rem)\.[su]64\b", ptx),
     )
+
+
+def _count(instruction: str, ptx: str) -> int:
+    return len(re.findall(rf"^\s+(?:@!?%\w+\s+)?{instruction}", ptx, re.MULTILINE))
 
 
 def to_ptx(kernel: Kernel, capability: Capability) -> str:

@@ -2,7 +2,8 @@
 
 The kernel of the rows reads a row twice, for its maximum and for its exponentials, of which the second time is from the
 cache, and writes the exponentials: so the gradient needs none. What it keeps of a row are three numbers. A second
-kernel adds up the losses; its result and whether a class number was wrong reach the host in one copy.
+kernel adds up the losses. The host waits for neither: what the mean is divided by stays on the GPU, and of a class
+number that is none the second kernel leaves a note (``wrong_targets``).
 
 Shapes: logits (N, C), target integers (N,), weight (C,) or None.
 """
@@ -16,28 +17,27 @@ import numpy as np
 from numba import cuda, int32
 
 from ..reference.namespace import array_namespace
-from ..reference.softmax_cross_entropy import counted_classes
-from . import launcher
-from .plan import Kernel, Plan, blocks_for, check_operands, check_size
+from . import launcher, wrong_targets
+from .plan import Kernel, Plan, blocks_for, check_operands, check_size, flat
 from .rows import Rows, row_maximum, row_sum, rows_of
+from .wrong_targets import CLASS, COUNT, IGNORED, ROW, WRONG
 
 Array = Any
-Kept = tuple[Array, Array, float]  # the exponentials (N, C), ROWS of each row (3, N), what the losses are divided by
+Kept = tuple[Array, Array, Array, bool]  # the exponentials (N, C), of each row (3, N), TOTALS (2,), is it the mean
 
 INVERSE, SHARE, LOSS = range(3)  # of a row: 1/Σ of its exponentials, its weight in the loss, its loss
+TOTAL, DENOMINATOR = range(2)  # of all: the loss, the sum of the weights that count
 THREADS = 1024  # of the one block that adds up the losses
 
 
 def cross_entropy_loss(
     logits: Array, target: Array, weight: Array | None, ignored: int, mean: bool
-) -> tuple[Array, float, Kept]:
-    """See the reference. The host waits for the denominator."""
+) -> tuple[Array, Array, Kept]:
+    """See the reference; the denominator is an array of no axes, and a wrong target is told by ``wrong_targets``."""
     powers, rows = launcher.launch(plan_rows, logits, target, weight, ignored)
-    totals = launcher.launch(plan_totals, rows, target, logits.shape[1], ignored, mean)
-    _, denominator, wrong = totals.tolist()
-    if wrong:
-        counted_classes(target, ignored, logits.shape[1])  # says which
-    return totals[:1].reshape(()), denominator, (powers, rows, denominator if mean else 1.0)
+    note = wrong_targets.note_of(logits)
+    totals = launcher.launch(plan_totals, rows, target, logits.shape[1], ignored, mean, note)
+    return totals[TOTAL], totals[DENOMINATOR], (powers, rows, totals, mean)
 
 
 def cross_entropy_forward(logits: Array, target: Array, weight: Array | None, ignored: int) -> tuple[Array, Kept]:
@@ -69,7 +69,7 @@ def plan_rows(logits: Array, target: Array, weight: Array | None, ignored: int) 
         raise ValueError(f"logits must have at least one class, got shape {logits.shape}")
     check_size("logits", logits.shape)
     powers, rows = xp.empty(logits.shape, dtype), xp.empty((3, samples), dtype)
-    x = xp.ascontiguousarray(logits).reshape(-1)
+    x = flat(logits)
     shared_out = rows_of(classes)
     weights = x if weight is None else xp.ascontiguousarray(weight, dtype)  # x: the kernel does not look
     arrays = x, weights, powers.reshape(-1), rows.reshape(-1), _int64(target)
@@ -78,23 +78,23 @@ def plan_rows(logits: Array, target: Array, weight: Array | None, ignored: int) 
     return Plan(rows_kernel(dtype, shared_out), blocks, (*arrays, *numbers), (powers, rows))
 
 
-def plan_totals(rows: Array, target: Array, classes: int, ignored: int, mean: bool) -> Plan:
-    """The launch that leaves (the loss, the sum of the weights that count, whether a class was wrong)."""
+def plan_totals(rows: Array, target: Array, classes: int, ignored: int, mean: bool, note: Array) -> Plan:
+    """The launch that leaves TOTALS, and in ``note`` what is wrong, if anything is and nothing stands there."""
     xp, samples = array_namespace(rows), rows.shape[1]
-    totals = xp.empty(3, rows.dtype)
-    args = rows.reshape(-1), totals, _int64(target), samples, classes, int(mean), np.int64(ignored)
+    totals = xp.empty(2, rows.dtype)
+    args = rows.reshape(-1), totals, _int64(target), note, samples, classes, int(mean), np.int64(ignored)
     return Plan(totals_kernel(check_operands(rows=rows), THREADS), 1, args, totals)
 
 
 def plan_gradient(g: Array, kept: Kept, target: Array) -> Plan:
     """The launch that leaves dlogits (N, C); g is one number, or one of each sample."""
-    powers, rows, denominator = kept
+    powers, rows, totals, mean = kept
     xp = array_namespace(g)
-    dtype = check_operands(powers=powers, g=g)
+    dtype = check_operands(powers=powers, totals=totals, g=g)
     samples, classes = powers.shape
     dlogits, shared_out = xp.empty(powers.shape, dtype), rows_of(classes)
-    arrays = powers.reshape(-1), rows.reshape(-1), xp.ascontiguousarray(g).reshape(-1), dlogits.reshape(-1)
-    numbers = samples, classes, int(g.ndim > 0), dtype.type(denominator)
+    arrays = powers.reshape(-1), rows.reshape(-1), totals, flat(g), dlogits.reshape(-1)
+    numbers = samples, classes, int(g.ndim > 0), int(mean)
     blocks = blocks_for(samples, shared_out.count)
     return Plan(gradient_kernel(dtype, shared_out), blocks, (*arrays, _int64(target), *numbers), dlogits)
 
@@ -146,7 +146,7 @@ def totals_kernel(dtype: np.dtype, threads: int) -> Kernel:
     number = getattr(numba, dtype.name)
     sum_of_block = row_sum(dtype.name, threads)
 
-    def cross_entropy_totals(rows, totals, target, N, C, mean, ignored):
+    def cross_entropy_totals(rows, totals, target, note, N, C, mean, ignored):
         thread = int32(cuda.threadIdx.x)
         loss = number(0)
         shares = number(0)
@@ -161,11 +161,19 @@ def totals_kernel(dtype: np.dtype, threads: int) -> Kernel:
         shares = sum_of_block(shares)
         wrong = sum_of_block(wrong)
         if thread == 0:
-            totals[0] = loss / shares if mean else loss
-            totals[1] = shares
-            totals[2] = wrong
+            totals[TOTAL] = loss / shares if mean else loss
+            totals[DENOMINATOR] = shares
+            if wrong > number(0) and note[WRONG] == 0:
+                row = int32(0)
+                while target[row] == ignored or 0 <= target[row] < C:
+                    row = int32(row + 1)
+                note[WRONG] = 1
+                note[ROW] = row
+                note[CLASS] = target[row]
+                note[COUNT] = C
+                note[IGNORED] = ignored
 
-    others = {"target": "int64*", "ignored": "int64"}
+    others = {"target": "int64*", "note": "int64*", "ignored": "int64"}
     return Kernel(cross_entropy_totals, dtype, pointers=2, threads=threads, others=others)
 
 
@@ -175,21 +183,21 @@ def gradient_kernel(dtype: np.dtype, shared_out: Rows) -> Kernel:
     number = getattr(numba, dtype.name)
     each, count = shared_out
 
-    def cross_entropy_gradient(powers, rows, g, dlogits, target, N, C, of_each_row, denominator):
+    def cross_entropy_gradient(powers, rows, totals, g, dlogits, target, N, C, of_each_row, mean):
         thread = int32(cuda.threadIdx.x)
         row = int32(int32(cuda.blockIdx.x) * count + thread // each)
         if row < N:
             scale = rows[N + row]
             if scale != number(0):  # 0 also if the mean of nothing made g NaN
-                scale = scale / denominator * g[row if of_each_row else 0]
+                scale = (scale / totals[DENOMINATOR] if mean else scale) * g[row if of_each_row else 0]
             inverse = rows[row]
             t = target[row]
             for c in range(thread % each, C, each):
                 at = int32(row * C + c)
                 dlogits[at] = (powers[at] * inverse - (number(1) if c == t else number(0))) * scale
 
-    others = {"target": "int64*", "denominator": dtype.name}
-    return Kernel(cross_entropy_gradient, dtype, pointers=4, threads=shared_out.threads, others=others)
+    others = {"target": "int64*"}
+    return Kernel(cross_entropy_gradient, dtype, pointers=5, threads=shared_out.threads, others=others)
 
 
 def _int64(target: Array) -> Array:

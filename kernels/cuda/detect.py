@@ -1,5 +1,6 @@
 """One place that answers whether kernels can run on a GPU here, and whether they can be compiled."""
 
+from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -38,14 +39,28 @@ def compiler_status() -> tuple[bool, str]:
     if find_spec("numba_cuda") is None:
         return False, f"the CUDA kernels need numba-cuda: {INSTALL}"
     try:
-        from cuda.bindings import nvjitlink  # noqa: F401  (its absence is the answer)
-        from cuda.pathfinder import load_nvidia_dynamic_lib
-
-        for library in ("nvvm", "nvrtc", "nvJitLink"):
-            load_nvidia_dynamic_lib(library)
+        _load_libraries()
     except Exception as error:  # ImportError, DynamicLibNotFoundError, or a loader's complaint
         return False, f"the CUDA compiler libraries cannot be loaded ({_one_line(error)}): {INSTALL}"
     return True, ""
+
+
+@cache
+def _load_libraries() -> None:
+    """Once is enough; after a failure, which raises, they are looked for again: they may be installed by then."""
+    from cuda.bindings import nvjitlink  # noqa: F401  (its absence is the answer)
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    for library in ("nvvm", "nvrtc", "nvJitLink"):
+        load_nvidia_dynamic_lib(library)
+
+
+def capability_of(device: int | None = None) -> tuple[int, int]:
+    """(9, 0) for sm_90: what a GPU (the current one unless numbered) can do. Raises what CuPy raises."""
+    import cupy
+
+    digits = cupy.cuda.Device(device).compute_capability  # "90" is 9.0, "120" is 12.0
+    return int(digits[:-1]), int(digits[-1])
 
 
 def _one_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cubin_cache
+from . import cubin_cache, detect
 from .plan import Kernel, Plan
 
 _loading = threading.Lock()
@@ -38,6 +38,5 @@ def _loaded(kernel: Kernel, device: int) -> Callable[..., None]:
     import cupy
 
     with _loading:
-        capability = cupy.cuda.Device(device).compute_capability  # "90" is 9.0, "120" is 12.0
-        cubin = cubin_cache.cubin_file(kernel, (int(capability[:-1]), int(capability[-1])))
+        cubin = cubin_cache.cubin_file(kernel, detect.capability_of(device))
         return cupy.RawModule(path=str(cubin)).get_function(kernel.name)

@@ -16,13 +16,13 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import cuda, int32
+from numba import cuda, int32, uint32
 
 from ..reference.namespace import array_namespace
 from . import launcher
-from .plan import Kernel, Plan, blocks_for, check_operands, check_size
-from .rows import WARP, Rows, row_sum, rows_of
-from .strips import plan_sum_of_strips, put_sums
+from .plan import WARP, Kernel, Plan, blocks_for, check_operands, check_size, flat
+from .rows import Rows, row_sum, rows_of
+from .strips import sum_of_strips
 
 Array = Any
 
@@ -50,8 +50,7 @@ def layer_norm_backward(
     """See the reference."""
     if dweight is not None or dbias is not None:
         strips = launcher.launch(plan_strips, g, x, statistics)
-        sums = launcher.launch(plan_sum_of_strips, strips, dweight, dbias)
-        put_sums(sums, dweight, dbias)
+        sum_of_strips(strips, dweight, dbias)
     return launcher.launch(plan_backward, g, x, weight, statistics, centred)
 
 
@@ -62,10 +61,10 @@ def plan_forward(x: Array, weight: Array | None, bias: Array | None, eps: float,
     rows, width = x.shape
     y, statistics = xp.empty(x.shape, dtype), xp.empty((2, rows), dtype)
     shared_out = rows_of(width)
-    flat = xp.ascontiguousarray(x).reshape(-1)
-    scale, shift = (flat if v is None else xp.ascontiguousarray(v).reshape(-1) for v in (weight, bias))
-    numbers = rows, width, int(weight is not None), int(bias is not None), int(centred), dtype.type(eps)
-    args = flat, scale, shift, y.reshape(-1), statistics.reshape(-1), *numbers
+    numbers = flat(x)
+    scale, shift = (numbers if v is None else flat(v) for v in (weight, bias))
+    sizes = rows, width, int(weight is not None), int(bias is not None), int(centred), dtype.type(eps)
+    args = numbers, scale, shift, y.reshape(-1), statistics.reshape(-1), *sizes
     blocks = blocks_for(rows, shared_out.count)
     return Plan(forward_kernel(dtype, shared_out), blocks if width else 0, args, (y, statistics))
 
@@ -76,12 +75,12 @@ def plan_backward(g: Array, x: Array, weight: Array | None, statistics: Array, c
     dtype = _check(g=g, x=x, weight=weight, statistics=statistics)
     rows, width = x.shape
     dx, shared_out = xp.empty(x.shape, dtype), rows_of(width)
-    flat, gradient = (xp.ascontiguousarray(v).reshape(-1) for v in (x, g))
-    scale = flat if weight is None else xp.ascontiguousarray(weight).reshape(-1)
-    arrays = gradient, flat, scale, statistics.reshape(-1), dx.reshape(-1)
+    numbers, gradient = (flat(v) for v in (x, g))
+    scale = numbers if weight is None else flat(weight)
+    arrays = gradient, numbers, scale, statistics.reshape(-1), dx.reshape(-1)
     blocks = blocks_for(rows, shared_out.count)
-    numbers = rows, width, int(weight is not None), int(centred)
-    return Plan(backward_kernel(dtype, shared_out), blocks if width else 0, (*arrays, *numbers), dx)
+    sizes = rows, width, int(weight is not None), int(centred)
+    return Plan(backward_kernel(dtype, shared_out), blocks if width else 0, (*arrays, *sizes), dx)
 
 
 def plan_strips(g: Array, x: Array, statistics: Array) -> Plan:
@@ -91,7 +90,7 @@ def plan_strips(g: Array, x: Array, statistics: Array) -> Plan:
     rows, width = x.shape
     strips = min(STRIPS, max(1, blocks_for(rows, STRIP)))
     sums = xp.empty((strips, 2, width), dtype)
-    arrays = [xp.ascontiguousarray(v).reshape(-1) for v in (g, x, statistics, sums)]
+    arrays = [flat(v) for v in (g, x, statistics, sums)]
     blocks = blocks_for(width, WARP) * strips
     return Plan(strips_kernel(dtype), blocks, (*arrays, rows, width, blocks_for(rows, strips)), sums)
 
@@ -190,8 +189,8 @@ def strips_kernel(dtype: np.dtype) -> Kernel:
         thread = int32(cuda.threadIdx.x)
         lane = int32(thread % WARP)
         line = int32(thread // WARP)
-        across = int32((W + WARP - 1) // WARP)
-        block = int32(cuda.blockIdx.x)
+        across = uint32((W + WARP - 1) // WARP)
+        block = uint32(cuda.blockIdx.x)
         c = int32(block % across * WARP + lane)
         first = int32(block // across * strip)
         along = number(0)

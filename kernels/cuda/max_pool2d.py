@@ -20,7 +20,8 @@ from numba import cuda, int32, uint32
 from ..reference.namespace import array_namespace
 from ..reference.pool2d import check_taps, first_tap_inside, pool2d_output_size
 from . import launcher
-from .plan import Kernel, Plan, blocks_for, check_operands, check_size
+from .plan import Kernel, Plan, blocks_for, check_operands, check_size, flat
+from .planes import place_of
 
 Array = Any
 Pair = tuple[int, int]
@@ -69,7 +70,7 @@ def plan_forward(
     winners = xp.empty(y.shape, winner)
     for name, array in (("x", x), ("the output", y)):
         check_size(name, array.shape)
-    arrays = xp.ascontiguousarray(x).reshape(-1), y.reshape(-1), winners.reshape(-1)
+    arrays = flat(x), y.reshape(-1), winners.reshape(-1)
     args = *arrays, y.size, *x.shape[2:], *output, *kernel, *stride, *padding, *dilation
     return Plan(forward_kernel(dtype, winner), blocks_for(y.size, THREADS), args, (y, winners))
 
@@ -82,7 +83,7 @@ def plan_taps_backward(
     _check_winners(g, taps, np.uint8)
     check_size("x", x_shape)
     dx = xp.empty(x_shape, dtype)
-    arrays = xp.ascontiguousarray(g).reshape(-1), dx.reshape(-1), xp.ascontiguousarray(taps).reshape(-1)
+    arrays = flat(g), dx.reshape(-1), flat(taps)
     args = *arrays, dx.size, *x_shape[2:], *g.shape[2:], *kernel, *stride, *padding, *dilation
     return Plan(taps_backward_kernel(dtype), blocks_for(dx.size, THREADS), args, dx)
 
@@ -93,7 +94,7 @@ def plan_backward(g: Array, winners: Array, x_shape: Shape4) -> Plan:
     _check_winners(g, winners, np.int64)
     check_size("x", x_shape)
     dx = xp.empty(x_shape, dtype)
-    arrays = xp.ascontiguousarray(g).reshape(-1), dx.reshape(-1), xp.ascontiguousarray(winners).reshape(-1)
+    arrays = flat(g), dx.reshape(-1), flat(winners)
     blocks = math.prod(x_shape[:2]) if dx.size else 0
     return Plan(backward_kernel(dtype), blocks, (*arrays, math.prod(x_shape[2:]), math.prod(g.shape[2:])), dx)
 
@@ -113,9 +114,7 @@ def forward_kernel(dtype: np.dtype, winner: str) -> Kernel:
     def max_pool2d_forward(x, y, winners, n, H, W, P, Q, R, S, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w):
         i = int32(cuda.grid(1))
         if i < n:
-            q = int32(i % uint32(Q))
-            p = int32(i // uint32(Q) % uint32(P))
-            plane = int32(i // uint32(P * Q))
+            plane, p, q = place_of(i, P, Q)
             best = number(-math.inf)
             won = int32(-1)
             for r in range(R):
@@ -142,18 +141,16 @@ def taps_backward_kernel(dtype: np.dtype) -> Kernel:
     def max_pool2d_taps_backward(g, dx, taps, n, H, W, P, Q, R, S, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w):
         i = int32(cuda.grid(1))
         if i < n:
-            w = int32(i % uint32(W))
-            h = int32(i // uint32(W) % uint32(H))
-            plane = int32(i // uint32(H * W))
+            plane, h, w = place_of(i, H, W)
             total = number(0)
             for r in range(R):
                 down = int32(h + pad_h - r * dil_h)  # p * stride_h, if this input is tap r of window p
-                p = int32(down // stride_h)
-                if p * stride_h == down and 0 <= p < P:
+                p = int32(uint32(max(down, 0)) // uint32(stride_h))
+                if p * stride_h == down and p < P:
                     for s in range(S):
                         right = int32(w + pad_w - s * dil_w)
-                        q = int32(right // stride_w)
-                        if q * stride_w == right and 0 <= q < Q:
+                        q = int32(uint32(max(right, 0)) // uint32(stride_w))
+                        if q * stride_w == right and q < Q:
                             at = int32((plane * P + p) * Q + q)
                             if taps[at] == r * S + s:
                                 total += g[at]

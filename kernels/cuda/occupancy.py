@@ -8,8 +8,8 @@ Specifications per Compute Capability".)
 from typing import NamedTuple
 
 from .compiler import Capability, Cubin
+from .plan import WARP
 
-WARP = 32
 REGISTER_UNIT = 256  # a warp is given registers by so many
 
 

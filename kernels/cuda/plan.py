@@ -12,10 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from ..reference.namespace import array_namespace
+
 Array = Any
 
 # Kernels compute offsets in int32; the last block's idle threads count a little past the end of an array.
 INDEX_LIMIT = 2**31 - 2**12
+
+WARP = 32  # threads that do everything together
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,11 @@ class Plan:
     blocks: int
     args: tuple[Array | int, ...]
     result: Array
+
+
+def flat(array: Array) -> Array:
+    """All of an array, contiguous, along one axis."""
+    return array_namespace(array).ascontiguousarray(array).reshape(-1)
 
 
 def blocks_for(count: int, threads: int) -> int:

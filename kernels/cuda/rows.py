@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numba
 from numba import cuda, int32
 
-WARP = 32
+from .plan import WARP
+
 ALL_LANES = 0xFFFFFFFF
 SHORT = 256  # numbers of a row that a warp is soon done with
 

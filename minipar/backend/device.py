@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.cuda import wrong_targets
+
 _SPELLING = re.compile("(cpu|cuda)(?::(0|[1-9][0-9]*))?")
 
 
@@ -125,4 +127,9 @@ def cupy_for(gpu: device, function: str = "") -> Any:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    return np.asarray(array) if namespace(array) is np else array.get()
+    """The array in the computer's own memory. IndexError if a loss on a GPU was given a target that there is not."""
+    if namespace(array) is np:
+        return np.asarray(array)
+    host = array.get()
+    wrong_targets.tell()
+    return host

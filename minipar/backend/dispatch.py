@@ -200,6 +200,8 @@ CUDA = {
     "batch_norm_forward": "cuda.batch_norm",
     "batch_norm_backward": "cuda.batch_norm",
     "embedding_backward": "cuda.picked_rows",
+    "follow_statistics": "cuda.running_statistics",
+    "relu_gradient": "cuda.relu_gradient",
 }
 
 

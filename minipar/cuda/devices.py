@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..backend import device as Device
 from ..backend.device import cupy_for
-from ..kernels.cuda import detect
+from ..kernels.cuda import detect, wrong_targets
 
 
 def gpu(place: Any, function: str) -> Device:
@@ -165,10 +165,12 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
 def synchronize(device: Any = None) -> None:
     """Wait until the GPU (the current one, or `device`) has done all that it was given; before reading a clock.
 
-    TypeError or ValueError if `device` is no GPU, RuntimeError if there is no such one.
+    TypeError or ValueError if `device` is no GPU, RuntimeError if there is no such one; IndexError for a class number
+    that was wrong in a loss computed on a GPU.
 
     >>> if minipar.cuda.is_available():
     ...     minipar.cuda.synchronize()
     """
     with on_gpu(device, "synchronize") as cupy:
         cupy.cuda.runtime.deviceSynchronize()
+        wrong_targets.tell()

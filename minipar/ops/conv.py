@@ -34,6 +34,11 @@ class _Conv(Op):
     def __init__(self, *geometry: Any) -> None:
         self.geometry = geometry
 
+    @property
+    def fuses(self) -> bool:
+        """Do the kernels cut off as a ReLU does, and add up the bias's gradient? Those of two axes do."""
+        return len(self.geometry[0]) == 2
+
     def kernel(self, part: str, array: Any) -> Callable[..., Any]:
         return kernel(f"conv{len(self.geometry[0])}d_{part}", array)
 
@@ -46,7 +51,7 @@ class Convolution(_Conv):
         return self.kernel("forward", x)(x, weight, bias, *self.geometry)
 
     def vjp(self, g, x, weight):
-        if isinstance(g, Value) or not fuses(g, self.geometry):
+        if isinstance(g, Value) or not self.fuses:
             return self._simple_vjp(g, x, weight)
         return self._fused_vjp(g, x, weight, None)
 
@@ -59,7 +64,12 @@ class Convolution(_Conv):
         return dx, dw, sum(g, (0, *range(2, len(g.shape)))) if self.needs[2] else None
 
     def _fused_vjp(self, g, x, weight, gate):
-        """On arrays: the sums of g come with the weight's gradient, and both may be computed where they are kept."""
+        """On arrays: the sums of g come with the weight's gradient, and both may be computed where they are kept.
+
+        The compiled kernels read `gate` beside g. Where a launch is what costs, g is gated once, for all of them.
+        """
+        if gate is not None and not isinstance(g, np.ndarray):
+            g, gate = kernel("relu_gradient", g)(g, gate), None
         dx = dw = db = None
         with_bias = len(self.needs) == 3 and self.needs[2]
         if self.needs[0]:
@@ -71,7 +81,7 @@ class Convolution(_Conv):
             else:
                 dw = grad_weight(g, x, self.shapes[1], *self.geometry, gate, False, self.room(1))
         elif with_bias:
-            db = (g if gate is None else np.where(gate <= 0, g.dtype.type(0), g)).sum((0, 2, 3))
+            db = (g if gate is None else kernel("relu_gradient", g)(g, gate)).sum((0, 2, 3))
         return (dx, dw) if len(self.needs) == 2 else (dx, dw, db)
 
 
@@ -82,20 +92,15 @@ class RectifiedConvolution(Convolution):
 
     def forward(self, x, weight, bias=None):
         self.shapes = x.shape, weight.shape
-        if fuses(x, self.geometry):
+        if self.fuses:
             return self.kernel("forward", x)(x, weight, bias, *self.geometry, True)
         y = self.kernel("forward", x)(x, weight, bias, *self.geometry)
         return namespace(y).maximum(y, y.dtype.type(0), out=y)
 
     def vjp(self, g, x, weight, y):  # type: ignore[override]
-        if isinstance(g, Value) or not fuses(g, self.geometry):
+        if isinstance(g, Value) or not self.fuses:
             return self._simple_vjp(where(y <= 0, 0.0, g), x, weight)
         return self._fused_vjp(g, x, weight, y)
-
-
-def fuses(array: Any, geometry: Sequence[Any]) -> bool:
-    """Do the kernels for this array apply a ReLU (or its gradient), and sum the bias's gradient, on the way?"""
-    return isinstance(array, np.ndarray) and len(geometry[0]) == 2
 
 
 class ConvInput(_Conv):

@@ -59,7 +59,7 @@ class Interop(Described):
         """
         if self.array.size != 1:
             raise RuntimeError(f"item() needs a tensor of one element, not of shape {self.shape}")
-        return self.array.item()
+        return self.array.item() if isinstance(self.array, np.ndarray) else to_numpy(self.array).item()
 
     def tolist(self) -> Any:
         """The elements as Python numbers, in lists of lists.
@@ -67,7 +67,7 @@ class Interop(Described):
         >>> minipar.tensor([[1, 2]]).tolist()
         [[1, 2]]
         """
-        return self.array.tolist()
+        return to_numpy(self.array).tolist()
 
     def __float__(self) -> Any:
         return float(self.item())

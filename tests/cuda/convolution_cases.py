@@ -12,7 +12,7 @@ import cuda_cases as cases
 import numpy as np
 from cuda_cases import ConvCase
 
-from minipar.kernels.cuda import interpreter
+from minipar.kernels.cuda import interpreter, strips
 from minipar.kernels.cuda.conv2d import depthwise, direct, halo_tile, pointwise, products
 from minipar.kernels.cuda.conv2d.geometry import Geometry, geometry_of
 from minipar.kernels.cuda.matmul.tile import Tile
@@ -71,7 +71,8 @@ class Way(NamedTuple):
 
 def summed(plan: Plan) -> np.ndarray:
     """The parts of a weight's gradient, computed and added up."""
-    return run(products.plan_sum_parts(run(plan), threads=32))
+    (total,) = interpreter.run(strips.plan_sum_of_strips(run(plan)[:, None], None, threads=32))
+    return total
 
 
 def run(plan: Plan) -> np.ndarray:

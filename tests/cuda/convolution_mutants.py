@@ -118,8 +118,6 @@ WEIGHT_GRADIENT = [
     ("(part * groups + group) * M", "(part + group) * M"),
     ("i // 4 * next_rows", "i // 4"),
     ("j // 4 * next_columns", "j // 4"),
-    ("range(1, splits)", "range(2, splits)"),
-    ("if i < count:", "if i <= count:"),
 ]
 
 HALO_TILE = [

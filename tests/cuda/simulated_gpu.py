@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import minipar
-from minipar.kernels.cuda import launcher
+from minipar.kernels.cuda import launcher, wrong_targets
 from minipar.kernels.cuda.plan import Kernel
 from minipar.kernels.simulate.execute import execute
 from tests.cupy_double.installed import double_installed
@@ -45,6 +45,8 @@ def simulated_gpu() -> Iterator[SimpleNamespace]:
             return made
 
         patches.setattr(launcher, "_loaded", loaded)
+        patches.setattr(wrong_targets, "_notes", {})  # this GPU's, and gone with it
+        patches.setattr(wrong_targets, "_unread", set())
         patches.setattr(cupy, "empty", empty)
 
         def there(x: Any) -> Any:

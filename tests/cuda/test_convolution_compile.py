@@ -6,7 +6,7 @@ import pytest
 from minipar.kernels.cuda import compiler, detect
 from minipar.kernels.cuda.conv2d import depthwise, direct, halo_tile, products
 from minipar.kernels.cuda.conv2d.implicit_gemm import implicit_gemm_kernel
-from minipar.kernels.cuda.conv2d.weight_gradient import grad_weight_kernel, sum_parts_kernel
+from minipar.kernels.cuda.conv2d.weight_gradient import grad_weight_kernel
 from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.plan import Kernel
 
@@ -40,7 +40,6 @@ def small(dtype: np.dtype) -> list[Kernel]:
         depthwise.depthwise_kernel(dtype, depthwise.THREADS, (4, 4), True, True),
         depthwise.depthwise_grad_input_kernel(dtype, depthwise.THREADS, WINDOW, STRIDE),
         depthwise.depthwise_grad_weight_kernel(dtype, depthwise.THREADS, (4, 4)),
-        sum_parts_kernel(dtype, 256),
     ]
 
 

@@ -6,9 +6,13 @@ from simulated_gpu import simulated_gpu
 
 import minipar
 import minipar.nn.functional as F
+from minipar import nn
 from minipar.kernels.cuda.conv2d import offsets
+from minipar.ops.conv import RectifiedConvolution
 
 PRODUCT, WEIGHT, HALO = "conv2d_implicit_gemm", "conv2d_grad_weight_gemm", "conv2d_halo"
+ONE = (1, 1)
+BIAS = ["channel_totals", "sum_of_strips"]  # the launches of its gradient
 # What is called, its operands' shapes (input, weight, bias), its options, and the kernels that it takes there and back.
 CALLS = {
     "conv2d": (F.conv2d, [(1, 2, 4, 5), (9, 2, 3, 2), (9,)], {"stride": 2, "padding": 1}, {PRODUCT, WEIGHT}),
@@ -50,6 +54,45 @@ def test_values_and_gradients_are_those_of_the_cpu(name):
         y = function(*here, **options)
         y.sum().backward()
         results = [y.detach().cpu().numpy(), *(operand.grad.cpu().numpy() for operand in here)]
-        assert set(gpu.launched) == kernels
+        in_kernels = [] if "transpose" in name else BIAS  # a transposed one adds its bias afterwards
+        assert set(gpu.launched) == {*kernels, *in_kernels}
     for computed, exact in zip(results, [expected.detach(), *(operand.grad for operand in there)], strict=True):
         np.testing.assert_allclose(computed, exact.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def step(device: str) -> list[np.ndarray]:
+    """The output and the gradients of a convolution with bias and ReLU."""
+    rng = np.random.default_rng(1)
+    minipar.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(2, 9, (3, 2), stride=2, padding=1), nn.ReLU()).to(device)
+    x = minipar.tensor(rng.standard_normal((2, 2, 5, 6)).astype(np.float32), device=device, requires_grad=True)
+    g = minipar.tensor(rng.standard_normal((2, 9, 3, 4)).astype(np.float32), device=device)
+    y = layers(x)
+    y.backward(g)
+    leaves = [x, *layers.parameters()]
+    return [tensor.detach().cpu().numpy() for tensor in (y, *(leaf.grad for leaf in leaves))]
+
+
+def test_bias_and_relu_are_the_product_s_own_and_the_gate_is_applied_once():
+    with simulated_gpu() as gpu:
+        results = step("cuda")
+        assert gpu.launched == [PRODUCT, "relu_gradient", PRODUCT, WEIGHT, *BIAS]
+    expected = step("cpu")
+    np.testing.assert_array_equal(results[0] == 0, expected[0] == 0)  # both cut off the same
+    for computed, exact in zip(results, expected, strict=True):
+        np.testing.assert_allclose(computed, exact, rtol=1e-4, atol=1e-5)
+
+
+def test_fused_or_not_the_bits_are_the_same():
+    """The epilogues add the bias and cut off what the operations by themselves would, and the gate is the ReLU's."""
+    rng = np.random.default_rng(2)
+    x, w, b, g = (rng.standard_normal(s).astype(np.float32) for s in ((2, 2, 5, 6), (9, 2, 3, 2), (9,), (2, 9, 5, 7)))
+    found = []
+    with simulated_gpu():
+        for operation in (lambda *z: F.relu(F.conv2d(*z, padding=1)), RectifiedConvolution(ONE, ONE, ONE, 1)):
+            tensors = [minipar.tensor(array, device="cuda", requires_grad=True) for array in (x, w, b)]
+            y = operation(*tensors)
+            y.backward(minipar.tensor(g, device="cuda"))
+            found.append([y.detach().cpu().numpy(), *(tensor.grad.cpu().numpy() for tensor in tensors)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -112,7 +112,7 @@ def test_the_compiler_leaves_room_for_the_blocks_that_shall_run_together(capabil
 
 def test_what_is_scarce_limits_the_blocks_that_run_together():
     def blocks(registers, shared, threads, capability=(8, 0)):
-        return resident_blocks(compiler.Cubin(b"", registers, 0, 0, shared, 0), threads, capability)
+        return resident_blocks(compiler.Cubin(b"", registers, 0, 0, shared, 0, 0), threads, capability)
 
     assert blocks(32, 0, 256) == 8  # threads
     assert blocks(32, 0, 32) == 32  # blocks
@@ -121,7 +121,7 @@ def test_what_is_scarce_limits_the_blocks_that_run_together():
     assert blocks(255, 0, 1024) == 0
     assert blocks(32, 40 * 1024, 128) == 4  # shared memory
     assert blocks(32, 40 * 1024, 128, (9, 0)) == 5
-    assert occupancy(compiler.Cubin(b"", 128, 0, 0, 0, 0), 256, (8, 0)) == 0.25
+    assert occupancy(compiler.Cubin(b"", 128, 0, 0, 0, 0, 0), 256, (8, 0)) == 0.25
 
 
 def test_a_kernel_that_computes_in_float64_by_accident_is_noticed():

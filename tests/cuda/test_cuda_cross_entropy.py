@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from simulated_gpu import assert_within, in_float64, simulated_gpu
 
-from minipar.kernels.cuda import cross_entropy
+import minipar
+import minipar.nn.functional as F
+from minipar.kernels.cuda import cross_entropy, wrong_targets
 from minipar.kernels.reference import softmax_cross_entropy as reference
 
 CHOICES = {
@@ -57,7 +59,7 @@ def test_loss_and_gradient(row, gpu):
     wide = in_float64(logits, target, weight)
     expected, expected_denominator, wide_kept = reference.cross_entropy_loss(*wide, ignored, mean)
     of_loss, of_probability = bounds(logits)
-    np.testing.assert_allclose(denominator, expected_denominator, rtol=1e-6 if dtype == "float32" else 1e-14)
+    np.testing.assert_allclose(denominator.get(), expected_denominator, rtol=1e-6 if dtype == "float32" else 1e-14)
     losses, _ = reference.cross_entropy_forward(*wide, ignored)
     share = expected_denominator if mean and expected_denominator else 1
     assert loss.shape == ()
@@ -111,7 +113,7 @@ def test_logits_of_any_strides_and_no_samples(gpu):
     np.testing.assert_allclose(loss.get(), expected, rtol=1e-14)
     loss, denominator, kept = cross_entropy.cross_entropy_loss(there[0][:0], there[1][:0], None, -1, True)
     assert np.isnan(loss.get())
-    assert denominator == 0
+    assert denominator.get() == 0
     assert cross_entropy.cross_entropy_gradient(gpu.to_gpu(np.ones(())), kept, there[1][:0]).shape == (0, 20)
 
 
@@ -131,8 +133,48 @@ def test_a_class_that_there_is_not_is_named(function, wrong, gpu):
     logits, target, _ = operands("float32", 6, 10, False, 0)
     target[4] = wrong
     options = (True,) if function == "cross_entropy_loss" else ()
+    gpu.call(getattr(cross_entropy, function), logits, target, None, -100, *options)
     with pytest.raises(IndexError, match=rf"target\[4\] is {wrong}, not in 0\.\.9 nor ignore_index \(-100\)"):
-        gpu.call(getattr(cross_entropy, function), logits, target, None, -100, *options)
+        wrong_targets.tell()
+    wrong_targets.tell()  # once is enough
+    gpu.call(getattr(cross_entropy, function), logits, target * 0, None, -100, *options)
+    wrong_targets.tell()
+
+
+READING = {  # ways by which a number comes to the host
+    "item": lambda loss, logits: loss.item(),
+    "float": lambda loss, logits: float(loss),
+    "tolist": lambda loss, logits: loss.tolist(),
+    "cpu": lambda loss, logits: loss.cpu(),
+    "print": lambda loss, logits: repr(loss),
+    "comparison": lambda loss, logits: bool(loss > 1),
+    "another tensor": lambda loss, logits: logits.detach().cpu(),
+    "numpy": lambda loss, logits: logits.grad.numpy(force=True),
+    "synchronize": lambda loss, logits: minipar.cuda.synchronize(),
+}
+
+
+@pytest.mark.parametrize("way", READING)
+def test_no_number_is_read_after_a_wrong_class_without_an_error(way, gpu):
+    values, target, _ = operands("float32", 6, 10, False, 0)
+    logits = minipar.tensor(values, device="cuda", requires_grad=True)
+    target[[2, 5]] = 10, 11
+    F.cross_entropy(logits, minipar.tensor(target % 10, device="cuda")).item()
+    loss = F.cross_entropy(logits, minipar.tensor(target, device="cuda"))
+    F.cross_entropy(logits, minipar.tensor(target * 0 - 7, device="cuda")).backward()  # the first one is told
+    with pytest.raises(IndexError, match=r"target\[2\] is 10, not in 0\.\.9 nor ignore_index \(-100\)"):
+        READING[way](loss, logits)
+    F.cross_entropy(logits, minipar.tensor(target % 10, device="cuda")).item()
+
+
+def test_a_step_waits_for_nothing(gpu, monkeypatch):
+    """Neither the loss nor its gradient brings a number to the host."""
+    values, target, _ = operands("float32", 6, 10, False, 0)
+    logits = minipar.tensor(values, device="cuda", requires_grad=True)
+    classes = minipar.tensor(target, device="cuda")
+    for name in ("get", "item", "tolist", "__float__", "__int__", "__bool__"):
+        monkeypatch.setattr(gpu.cupy.ndarray, name, lambda self, *_: pytest.fail("a number was read"))
+    F.cross_entropy(logits, classes).backward()
 
 
 def test_an_ignored_class_may_be_any_integer(gpu):

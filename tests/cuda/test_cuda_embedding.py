@@ -1,4 +1,7 @@
-"""The embedding's gradient by the CUDA kernel, simulated: bit for bit the reference, whose order of additions it is."""
+"""The embedding's gradient by the CUDA kernels, simulated: bit for bit the reference, whose order of additions it is.
+
+But for a row of very many uses, whose pieces are added up each by itself.
+"""
 
 import cuda_cases as cases
 import numpy as np
@@ -46,6 +49,36 @@ def test_gradient(row, gpu):
     else:
         np.testing.assert_array_equal(total, expected, strict=True)
     assert gpu.launched == ["embedding_backward"]
+
+
+def in_pieces(g: np.ndarray, numbers: np.ndarray, rows: int, longest: int) -> np.ndarray:
+    """The same additions in the same order, by NumPy: of pieces of `longest` uses of a row, and of these."""
+    total = np.zeros((rows, g.shape[1]), g.dtype)
+    for row in range(rows):
+        uses = g[numbers == row]
+        for first in range(0, len(uses), longest):
+            piece = np.zeros(g.shape[1], g.dtype)
+            for use in uses[first : first + longest]:
+                piece += use
+            total[row] += piece
+    return total
+
+
+@pytest.mark.parametrize("width", [3, 260])
+@pytest.mark.parametrize("longest", [1, 3, 4])
+def test_a_row_of_many_uses_is_added_up_in_pieces(longest, width, gpu, monkeypatch):
+    monkeypatch.setattr(picked_rows, "LONGEST", longest)
+    counts = [9, 0, 4, 1, 12, 3, 2, 8]  # one to several pieces, the last of them whole or not
+    rng = np.random.default_rng(longest)
+    numbers = rng.permutation(np.repeat(np.arange(8), counts))
+    g = rng.standard_normal((len(numbers), width)).astype(np.float32)
+    total = gpu.call(picked_rows.embedding_backward, g, numbers, 8, None, False)
+    np.testing.assert_array_equal(total, in_pieces(g, numbers, 8, longest), strict=True)
+    assert gpu.launched == ["embedding_backward", "embedding_long_rows"]
+    total = gpu.call(picked_rows.embedding_backward, g, numbers - 1, 6, 3, True)  # some are outside, one is padding
+    expected = in_pieces(g, numbers, 8, longest)[1:7] / np.maximum(counts[1:7], 1).astype(np.float32)[:, None]
+    expected[3] = 0
+    np.testing.assert_array_equal(total, expected, strict=True)
 
 
 def test_the_gradient_goes_to_its_place(gpu):

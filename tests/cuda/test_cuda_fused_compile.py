@@ -14,6 +14,8 @@ from minipar.kernels.cuda import (
     max_pool2d,
     optimizer_steps,
     picked_rows,
+    relu_gradient,
+    running_statistics,
     strips,
 )
 from minipar.kernels.cuda.plan import Kernel
@@ -28,9 +30,11 @@ WIDTHS = 10, 1000  # a row to a warp, and to a block
 
 def kernels(dtype: np.dtype) -> list[Kernel]:
     by_rows = cross_entropy.rows_kernel, cross_entropy.gradient_kernel
-    by_rows += layer_norm.forward_kernel, layer_norm.backward_kernel, picked_rows.sums_kernel
+    by_rows += layer_norm.forward_kernel, layer_norm.backward_kernel
+    by_uses = picked_rows.sums_kernel, picked_rows.long_sums_kernel
     return [
         *(factory(dtype, rows_of(width)) for factory in by_rows for width in WIDTHS),
+        *(factory(dtype, rows_of(width), picked_rows.LONGEST) for factory in by_uses for width in WIDTHS),
         cross_entropy.totals_kernel(dtype, cross_entropy.THREADS),
         layer_norm.strips_kernel(dtype),
         strips.sum_of_strips_kernel(dtype),
@@ -38,7 +42,7 @@ def kernels(dtype: np.dtype) -> list[Kernel]:
         optimizer_steps.adam_kernel(dtype),
         *(
             factory(dtype, lanes)
-            for factory in (channel_sums.moments_kernel, channel_sums.sums_kernel)
+            for factory in (channel_sums.moments_kernel, channel_sums.sums_kernel, channel_sums.totals_kernel)
             for lanes in (1, 32)
         ),
         channel_sums.statistics_kernel(dtype),
@@ -49,6 +53,8 @@ def kernels(dtype: np.dtype) -> list[Kernel]:
         max_pool2d.backward_kernel(dtype),
         avg_pool2d.forward_kernel(dtype),
         avg_pool2d.backward_kernel(dtype),
+        relu_gradient.gradient_kernel(dtype),
+        running_statistics.follow_kernel(dtype),
     ]
 
 
@@ -60,16 +66,17 @@ def test_fused_kernels_fit_in_registers_and_float32_stays_float32(dtype, capabil
         assert kernel.name.encode() in cubin.code
         assert (kernel.name, cubin.spills, cubin.stack) == (kernel.name, 0, 0)
         assert 0 < cubin.registers <= 65536 // kernel.threads  # at least one block fits on a multiprocessor
+        assert (kernel.name, cubin.wide_divisions) == (kernel.name, 0)
         assert (kernel.name, cubin.double_instructions > 0) == (kernel.name, dtype == np.float64)
 
 
 def test_parameters_that_are_neither_arrays_of_the_dtype_nor_int32_come_in_their_own_types():
     kernel = cross_entropy.totals_kernel(np.dtype(np.float32), 64)
-    assert kernel.parameters == ("float32*", "float32*", "int64*", "int32", "int32", "int32", "int64")
+    assert kernel.parameters == ("float32*", "float32*", "int64*", "int64*", "int32", "int32", "int32", "int64")
     ptx = compiler.to_ptx(kernel, (8, 0))
     entry = ptx[ptx.index(f".entry {kernel.name}(") :].partition(")")[0]
     assert [line.split()[1] for line in entry.splitlines() if ".param" in line] == [
-        *[".u64"] * 3, *[".u32"] * 3, ".u64"
+        *[".u64"] * 4, *[".u32"] * 3, ".u64"
     ]  # fmt: skip
     scalars = optimizer_steps.sgd_kernel(np.dtype(np.float32))
     ptx = compiler.to_ptx(scalars, (8, 0))

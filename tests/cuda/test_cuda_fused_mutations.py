@@ -21,11 +21,15 @@ from minipar.kernels.cuda import (
     max_pool2d,
     optimizer_steps,
     picked_rows,
+    planes,
+    relu_gradient,
     rows,
+    running_statistics,
     strips,
+    wrong_targets,
 )
 from minipar.kernels.cuda.interpreter import KernelError
-from minipar.kernels.reference import normalization, pool2d, softmax_cross_entropy
+from minipar.kernels.reference import activations, normalization, pool2d, softmax_cross_entropy
 from minipar.kernels.reference import optimizer_steps as reference_steps
 from minipar.kernels.reference import picked_rows as reference_rows
 
@@ -57,12 +61,15 @@ def cross_entropy_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
         right &= near(dlogits, softmax_cross_entropy.cross_entropy_gradient(g, theirs[2], target))
     nothing = gpu.call(module.cross_entropy_loss, logits, np.full(2, -100), None, -100, True)[2]
     right &= not gpu.call(module.cross_entropy_gradient, np.asarray(np.nan), nothing, np.full(2, -100)).any()
-    for wrong in (-1, classes):
+    for wrong in ([-1, 0], [0, classes]):
+        for target in (wrong, [-1, -1]):  # the first one is told
+            gpu.call(module.cross_entropy_loss, logits, np.array(target), None, 1, True)
         try:
-            gpu.call(module.cross_entropy_loss, logits, np.full(2, wrong), None, -100, True)
+            wrong_targets.tell()
             right = False
-        except IndexError:
-            pass
+        except IndexError as error:
+            row = wrong.index(0) ^ 1
+            right &= str(error) == wrong_targets.complaint(row, wrong[row], classes, 1)
     return right
 
 
@@ -82,7 +89,10 @@ def layer_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
     places = gpu.to_gpu((np.full(3, np.nan), np.full(3, np.nan)))
     module.layer_norm_backward(*gpu.to_gpu((g, x, None, kept)), True, *places)
     right &= near(places[0].get(), (g * normalization.standardize_forward(x, (1,), 1e-5, True)[0]).sum(0))
-    return right and near(places[1].get(), g.sum(0))
+    right &= near(places[1].get(), g.sum(0))
+    place = gpu.to_gpu(np.full(3, np.nan))
+    module.layer_norm_backward(*gpu.to_gpu((g, x, None, kept)), True, None, place)
+    return right and near(place.get(), g.sum(0))
 
 
 def batch_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
@@ -101,17 +111,42 @@ def batch_norm_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
     return right
 
 
+def channel_sums_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    right = batch_norm_is_right(module, gpu)
+    for shape in ((3, 2, 5, 8), (9, 33, 2, 1)):
+        g = np.random.default_rng(0).standard_normal(shape)
+        right &= near(gpu.call(module.mutant.sum_of_channels, g), g.sum((0, 2, 3)))
+    return right
+
+
+def running_statistics_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    for channels, samples, momentum in ((3, 1, 0.1), (300, 2, np.array(0.3))):
+        here = [*rng.random((2, channels)), rng.random((2, samples, channels)), 5, momentum]
+        there = list(gpu.to_gpu(tuple(x.copy() if isinstance(x, np.ndarray) else x for x in here)))
+        module.follow_statistics(*there)
+        normalization.follow_statistics(*here)
+        right &= all(near(x.get(), y) for x, y in zip(there[:2], here))
+    return right
+
+
+def relu_gradient_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
+    g, y = np.random.default_rng(0).standard_normal((2, 300))
+    y[:3] = 0, np.nan, np.inf
+    return np.array_equal(gpu.call(module.relu_gradient, g, y), activations.relu_gradient(g, y))
+
+
 def picked_rows_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
     rng, right = np.random.default_rng(0), True
-    for width, padding, by_frequency in ((3, 1, False), (3, None, True), (260, 0, True)):
-        numbers = np.array([4, 1, 1, 0, 4, 1, 4, 0, 4])
-        g = rng.standard_normal((9, width))
+    cases = (3, 1, False, 3), (3, None, True, 2), (260, 0, True, 4), (1, 2, False, 5)
+    for width, padding, by_frequency, longest in cases:
+        module.LONGEST = longest
+        numbers = rng.permutation([0] * 6 + [1] * 4 + [2] + [4] * 11 + [5] * 3)
+        g = rng.standard_normal((25, width))
         total = gpu.call(module.embedding_backward, g, numbers, 6, padding, by_frequency)
         right &= near(total, reference_rows.embedding_backward(g, numbers, 6, padding, by_frequency))
-    numbers[0], numbers[3] = -2, 6
-    g[[0, 3]] = 0
-    total = gpu.call(module.embedding_backward, g, numbers, 6, None, False)
-    return right and near(total, reference_rows.embedding_backward(g, numbers % 6, 6, None, False))
+    outside = np.array([-2, 8, -3, 0, 6, 7])[numbers]  # long runs and short ones, below and above
+    return right and not gpu.call(module.embedding_backward, g, outside, 6, None, False).any()
 
 
 def optimizer_steps_are_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
@@ -176,7 +211,7 @@ def avg_pool2d_is_right(module: ModuleType, gpu: SimpleNamespace) -> bool:
 
 CHECKS = {
     picked_rows: picked_rows_are_right,
-    channel_sums: batch_norm_is_right,
+    channel_sums: channel_sums_are_right,
     batch_norm: batch_norm_is_right,
     strips: layer_norm_is_right,
     max_pool2d: max_pool2d_is_right,
@@ -185,6 +220,9 @@ CHECKS = {
     rows: cross_entropy_is_right,
     layer_norm: layer_norm_is_right,
     optimizer_steps: optimizer_steps_are_right,
+    planes: max_pool2d_is_right,
+    relu_gradient: relu_gradient_is_right,
+    running_statistics: running_statistics_are_right,
 }
 
 # (what stands in the source, once, and what the mutation makes of it)
@@ -210,7 +248,13 @@ MUTATIONS = {
         ("        shares = sum_of_block(shares)\n", ""),
         ("loss / shares if mean else loss", "loss"),
         ("if scale != number(0):", "if True:"),
-        ("scale / denominator * g", "scale * g"),
+        ("scale / totals[DENOMINATOR] if mean", "scale if mean"),
+        ("if wrong > number(0) and note[WRONG] == 0:", "if wrong > number(0):"),
+        ("row = int32(0)\n", "row = int32(N - 1)\n"),
+        ("note[ROW] = row", "note[ROW] = N"),
+        ("note[CLASS] = target[row]", "note[CLASS] = row"),
+        ("note[COUNT] = C", "note[COUNT] = N"),
+        ("note[IGNORED] = ignored", "note[IGNORED] = 0"),
         ("g[row if of_each_row else 0]", "g[0]"),
         ("row * C + c)", "row * N + c)"),
         ("if c == t else", "if c == t + 1 else"),
@@ -265,26 +309,49 @@ MUTATIONS = {
     picked_rows: [
         ("if first < N:", "if first <= N:"),
         ("first == 0 or ", ""),
-        ("numbers[order[first - 1]] != mine", "numbers[first - 1] != mine"),
-        ("numbers[order[first - 1]] != mine", "True"),
-        ("0 <= mine < rows", "mine < rows"),
-        ("0 <= mine < rows", "0 <= mine"),
-        (" and mine != padding", ""),
-        ("while end < N and ", "while "),
-        ("numbers[order[end]] == mine", "numbers[end] == mine"),
-        ("number(end - first) if by_frequency", "number(N) if by_frequency"),
-        ("range(thread % each, W, each)", "range(thread % each, W - 1, each)"),
+        ("numbers[order[first - 1]] != numbers[order[first]]", "numbers[first - 1] != numbers[first]"),
+        ("numbers[order[first - 1]] != numbers[order[first]]", "True"),
+        ("first < longest or ", ""),
+        (" or numbers[order[first - longest]] != mine", ""),
+        ("if numbers[order[middle]] < mine:", "if numbers[order[middle]] <= mine:"),
+        ("high = middle\n", "high = int32(0)\n"),
+        ("int32(first - low) % longest", "first % longest"),
+        ("0 <= mine < rows and mine != padding and begins", "mine < rows and mine != padding and begins"),
+        ("0 <= mine < rows and mine != padding and begins", "0 <= mine and mine != padding and begins"),
+        ("0 <= mine < rows and mine != padding and begins", "0 <= mine < rows and begins"),
+        ("while end < N and end < first + longest and ", "while end < first + longest and "),
+        ("end < first + longest and numbers[order[end]] == mine", "numbers[order[end]] == mine"),
+        ("end < first + longest and numbers[order[end]] == mine", "end < first + longest and numbers[end] == mine"),
+        ("whole = begins and (", "whole = ("),
+        ("(end == N or ", "("),
+        ("(end == N or numbers[order[end]] != mine)", "True"),
+        ("(1 if begins else 0)", "0"),
+        ("W, each):\n                    value = number(0)", "W - 1, each):\n                    value = number(0)"),
+        ("value / divisor\n                    else", "value\n                    else"),
         ("range(first, end)", "range(first, end - 1)"),
         ("g[order[use] * W + c]", "g[use * W + c]"),
         ("value += g", "value = g"),
         ("total.fill(0)", "pass"),
+        ("if first + longest < N:", "if first + longest <= N:"),
+        ("is_long = numbers[order[first + longest]] == mine and ", "is_long = "),
+        (" == mine and _begins(numbers, order, first)\n", " == mine\n"),
+        ("if is_long and 0 <= mine < rows and mine != padding", "if is_long and mine < rows and mine != padding"),
+        ("if is_long and 0 <= mine < rows and mine != padding", "if is_long and 0 <= mine and mine != padding"),
+        ("if is_long and 0 <= mine < rows and mine != padding", "if is_long and 0 <= mine < rows"),
+        ("while last + longest < N and ", "while "),
+        ("value = pieces[(2 * (first // longest) + 1)", "value = pieces[(2 * (first // longest))"),
+        ("range(first + longest, end, longest)", "range(first, end, longest)"),
+        ("range(first + longest, end, longest)", "range(first + longest, last, longest)"),
+        ("value += pieces[2", "value = pieces[2"),
+        ("value / divisor\n\n", "value\n\n"),
     ],
     strips: [
         ("range(count)", "range(count - 1)"),
-        ("(2 * strip + 1) * W", "(strip + 1) * W"),
-        ("if c < W:", "if c <= W:"),
-        ("of_bias += ", "of_bias = "),
-        ("dweight[c] = of_weight", "dweight[c] = of_bias"),
+        ("strip * numbers + i", "strip * W + i"),
+        ("if i < numbers:", "if i <= numbers:"),
+        ("if i < W:", "if i <= W:"),
+        ("total += strips", "total = strips"),
+        ("int32(i - W)", "i"),
     ],
     channel_sums: [
         ("cuda.syncthreads()  # nobody reads any more what an earlier call has left here", "pass"),
@@ -311,7 +378,12 @@ MUTATIONS = {
         (" + difference * difference * before * share", ""),
         ("before += more", "pass"),
         ("squares / number(numbers)", "squares / number(numbers - 1)"),
-        ("min(first + strip, N * P), lines", "N * P, lines"),
+        ("min(first + strip, N * P), lines):\n                at", "N * P, lines):\n                at"),
+        ("min(first + strip, N * P), lines):\n                value", "N * P, lines):\n                value"),
+        ("        value = number(0)\n        if c < C:", "        value = number(0)\n        if c <= C:"),
+        ("value += g[", "value = g["),
+        ("        value = total(value)\n", ""),
+        ("totals[int32(part * C + c)] = value", "totals[int32(c)] = value"),
         ("        if c < C:\n            mean = statistics[c]", "        if c <= C:\n            mean = statistics[c]"),
         ("(x[at] - mean) * inverse", "x[at] * inverse"),
         ("        along = total(along)\n", ""),
@@ -343,9 +415,10 @@ MUTATIONS = {
         ("(x[i] - statistics[c]) * inverse", "x[i] * inverse"),
     ],
     max_pool2d: [
-        ("        if i < n:\n            q", "        if i <= n:\n            q"),
-        ("        if i < n:\n            w", "        if i <= n:\n            w"),
-        ("q = int32(i % uint32(Q))", "q = int32(i % uint32(P))"),
+        ("        if i < n:\n            plane, p", "        if i <= n:\n            plane, p"),
+        ("        if i < n:\n            plane, h", "        if i <= n:\n            plane, h"),
+        ("plane, p, q = place_of(i, P, Q)", "plane, p, q = place_of(i, Q, P)"),
+        ("plane, h, w = place_of(i, H, W)", "plane, w, h = place_of(i, H, W)"),
         ("p * stride_h - pad_h + r", "p * stride_w - pad_h + r"),
         ("q * stride_w - pad_w + s * dil_w", "q * stride_w - pad_w + s * dil_h"),
         ("if 0 <= h < H:", "if h < H:"),
@@ -359,11 +432,11 @@ MUTATIONS = {
         ("h * W + w)\n", "h * H + w)\n"),
         ("h + pad_h - r", "h - pad_h + r"),
         ("p * stride_h == down and ", ""),
-        ("0 <= p < P", "p < P"),
-        ("0 <= p < P", "0 <= p"),
+        (" and p < P", ""),
+        ("max(down, 0)", "down"),
         ("q * stride_w == right and ", ""),
-        ("0 <= q < Q", "q < Q"),
-        ("0 <= q < Q", "0 <= q"),
+        (" and q < Q", ""),
+        ("max(right, 0)", "right"),
         ("taps[at] == r * S + s", "taps[at] == r * S"),
         ("total += g[at]", "total = g[at]"),
         ("dx[int32(plane * inputs + i)] = number(0)", "pass"),
@@ -376,8 +449,8 @@ MUTATIONS = {
         ("plane * inputs + won[k])] += ", "plane * inputs + won[k])] = "),
     ],
     avg_pool2d: [
-        ("        if i < n:\n            q", "        if i <= n:\n            q"),
-        ("        if i < n:\n            w", "        if i <= n:\n            w"),
+        ("        if i < n:\n            plane, p", "        if i <= n:\n            plane, p"),
+        ("        if i < n:\n            plane, h", "        if i <= n:\n            plane, h"),
         ("max(top, 0)", "top"),
         ("min(top + R, H)", "top + R"),
         ("max(left, 0)", "left"),
@@ -388,8 +461,8 @@ MUTATIONS = {
         ("divisor if divisor else rows", "rows"),
         ("counted(left, S, W, margin_w)", "counted(left, S, W, margin_h)"),
         ("(plane * H + h) * W + w", "(plane * W + h) * H + w"),
-        ("(h + pad_h) // stride_h", "h // stride_h"),
-        ("(w + pad_w) // stride_w, Q - 1)", "(w + pad_w) // stride_w, Q)"),
+        ("uint32(h + pad_h)", "uint32(h)"),
+        ("uint32(stride_w)), Q - 1)", "uint32(stride_w)), Q)"),
         ("while p >= 0 and ", "while "),
         ("pad_h + R > h", "pad_h + R >= h"),
         ("while q >= 0 and ", "while "),
@@ -426,10 +499,36 @@ MUTATIONS = {
         ("(v)) / root_correction + eps", "(v)) / root_correction"),
         ("(1.0, weight_decay)", "(1.0, 0.0)"),
     ],
+    planes: [
+        ("uint32(i) // uint32(columns)", "uint32(i) // uint32(rows)"),
+        ("uint32(i) - line * uint32(columns)", "line * uint32(columns)"),
+        ("line // uint32(rows)", "line // uint32(columns)"),
+        ("line - plane * uint32(rows)", "line"),
+    ],
+    relu_gradient: [
+        ("if i < n:", "if i <= n:"),
+        ("y[i] <= number(0)", "y[i] < number(0)"),
+        ("number(0) if y[i] <= number(0) else g[i]", "g[i] if y[i] > number(0) else number(0)"),
+    ],
+    running_statistics: [
+        ("if c < C:", "if c <= C:"),
+        ("sample * C + c", "c"),
+        ("(samples + sample) * C + c", "sample * C + c"),
+        ("by[0] if given else constant", "constant"),
+        ("by[0] if given else constant", "by[0]"),
+        ("stays = number(1) - momentum", "stays = number(1)"),
+        ("(mean / number(samples))", "mean"),
+        (" * unbiased)", ")"),
+    ],
 }
 
 
-USERS = {rows: cross_entropy, strips: layer_norm, channel_sums: batch_norm}  # what has no host functions of its own
+USERS = {  # what has no host functions of its own
+    rows: cross_entropy,
+    strips: layer_norm,
+    channel_sums: batch_norm,
+    planes: max_pool2d,
+}
 
 
 @pytest.fixture
@@ -460,6 +559,7 @@ def right(module: ModuleType, old: str, new: str, gpu: SimpleNamespace, folder: 
         for name, value in vars(user).items():
             if callable(value) and getattr(module, name, None) is value:
                 setattr(user, name, getattr(mutant, name))
+        user.mutant = mutant
         mutant = user
     return CHECKS[module](mutant, gpu)
 

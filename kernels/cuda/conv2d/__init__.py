@@ -18,11 +18,12 @@ operations: the same input gives the same bits every time.
 
 from typing import Any
 
-from ...reference.conv2d import gated, put_into
+from ...reference.conv2d import gated
 from .. import launcher
+from ..channel_sums import sum_of_channels
+from ..strips import sum_of_strips
 from .choice import plan_conv2d_forward, plan_conv2d_grad_input, plan_conv2d_grad_weight
 from .geometry import Pair
-from .products import plan_sum_parts
 
 Array = Any
 
@@ -78,5 +79,9 @@ def conv2d_grad_weight(
     """
     g = gated(g, gate)
     parts = launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups)
-    dw = put_into(out, parts[0] if len(parts) == 1 else launcher.launch(plan_sum_parts, parts))
-    return (dw, put_into(bias_out, g.sum((0, 2, 3)))) if with_bias else dw
+    if len(parts) > 1 or out is not None:
+        (total,) = sum_of_strips(parts[:, None], out)
+        dw = total if out is None else out
+    else:
+        dw = parts[0]
+    return (dw, sum_of_channels(g, bias_out)) if with_bias else dw

@@ -13,7 +13,7 @@ from ..plan import Plan, blocks_for, check_operands, check_size
 from .geometry import Geometry, check_bias, check_gradient, flat
 from .implicit_gemm import implicit_gemm_kernel
 from .offsets import forward_table, grad_input_phases, grad_input_table, grad_input_weights, on_device
-from .weight_gradient import grad_weight_kernel, sum_parts_kernel
+from .weight_gradient import grad_weight_kernel
 
 Array = Any
 
@@ -139,11 +139,3 @@ def share_pixels(pixels: int, step: int, wanted: int) -> tuple[int, int]:
     steps = blocks_for(pixels, step)
     each = max(blocks_for(steps, max(wanted, 1)), min(LEAST_STEPS, steps), 1)
     return each * step, max(blocks_for(steps, each), 1)
-
-
-def plan_sum_parts(parts: Array, threads: int = 256) -> Plan:
-    """parts (splits, …) → their sum."""
-    total = array_namespace(parts).empty(parts.shape[1:], parts.dtype)
-    kernel = sum_parts_kernel(np.dtype(parts.dtype), threads)
-    blocks = blocks_for(total.size, threads)
-    return Plan(kernel, blocks, (parts.reshape(-1), total.reshape(-1), total.size, parts.shape[0]), total)

@@ -3,8 +3,8 @@
     dw[o, j] = sum over k = (n, p, q) of g[o, k] * windows[j, k],    j = (c, r, s)
 
 The sum runs over all the pixels of all images, and there are few weights: a block for each tile of dw would leave most
-of a GPU idle. So the pixels are cut into parts ("split-K"), each block adds up one part, and a second kernel adds the
-parts in their order. No two blocks add to one number: the same bits every time, which atomic additions would not give.
+of a GPU idle. So the pixels are cut into parts ("split-K"), each block adds up one part, and ``strips`` adds the parts
+in their order. No two blocks add to one number: the same bits every time, which atomic additions would not give.
 It costs one copy of dw a part, written and read once.
 
 Neighbouring threads fetch neighbouring pixels of one channel, of g and of x. A thread's pixels lie tile_k apart and are
@@ -152,18 +152,3 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
                         parts[int32(((part * groups + group) * M + m) * J + column)] = sums[i, j]
 
     return Kernel(conv2d_grad_weight_gemm, dtype, 3, threads, others={"table": "int64*"})
-
-
-@cache
-def sum_parts_kernel(dtype: np.dtype, threads: int) -> Kernel:
-    """Each thread adds up the parts of one number, the first part first."""
-
-    def conv2d_sum_parts(parts, total, count, splits):
-        i = int32(cuda.blockIdx.x * threads + cuda.threadIdx.x)
-        if i < count:
-            number = parts[i]
-            for part in range(1, splits):
-                number += parts[int32(part * count + i)]
-            total[i] = number
-
-    return Kernel(conv2d_sum_parts, dtype, 2, threads)
