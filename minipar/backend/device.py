@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.cuda import wrong_targets
-
 _SPELLING = re.compile("(cpu|cuda)(?::(0|[1-9][0-9]*))?")
 
 
@@ -130,6 +128,8 @@ def to_numpy(array: Any) -> np.ndarray:
     """The array in the computer's own memory. IndexError if a loss on a GPU was given a target that there is not."""
     if namespace(array) is np:
         return np.asarray(array)
+    from ..kernels.cuda import wrong_targets
+
     host = array.get()
     wrong_targets.tell()
     return host

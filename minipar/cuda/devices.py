@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..backend import device as Device
 from ..backend.device import cupy_for
-from ..kernels.cuda import detect, wrong_targets
+from ..kernels.cuda import detect
 
 
 def gpu(place: Any, function: str) -> Device:
@@ -172,5 +172,7 @@ def synchronize(device: Any = None) -> None:
     ...     minipar.cuda.synchronize()
     """
     with on_gpu(device, "synchronize") as cupy:
+        from ..kernels.cuda import wrong_targets  # not before there is a GPU: `import minipar` would take the longer
+
         cupy.cuda.runtime.deviceSynchronize()
         wrong_targets.tell()
