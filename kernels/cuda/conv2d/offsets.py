@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda, int32, uint32
-from numba.core import config
 
 from ...reference.namespace import array_namespace
+from ..intrinsics import INLINED
 from .geometry import Geometry
 
 # What the header says of a phase: how many entries (K) there are and where the first is; where its weights begin; its
@@ -155,9 +155,7 @@ def _copied(make: Callable[[Geometry], np.ndarray], geometry: Geometry, device: 
     return copy
 
 
-# How the kernels read a table. (Numba's own simulator knows no option but "device".)
-
-INLINED = {} if config.ENABLE_CUDASIM else {"forceinline": True}
+# How the kernels read a table.
 
 
 @cuda.jit(device=True, **INLINED)
