@@ -4,8 +4,8 @@ What reaches behind Numba's public names, and what calls NVIDIA's libraries, is 
 for ``detect``, which asks whether these can be loaded).
 
 Neither a driver nor a CUDA toolkit is needed: NVVM and nvJitLink come as wheels. A kernel's parameters are plain
-pointers and int32s, so that the compiled function has a plain C signature that CuPy can call; launched by Numba itself,
-each array would travel as seven words and each launch take about ten times as long.
+pointers and numbers, so that the compiled function has a plain C signature that CuPy can call; launched by Numba
+itself, each array would travel as seven words and each launch take about ten times as long.
 """
 
 import inspect

@@ -64,7 +64,7 @@ RUNGS = {
 }
 HALVES = Rung(partial(tensor_core_kernel, multiplied="fp16"), tensor_cores.TILE_OF_HALVES, (*_MOVES, *_REST))
 OF_PRECISION = {"highest": "double-buffered", "high": "tf32", "medium": "bf16"}  # for float32
-TENSOR_CORES = 80  # compute capability 8.0: NVIDIA's PTX ISA, "mma", asks for it with these shapes and numbers
+TENSOR_CORES = (8, 0)  # the compute capability that the PTX ISA asks for ("mma"), with these shapes and numbers
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -88,8 +88,8 @@ def launch_product(planner: Callable[..., Plan], *operands: Any) -> Array:
 
 def has_tensor_cores(array: Array) -> bool:
     """Whether the array's GPU knows the instructions of ``tensor_cores``; over NumPy arrays, the simulator does."""
-    capability = getattr(array.device, "compute_capability", None)  # CuPy's "75" is 7.5
-    return capability is None or int(capability) >= TENSOR_CORES
+    device = array.device
+    return not hasattr(device, "compute_capability") or launcher.capability_of(device) >= TENSOR_CORES
 
 
 def plan_matmul(a: Array, b: Array, rung: Rung | None = None) -> Plan:
