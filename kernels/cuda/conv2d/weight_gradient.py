@@ -15,7 +15,7 @@ else is as in ``implicit_gemm``. (NVIDIA, *CUTLASS*, "split-K".)
 from functools import cache
 
 import numpy as np
-from numba import cuda, float32, from_dtype, int32, int64, uint32
+from numba import cuda, float32, int32, int64, types, uint32
 
 from ...reference.namespace import accumulator_dtype
 from ..matmul.tile import Tile
@@ -132,7 +132,7 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
 @cache
 def sum_parts_kernel(dtype: np.dtype, threads: int) -> Kernel:
     """Each thread adds up the parts of one number, the first part first; float16 has parts in float32, rounded once."""
-    number = from_dtype(dtype)
+    number = getattr(types, dtype.name)
 
     def conv2d_sum_parts(parts, total, count, splits):
         i = int32(cuda.blockIdx.x * threads + cuda.threadIdx.x)
