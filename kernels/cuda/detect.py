@@ -55,13 +55,5 @@ def _load_libraries() -> None:
         load_nvidia_dynamic_lib(library)
 
 
-def capability_of(device: int | None = None) -> tuple[int, int]:
-    """(9, 0) for sm_90: what a GPU (the current one unless numbered) can do. Raises what CuPy raises."""
-    import cupy
-
-    digits = cupy.cuda.Device(device).compute_capability  # "90" is 9.0, "120" is 12.0
-    return int(digits[:-1]), int(digits[-1])
-
-
 def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cubin_cache, detect
+from . import cubin_cache
 from .plan import Kernel, Plan
 
 _loading = threading.Lock()
@@ -32,11 +32,17 @@ def launch(planner: Callable[..., Plan], first: Any, *operands: Any) -> Any:
     return plan.result
 
 
+def capability_of(device: Any) -> tuple[int, int]:
+    """The compute capability of CuPy's device, (9, 0) for an H100."""
+    digits = device.compute_capability  # "90" is 9.0, "120" is 12.0
+    return int(digits[:-1]), int(digits[-1])
+
+
 @cache
 def _loaded(kernel: Kernel, device: int) -> Callable[..., None]:
     """The kernel ready to run on a device; the threads that ask for it first wait for one of them to compile it."""
     import cupy
 
     with _loading:
-        cubin = cubin_cache.cubin_file(kernel, detect.capability_of(device))
+        cubin = cubin_cache.cubin_file(kernel, capability_of(cupy.cuda.Device(device)))
         return cupy.RawModule(path=str(cubin)).get_function(kernel.name)

@@ -12,8 +12,9 @@ def set_float32_matmul_precision(precision: str) -> None:
     - "high": on tensor cores in TF32, 11 bits; sums in float32.
     - "medium": on tensor cores in bfloat16, 8 bits; sums in float32.
 
-    Products (`matmul`, linear layers and their gradients) of the hand-written kernels follow it. ValueError unless
-    `precision` is one of these.
+    Products (`matmul`, linear layers, convolutions and their gradients) of the hand-written kernels follow it, on GPUs
+    of compute capability 8.0 or newer; older ones have no such tensor cores and go on in float32, as in PyTorch.
+    Convolutions take TF32 for "medium", too. ValueError unless `precision` is one of these.
 
     >>> minipar.set_float32_matmul_precision("high")
     >>> minipar.get_float32_matmul_precision()

@@ -119,7 +119,8 @@ def test_without_numba_the_reference_serves(choice):
 
 
 @pytest.mark.parametrize(("choice", "dtype", "hand_written"), [
-    ("auto", "float32", dispatch.CUDA), ("auto", "float64", dispatch.CUDA), ("auto", "float16", dispatch.PRODUCTS),
+    ("auto", "float32", dispatch.CUDA), ("auto", "float64", dispatch.CUDA),
+    ("auto", "float16", dispatch.ON_TENSOR_CORES),
     ("reference", "float32", ()), ("reference", "float16", ()), ("library", "float32", ()), ("library", "float16", ()),
 ])  # fmt: skip
 def test_gpu_arrays_are_served_by_hand_written_kernels_under_auto(choice, dtype, hand_written):

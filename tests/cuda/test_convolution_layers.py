@@ -7,10 +7,13 @@ from simulated_gpu import simulated_gpu
 import minipar
 import minipar.nn.functional as F
 from minipar import nn
-from minipar.kernels.cuda.conv2d import offsets
+from minipar.kernels.cuda import precision
+from minipar.kernels.cuda.conv2d import choice, offsets
 from minipar.ops.conv import RectifiedConvolution
 
 PRODUCT, WEIGHT, HALO = "conv2d_implicit_gemm", "conv2d_grad_weight_gemm", "conv2d_halo"
+DEPTHWISE = {"conv2d_depthwise", "conv2d_depthwise_grad_input", "conv2d_depthwise_grad_weight"}
+WARPS = {"conv2d_tensor_cores", "conv2d_grad_weight_tensor_cores"}
 ONE = (1, 1)
 BIAS = ["channel_totals", "sum_of_strips"]  # the launches of its gradient
 # What is called, its operands' shapes (input, weight, bias), its options, and the kernels that it takes there and back.
@@ -29,7 +32,7 @@ CALLS = {
         F.conv2d,
         [(2, 3, 4, 4), (3, 1, 3, 3), (3,)],
         {"groups": 3, "padding": 1},
-        {"conv2d_depthwise", "conv2d_depthwise_grad_input", "conv2d_depthwise_grad_weight"},
+        DEPTHWISE,
     ),
 }
 
@@ -43,10 +46,16 @@ def no_tables_left():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_values_and_gradients_are_those_of_the_cpu(name):
-    function, shapes, options, kernels = CALLS[name]
+    of_bias = [] if "transpose" in name else BIAS  # a transposed one adds its bias afterwards
+    assert launched_for(name, "float32", 1e-4) == {*CALLS[name][3], *of_bias}
+
+
+def launched_for(name: str, dtype: str, tolerance: float) -> set[str]:
+    """The kernels of a call and its gradients, which are held against float64 on the CPU."""
+    function, shapes, options, _ = CALLS[name]
     rng = np.random.default_rng(0)
-    operands = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
-    there = [minipar.tensor(operand, requires_grad=True) for operand in operands]
+    operands = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    there = [minipar.tensor(operand.astype(np.float64), requires_grad=True) for operand in operands]
     expected = function(*there, **options)
     expected.sum().backward()
     with simulated_gpu() as gpu:
@@ -54,10 +63,10 @@ def test_values_and_gradients_are_those_of_the_cpu(name):
         y = function(*here, **options)
         y.sum().backward()
         results = [y.detach().cpu().numpy(), *(operand.grad.cpu().numpy() for operand in here)]
-        in_kernels = [] if "transpose" in name else BIAS  # a transposed one adds its bias afterwards
-        assert set(gpu.launched) == {*kernels, *in_kernels}
     for computed, exact in zip(results, [expected.detach(), *(operand.grad for operand in there)], strict=True):
-        np.testing.assert_allclose(computed, exact.numpy(), rtol=1e-4, atol=1e-4)
+        assert computed.dtype == dtype
+        np.testing.assert_allclose(computed, exact.numpy(), rtol=tolerance, atol=tolerance)
+    return set(gpu.launched)
 
 
 def step(device: str) -> list[np.ndarray]:
@@ -96,3 +105,27 @@ def test_fused_or_not_the_bits_are_the_same():
             found.append([y.detach().cpu().numpy(), *(tensor.grad.cpu().numpy() for tensor in tensors)])
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [
+        ("conv2d", {*WARPS, *BIAS}),
+        ("conv_transpose2d", WARPS),
+        ("depthwise", {*DEPTHWISE, *BIAS}),
+    ],
+)
+def test_float16_runs_on_tensor_cores_or_in_float32_and_is_rounded_once(name, kernels):
+    assert launched_for(name, "float16", 2**-10) == kernels
+
+
+def test_float32_runs_on_tensor_cores_where_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr(precision, "_in_use", "high")
+    assert launched_for("conv2d", "float32", 1e-2) == {*WARPS, *BIAS}
+
+
+def test_a_gpu_without_tensor_cores_computes_in_float32(monkeypatch):
+    monkeypatch.setattr(precision, "_in_use", "high")
+    monkeypatch.setattr(choice, "has_tensor_cores", lambda array: False)
+    expected = {PRODUCT, WEIGHT, *BIAS}
+    assert launched_for("conv2d", "float32", 1e-4) == launched_for("conv2d", "float16", 2**-10) == expected

@@ -78,7 +78,7 @@ def test_which_kernels_serve_float16(cupy):
             "cuda.matmul",
             "cuda.linear",
             "cuda.linear",
-            "reference.conv2d",
+            "cuda.conv2d",
         ]
         assert [serving(name, half.get()) for name in names] == [
             "reference.matmul", "reference.linear", "reference.linear", "reference.conv2d"

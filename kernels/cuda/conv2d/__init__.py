@@ -5,6 +5,7 @@
 | "direct" | ``direct`` | a thread for every number, from the definition |
 | "halo tile" | ``halo_tile`` | a block fetches what its windows see once, for all |
 | "implicit GEMM" | ``implicit_gemm``, ``weight_gradient`` | a tiled product whose second matrix is never made |
+| "tensor cores" | ``tensor_cores``, ``warp_weight_gradient`` | a warp multiplies matrices, of numbers with fewer bits |
 
 Beside it stand ``depthwise`` for a channel by itself, where memory is all that counts, and ``pointwise``, which is the
 matrix product. ``geometry`` holds the sizes, ``offsets`` the precomputed table of where inputs lie; ``products`` plans
@@ -18,12 +19,14 @@ operations: the same input gives the same bits every time.
 
 from typing import Any
 
-from ...reference.conv2d import gated
+import numpy as np
+
+from ...reference.conv2d import gated, put_into
 from .. import launcher
 from ..channel_sums import sum_of_channels
 from ..strips import sum_of_strips
-from .choice import plan_conv2d_forward, plan_conv2d_grad_input, plan_conv2d_grad_weight
-from .geometry import Pair
+from .choice import in_float32, plan_conv2d_forward, plan_conv2d_grad_input, plan_conv2d_grad_weight
+from .geometry import Pair, geometry_of
 
 Array = Any
 
@@ -40,9 +43,13 @@ def conv2d_forward(
 ) -> Array:
     """y (N, O, P, Q) from x (N, C, H, W), w (O, C/groups, R, S), bias (O,) or None; with ``relu`` nothing below 0.
 
-    float32 or float64 CuPy arrays; a non-contiguous one is copied. Raises ValueError where shapes do not fit, devices
-    differ or an array has more than 2^31 elements, TypeError for other dtypes.
+    float16, float32 or float64 CuPy arrays; a non-contiguous one is copied. float16 is added up in float32 and rounded
+    once. Raises ValueError where shapes do not fit, devices differ or an array has more than 2^31 elements, TypeError
+    for other dtypes.
     """
+    if in_float32(x, geometry_of(x.shape, w.shape, stride, padding, dilation, groups)):
+        x, w, bias = wide(x), wide(w), None if bias is None else wide(bias)
+        return narrow(conv2d_forward(x, w, bias, stride, padding, dilation, groups, relu))
     return launcher.launch(plan_conv2d_forward, x, w, bias, stride, padding, dilation, groups, relu)
 
 
@@ -57,7 +64,10 @@ def conv2d_grad_input(
     gate: Array | None = None,
 ) -> Array:
     """dx (N, C, H, W) from the output's gradient g (N, O, P, Q), 0 where ``gate`` ≤ 0, and w; else as the forward."""
-    return launcher.launch(plan_conv2d_grad_input, gated(g, gate), w, x_shape, stride, padding, dilation, groups)
+    g = gated(g, gate)
+    if in_float32(g, geometry_of(x_shape, w.shape, stride, padding, dilation, groups)):
+        return narrow(conv2d_grad_input(wide(g), wide(w), x_shape, stride, padding, dilation, groups))
+    return launcher.launch(plan_conv2d_grad_input, g, w, x_shape, stride, padding, dilation, groups)
 
 
 def conv2d_grad_weight(
@@ -78,10 +88,32 @@ def conv2d_grad_weight(
     ``with_bias``: (dw, the sums of g); written into ``out`` and ``bias_out`` where those are given.
     """
     g = gated(g, gate)
-    parts = launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups)
-    if len(parts) > 1 or out is not None:
-        (total,) = sum_of_strips(parts[:, None], out)
-        dw = total if out is None else out
+    if in_float32(g, geometry_of(x.shape, w_shape, stride, padding, dilation, groups)):
+        dw = put_into(out, narrow(conv2d_grad_weight(wide(g), wide(x), w_shape, stride, padding, dilation, groups)))
     else:
-        dw = parts[0]
-    return (dw, sum_of_channels(g, bias_out)) if with_bias else dw
+        parts = launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups)
+        dw = sum_of_parts(parts, g.dtype, out)
+    return (dw, sum_over_pixels(g, bias_out)) if with_bias else dw
+
+
+def sum_of_parts(parts: Array, dtype: np.dtype, out: Array | None) -> Array:
+    """In ``out`` if that is given. The parts of a float16 gradient are in float32, and their sum is rounded once."""
+    if parts.dtype != dtype:
+        return put_into(out, narrow(sum_of_parts(parts, parts.dtype, None)))
+    if len(parts) == 1 and out is None:
+        return parts[0]
+    (total,) = sum_of_strips(parts[:, None], out)
+    return total if out is None else out
+
+
+def sum_over_pixels(g: Array, out: Array | None) -> Array:
+    """The gradient of a bias, in ``out`` if that is given; of float16 found in float32."""
+    return put_into(out, narrow(sum_of_channels(wide(g)))) if g.dtype == np.float16 else sum_of_channels(g, out)
+
+
+def wide(array: Array) -> Array:
+    return array.astype(np.float32)
+
+
+def narrow(array: Array) -> Array:
+    return array.astype(np.float16)
