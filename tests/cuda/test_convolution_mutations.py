@@ -24,7 +24,6 @@ from minipar.kernels.cuda.conv2d import (
     halo_tile,
     implicit_gemm,
     offsets,
-    outer_product,
     pixel_lanes,
     products,
     tensor_cores,
@@ -33,6 +32,7 @@ from minipar.kernels.cuda.conv2d import (
     windows,
     words,
 )
+from minipar.kernels.cuda.matmul import outer_product
 from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.matmul.warp_product import WarpTile
 

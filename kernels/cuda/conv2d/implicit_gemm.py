@@ -21,10 +21,10 @@ from numba import cuda, float32, int32
 
 from ..intrinsics import store4
 from ..matmul.fetching import mover
+from ..matmul.outer_product import group_steps, outer_product
 from ..matmul.tile import Tile
 from ..plan import Kernel
 from .offsets import phase_of, place_of, window_of
-from .outer_product import group_steps, outer_product
 from .windows import window_mover
 
 
@@ -47,6 +47,9 @@ def implicit_gemm_kernel(
     if dtype != np.float32:
         raise TypeError(f"this kernel is for float32, not {dtype}")
     threads = tile.threads
+    # Two blocks of 256 threads share the 65,536 registers of a multiprocessor. Who reads weights one by one along their
+    # lines needs more than 128, and would have to keep some in memory.
+    min_blocks = 2 if threads == 256 and (vector_w or transposed) else 1
     tile_m, tile_n, tile_k, thread_m, thread_n = tile
     held_w, held_x = tile.fetches
     w_size, x_size = tile_k * tile_m, tile_k * tile_n  # of one buffer
@@ -105,7 +108,7 @@ def implicit_gemm_kernel(
             if next_k < K:
                 fetch_w(w, weights, line_w, first_m, M, next_k, K, next_w, thread)
                 fetch_x(x, table, int32(entries + next_k), row, column, base, H, W, next_x, thread)
-            for k in range(tile_k):
+            for k in range(tile_k):  # written out one behind the other, these would take some 25 registers more
                 w_at = int32(half * w_size + k * tile_m + my_m)
                 x_at = int32(half * x_size + k * tile_n + my_n)
                 multiply(w_tile, x_tile, w_at, x_at, w_column, x_row, sums)
@@ -137,4 +140,4 @@ def implicit_gemm_kernel(
                             if place >= 0:
                                 y[int32(place + m * P * Q)] = sums[i, 4 * g + j]
 
-    return Kernel(conv2d_implicit_gemm, dtype, 4, threads, others={"table": "int64*"})
+    return Kernel(conv2d_implicit_gemm, dtype, 4, threads, min_blocks, {"table": "int64*"})

@@ -17,10 +17,10 @@ from functools import cache
 import numpy as np
 from numba import cuda, float32, int32, int64, uint32
 
+from ..matmul.outer_product import group_steps, outer_product
 from ..matmul.tile import Tile
 from ..plan import Kernel
 from .offsets import HEADER, OUTSIDE
-from .outer_product import group_steps, outer_product
 from .pixel_lanes import lane_mover, moved_on
 
 NOWHERE = -(1 << 20)  # the row of what is no pixel: outside of the image under every tap
@@ -36,6 +36,7 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
     if dtype != np.float32:
         raise TypeError(f"this kernel is for float32, not {dtype}")
     threads = tile.threads
+    min_blocks = 2 if threads == 256 else 1  # so many share the registers of a multiprocessor
     tile_m, tile_n, tile_k, thread_m, thread_n = tile
     lines = threads // tile_k  # that the block fetches at once, tile_k pixels of each
     if not lines or threads % tile_k or tile_m % lines or tile_n % lines:
@@ -125,4 +126,4 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
                     if column < J:
                         parts[int32(((part * groups + group) * M + m) * J + column)] = sums[i, j]
 
-    return Kernel(conv2d_grad_weight_gemm, dtype, 3, threads, others={"table": "int64*"})
+    return Kernel(conv2d_grad_weight_gemm, dtype, 3, threads, min_blocks, {"table": "int64*"})

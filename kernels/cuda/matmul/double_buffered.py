@@ -18,15 +18,15 @@ With 128 x 128 numbers of C a block, one global read serves 128 multiplications.
 GPUs to tune dense linear algebra"; NVIDIA, *CUTLASS: Fast Linear Algebra in CUDA C++*.)
 """
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from numba import cuda, float32, int32
 
-from ..intrinsics import load4, store4
+from ..intrinsics import store4
 from ..plan import Kernel
 from .fetching import mover
+from .outer_product import group_steps, outer_product, unrolled
 from .tile import Tile
 
 TILE = Tile(128, 128, 8, 8, 8)
@@ -53,8 +53,6 @@ def double_buffered_kernel(
     """
     if dtype != np.float32:
         raise TypeError(f"this kernel is for float32, not {dtype}")
-    if tile.thread_m % 4 or tile.thread_n % 4:
-        raise ValueError(f"a thread makes groups of 4 x 4, so {tile} must have multiples of 4")
     # Two blocks of 256 threads share the 65,536 registers of a multiprocessor: one multiplies while the other waits.
     # Who reads numbers one by one needs more than 128 for their places, and would have to keep some in memory.
     min_blocks = 2 if vector_a and vector_b else 1
@@ -64,42 +62,11 @@ def double_buffered_kernel(
     a_size, b_size = tile_k * a_pitch, tile_k * b_pitch  # of one buffer
     both_a, both_b, c_shape = 2 * a_size, 2 * b_size, (thread_m, thread_n)
     threads_n = tile_n // thread_n
-    next_rows, next_columns = 4 * (tile_m // thread_m), 4 * threads_n  # from one group of a thread to its next
-    row_groups, column_groups = thread_m // 4, thread_n // 4
+    next_rows, next_columns = group_steps(tile)
+    column_groups = thread_n // 4
+    multiply_tile = unrolled(outer_product(tile), tile_k, a_pitch, b_pitch)
     fetch_a, store_a, held_a, _ = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1, BANK_PADDING)
     fetch_b, store_b, held_b, _ = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1, BANK_PADDING)
-
-    @cuda.jit(device=True, forceinline=True)
-    def multiply(a_tile, b_tile, a_at, b_at, a_column, b_row, sums):
-        """Add the products of one k: a column of A's tile, and a row of B's, from ``a_at`` and ``b_at`` on.
-
-        These are no int32, on purpose: what is added to a 64-bit index becomes a part of the load instruction.
-        """
-        for g in range(row_groups):
-            a, b, c, d = load4(a_tile, a_at + g * next_rows)
-            a_column[4 * g], a_column[4 * g + 1], a_column[4 * g + 2], a_column[4 * g + 3] = a, b, c, d
-        for g in range(column_groups):
-            a, b, c, d = load4(b_tile, b_at + g * next_columns)
-            b_row[4 * g], b_row[4 * g + 1], b_row[4 * g + 2], b_row[4 * g + 3] = a, b, c, d
-        for i in range(thread_m):
-            for j in range(thread_n):
-                sums[i, j] += a_column[i] * b_row[j]
-
-    def unrolled(steps: int) -> Callable[..., None]:
-        """``multiply`` for so many k, one behind the other: the compiler would not unroll a loop of this."""
-        if steps == 1:
-            return multiply
-        a_on, b_on = steps // 2 * a_pitch, steps // 2 * b_pitch
-        first, rest = unrolled(steps // 2), unrolled(steps - steps // 2)
-
-        @cuda.jit(device=True, forceinline=True)
-        def both(a_tile, b_tile, a_at, b_at, a_column, b_row, sums):
-            first(a_tile, b_tile, a_at, b_at, a_column, b_row, sums)
-            rest(a_tile, b_tile, a_at + a_on, b_at + b_on, a_column, b_row, sums)
-
-        return both
-
-    multiply_tile = unrolled(tile_k)
 
     def matmul_double_buffered(A, B, C, bias_of, M, N, K, lda, ldb, batch_a, batch_b):
         a_tile = cuda.shared.array(both_a, float32, alignment=16)
