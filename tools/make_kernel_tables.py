@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,6 +33,8 @@ from minipar.kernels.cuda import (
 )
 from minipar.kernels.cuda.conv2d import depthwise, direct, halo_tile, products
 from minipar.kernels.cuda.conv2d.implicit_gemm import implicit_gemm_kernel
+from minipar.kernels.cuda.conv2d.tensor_cores import tensor_core_kernel
+from minipar.kernels.cuda.conv2d.warp_weight_gradient import warp_grad_weight_kernel
 from minipar.kernels.cuda.conv2d.weight_gradient import grad_weight_kernel, sum_parts_kernel
 from minipar.kernels.cuda.matmul import HALVES, RUNGS, plan_matmul
 from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
@@ -41,7 +43,7 @@ from minipar.kernels.cuda.rows import rows_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ARCHITECTURES = ((8, 0), (9, 0))
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+FLOAT16, FLOAT32, FLOAT64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
 M, K, N = 128, 32, 128  # a whole block of every rung, in several steps
 
 Named = Iterator[tuple[str, Kernel]]
@@ -146,6 +148,21 @@ def convolution(dtype: np.dtype) -> Named:
         yield f"{of}, aligned, bias, ReLU", implicit_gemm_kernel(dtype, tile, False, by_fours, True, True, True)
         yield f"{of}, aligned, gradient by the input", implicit_gemm_kernel(dtype, tile, True, by_fours, True)
         yield f"{of}, gradient by the weight", grad_weight_kernel(dtype, tile)
+    for multiplied in ("tf32", "fp16") if dtype == FLOAT32 else ():
+        yield from on_tensor_cores(multiplied)
+
+
+def on_tensor_cores(multiplied: str) -> Named:
+    """The convolution's, in every tile; and what rounds the sum of float16's parts."""
+    dtype = FLOAT16 if multiplied == "fp16" else FLOAT32
+    for tile in products.MULTIPLICATIONS[multiplied].tiles:
+        of = f"{multiplied}, {tile.m} × {tile.n}"
+        kernel = partial(tensor_core_kernel, dtype, tile, multiplied=multiplied)
+        yield f"{of}, aligned, bias, ReLU", kernel(False, True, True, True)
+        yield f"{of}, gradient by the input", kernel(True)
+        yield f"{of}, gradient by the weight", warp_grad_weight_kernel(dtype, tile, multiplied)
+    if dtype == FLOAT16:
+        yield "sum of a weight's gradient, fp16", sum_parts_kernel(dtype, 256)
 
 
 def fused(dtype: np.dtype) -> Named:

@@ -9,9 +9,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from mutants import Mutant
@@ -74,9 +75,19 @@ def broken(file: ModuleType, source: str, folder: Path) -> Iterator[None]:
             for name, value in originals.items():
                 if vars(user).get(name) is value:
                     patches.setattr(user, name, vars(mutant)[name])
+        for multiplied, way in products.MULTIPLICATIONS.items():
+            made = way._replace(product=_anew(way.product), grad_weight=_anew(way.grad_weight))
+            patches.setitem(products.MULTIPLICATIONS, multiplied, made)
         _forget()
         yield
     _forget()
+
+
+def _anew(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """The factory that has this one's name in ``products`` now, with the same arguments given."""
+    if isinstance(factory, partial):
+        return partial(_anew(factory.func), **factory.keywords)
+    return vars(products)[factory.__name__]
 
 
 def _load(module: ModuleType, source: str, path: Path) -> ModuleType:

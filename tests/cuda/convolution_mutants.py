@@ -15,10 +15,15 @@ from minipar.kernels.cuda.conv2d import (
     implicit_gemm,
     offsets,
     outer_product,
+    pixel_lanes,
+    tensor_cores,
+    warp_weight_gradient,
     weight_gradient,
     windows,
+    words,
 )
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 
 # (what stands in the source, what the mutation makes of it); the first place counts
 DIRECT_FORWARD = [
@@ -82,10 +87,12 @@ WINDOWS = [
     ("place >> 32 & 0xFFFF", "place >> 32"),
     ("(h < uint32(H)) & (v < uint32(W))", "(h < uint32(H))"),
     ("(h < uint32(H)) & (v < uint32(W))", "(v < uint32(W))"),
-    ("value if inside else float32(0)", "value"),
+    ("value if inside else number(0)", "value"),
     ("base + int32(uint32(place))", "base"),
-    ("first + i * lines", "first"),
-    ("* pixels + thread % pixels", "* pixels"),
+    ("first + i * lines * numbers", "first"),
+    ("* numbers + u]", "* numbers]"),
+    ("thread // pixels * numbers", "thread // pixels"),
+    ("* pitch + thread % pixels", "* pitch"),
 ]
 OUTER_PRODUCT = [
     ("a_at + g * next_rows", "a_at"),
@@ -114,20 +121,31 @@ OFFSETS = [
     ("(n * groups + group) * M * P * Q", "n * M * P * Q"),
     ("else int32(-1)", "else int32(0)"),
 ]
-WEIGHT_GRADIENT = [
+PIXEL_LANES = [
     ("present = inside & (m < M)", "present = m < M"),
     ("present = inside & (m < M)", "present = inside"),
     ("inside = (h < uint32(H)) & (v < uint32(W))", "inside = h < uint32(H)"),
     ("inside = (h < uint32(H)) & (v < uint32(W))", "inside = v < uint32(W)"),
+    ("p + step_p + (1 if carry else 0)", "p + step_p"),
+    ("n + step_n + (1 if carry else 0)", "n + step_n"),
+    ("q - Q if carry else q", "q"),
+    ("p - P if carry else p", "p"),
+    ("held[i * numbers + u] = value if present", "held[i] = value if present"),
+    ("held[i * numbers + u] = value if inside", "held[i] = value if inside"),
+    ("start + line + i * lines", "start + i * lines"),
+]
+WORDS = [
+    ("held[2 * i], held[2 * i + 1]", "held[2 * i + 1], held[2 * i]"),  # in one matrix, but not in the other
+    ("held[2 * i], held[2 * i + 1]", "held[i], held[i + 1]"),
+    ("to_tf32(held[i])", "held[i]"),
+]
+WEIGHT_GRADIENT = [
     ("if first_j + j < J else int64(OUTSIDE)", "if True else int64(OUTSIDE)"),
     ("min(part * split + split, N * P * Q)", "N * P * Q"),
     ("min(part * split + split, N * P * Q)", "part * split + split"),
     ("tile_k % Q)", "tile_k % P)"),
     ("tile_k // Q % P", "tile_k // Q"),
     ("tile_k // (P * Q)", "0"),
-    ("p + step_p + (1 if carry else 0)", "p + step_p"),
-    ("n + step_n + (1 if carry else 0)", "n + step_n"),
-    ("q - Q if carry else q", "q"),
     ("inside = pixel < end", "inside = pixel <= end"),
     ("p * stride_h - pad_h if", "p * stride_w - pad_h if"),
     ("q * stride_w - pad_w", "q * stride_w + pad_w"),
@@ -140,6 +158,49 @@ WEIGHT_GRADIENT = [
     ("j // 4 * next_columns", "j // 4"),
     ("range(1, splits)", "range(2, splits)"),
     ("if i < count:", "if i <= count:"),
+]
+
+TENSOR_CORES = [
+    ("group * M * K", "0"),
+    ("sums[i, j, r] = float32(0)", "pass"),
+    ("int32(M if transposed else K)", "int32(K if transposed else M)"),
+    ("int32(entries + next_k)", "entries"),
+    ("range(0, K, tile_k)", "range(0, K - tile_k, tile_k)"),
+    ("half * w_size + t", "t"),
+    ("half * x_size + t", "t"),
+    ("t * w_pitch + my_m", "g * w_pitch + my_m"),
+    ("my_n + g)", "my_n)"),
+    ("half = int32(1 - half)", "pass"),
+    ("if m < M:", "if m <= M:"),
+    ("int32(group * M + m)]) if bias", "m]) if bias"),
+    ("16 * i + r // 2 * 8", "16 * i + r % 2 * 8"),
+    ("2 * t + r % 2", "2 * t + r // 2"),
+    ("m * P * Q", "m * H * W"),
+    ("if place >= 0:", "if place >= -1:"),
+    ("total += shift", "pass"),
+    ("first_pixel + thread % tile_n", "first_pixel"),
+]
+WARP_WEIGHT_GRADIENT = [
+    ("if first_j + j < J else int64(OUTSIDE)", "if True else int64(OUTSIDE)"),
+    ("min(part * split + split, N * P * Q)", "N * P * Q"),
+    ("min(part * split + split, N * P * Q)", "part * split + split"),
+    ("depth % Q)", "depth % P)"),
+    ("depth // Q % P", "depth // Q"),
+    ("depth // (P * Q)", "0"),
+    ("inside = pixel < end", "inside = pixel <= end"),
+    ("pixel + depth", "pixel + tile_k"),
+    ("p * stride_h - pad_h if", "p * stride_w - pad_h if"),
+    ("q * stride_w - pad_w", "q * stride_w + pad_w"),
+    ("if step > 0:", "if step > 1:"),
+    ("half = int32(1 - half)", "pass"),
+    ("sums[i, j, r] = float32(0)", "pass"),
+    ("if m < M and to < J:", "if m < M and to <= J:"),
+    ("if m < M and to < J:", "if to < J:"),
+    ("(part * groups + group) * M", "(part + group) * M"),
+    ("16 * i + r // 2 * 8", "16 * i"),
+    ("8 * j + 2 * t + r % 2", "2 * t + r % 2"),
+    ("half * g_size + t", "t"),
+    ("lane * x_pitch", "lane"),
 ]
 
 HALO_TILE = [
@@ -204,6 +265,13 @@ DIRECT: Runs = [(CASE, by_definition(64))]
 HALO: Runs = [(CASE, WAYS["halo tile"])]
 DEPTHWISE: Runs = [(CASE._replace(group_inputs=1, group_outputs=2, groups=3, stride=(2, 2)), WAYS["depthwise"])]
 IMPLICIT: Runs = [(NARROW, implicit(TILE, 2)), (WIDE, implicit(WIDE_TILE, 2)), (CASE, implicit(TILE, 2))]
+# More columns than a table has entries.
+OF_WEIGHTS: Runs = [(NARROW, implicit(Tile(8, 64, 4, 4, 8), 2)), *IMPLICIT]
+# More channels than a tile has rows, and more pixels than columns; two steps, and not whole ones.
+MANY = ConvCase("float32", 3, 12, 36, 1, (4, 5), (1, 2), (1, 1), (0, 1), (1, 1))
+IN_TF32, IN_HALVES = implicit(WarpTile(32, 16, 8, 32, 16), 2, "tf32"), implicit(WarpTile(32, 16, 16, 32, 8), 2, "fp16")
+OF_WARPS: Runs = [(MANY, IN_TF32), (NARROW, IN_HALVES), (CASE, IN_HALVES)]
+WEIGHTS_OF_WARPS: Runs = [(NARROW, implicit(WarpTile(16, 64, 8, 16, 64), 2, "tf32")), *OF_WARPS]
 
 
 def right(parts: tuple[str, ...], runs: Runs) -> bool:
@@ -230,10 +298,16 @@ TABLE = {
         depthwise, "conv2d_depthwise_grad_weight", DEPTHWISE_GRAD_WEIGHT, ("grad_weight",), DEPTHWISE
     ),
     "implicit_gemm": (implicit_gemm, "", IMPLICIT_GEMM, ("forward", "grad_input"), IMPLICIT),
-    "windows": (windows, "", WINDOWS, ("forward",), IMPLICIT),
+    "windows": (windows, "", WINDOWS, ("forward",), [*IMPLICIT, *OF_WARPS]),
     "outer_product": (outer_product, "", OUTER_PRODUCT, ("forward",), IMPLICIT),
     "offsets": (offsets, "", OFFSETS, ("forward", "grad_input"), IMPLICIT),
-    "weight_gradient": (weight_gradient, "", WEIGHT_GRADIENT, ("grad_weight",), IMPLICIT),
+    "weight_gradient": (weight_gradient, "", WEIGHT_GRADIENT, ("grad_weight",), OF_WEIGHTS),
+    "pixel_lanes": (pixel_lanes, "", PIXEL_LANES, ("grad_weight",), [*IMPLICIT, *OF_WARPS]),
+    "words": (words, "", WORDS, ("forward",), OF_WARPS),
+    "tensor_cores": (tensor_cores, "", TENSOR_CORES, ("forward", "grad_input"), OF_WARPS),
+    "warp_weight_gradient": (
+        warp_weight_gradient, "", WARP_WEIGHT_GRADIENT, ("grad_weight",), WEIGHTS_OF_WARPS
+    ),
 }  # fmt: skip
 MORE = {
     "direct grad_weight": by_hand(

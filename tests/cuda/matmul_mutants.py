@@ -24,9 +24,10 @@ from minipar.kernels.cuda.matmul import (
     register_tile,
     shared_tile,
     tensor_cores,
+    warp_product,
 )
-from minipar.kernels.cuda.matmul.tensor_cores import WarpTile
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 from minipar.kernels.cuda.plan import Plan
 from minipar.kernels.reference.linear import linear_forward
 
@@ -101,6 +102,7 @@ TABLE = {
     ),
     "double_buffered_kernel": (double_buffered, IN_FOURS),
     "tensor_core_kernel": (tensor_cores, IN_TF32, IN_BF16),
+    "warp_product": (warp_product, IN_TF32, IN_BF16),
     "mover": (fetching, IN_FOURS, IN_TF32),
 }  # fmt: skip
 MORE = {

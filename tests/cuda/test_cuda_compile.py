@@ -12,6 +12,7 @@ import minipar.kernels.cuda
 from minipar.kernels.cuda import compiler, cross_entropy, detect, optimizer_steps
 from minipar.kernels.cuda.conv2d import direct, products
 from minipar.kernels.cuda.conv2d.implicit_gemm import implicit_gemm_kernel
+from minipar.kernels.cuda.conv2d.tensor_cores import tensor_core_kernel
 from minipar.kernels.cuda.matmul import HALVES, RUNGS
 from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
@@ -91,6 +92,21 @@ def test_every_variant_of_an_implicit_product_fits_in_registers(tile, capability
         for bias, relu in CHOICES:
             check(implicit_gemm_kernel(FLOAT32, tile, False, vector_w, vector_y, bias, relu), capability)
         check(implicit_gemm_kernel(FLOAT32, tile, True, vector_w, vector_y), capability)
+
+
+@pytest.mark.slow
+@each_architecture
+@pytest.mark.parametrize("multiplied", ["tf32", "fp16"])
+def test_every_variant_of_a_convolution_on_tensor_cores_fits_in_registers(multiplied, capability):
+    dtype = np.dtype(np.float16 if multiplied == "fp16" else np.float32)
+    for tile in products.MULTIPLICATIONS[multiplied].tiles:
+        for (transposed, vector_w), (bias, relu) in itertools.product(CHOICES, CHOICES):
+            if transposed and (bias or relu):
+                continue  # a gradient has neither
+            numbers = 16 if transposed and multiplied == "fp16" else 8 if multiplied == "fp16" else 4
+            if vector_w and tile.m * tile.k % (tile.threads * numbers):
+                continue  # threads do not share it
+            check(tensor_core_kernel(dtype, tile, transposed, vector_w, bias, relu, multiplied), capability)
 
 
 def parameters(kernel: Kernel) -> list[str]:

@@ -29,7 +29,7 @@ from .geometry import Geometry
 # pixels' rows and columns; where its first pixel lies in the target; and how far from a pixel's place in the source its
 # window begins.
 HEADER = 9
-STEP = 16  # the kernels read entries in steps that divide this
+STEP = 32  # the kernels read entries in steps that divide this
 OUTSIDE = 0x7FFF << 48
 FAR = 0x7FFF  # rows and columns of the source, with all that hangs over, must stay below
 

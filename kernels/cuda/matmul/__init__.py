@@ -32,8 +32,9 @@ from .. import launcher, precision
 from ..plan import Kernel, Plan, blocks_for, check_operands, check_size
 from . import coalesced, double_buffered, naive, register_tile, shared_tile, tensor_cores
 from .operands import operand
-from .tensor_cores import WarpTile, tensor_core_kernel
+from .tensor_cores import tensor_core_kernel
 from .tile import Tile
+from .warp_product import WarpTile
 
 Array = Any
 
