@@ -1,4 +1,29 @@
-"""What is broken in the convolution kernels, file by file, for test_convolution_mutations.py."""
+"""What is broken in the convolution kernels, file by file, and the runs that must notice."""
+
+from functools import partial
+
+import convolution_cases as convolutions
+from breaking import Subject
+from convolution_cases import WAYS, Way, by_definition, implicit, within
+from cuda_cases import ConvCase
+from mutants import barriers, by_hand
+
+from minipar.kernels.cuda.conv2d import (
+    depthwise,
+    direct,
+    halo_tile,
+    implicit_gemm,
+    offsets,
+    pixel_lanes,
+    tensor_cores,
+    warp_weight_gradient,
+    weight_gradient,
+    windows,
+    words,
+)
+from minipar.kernels.cuda.matmul import outer_product
+from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 
 # (what stands in the source, what the mutation makes of it); the first place counts
 DIRECT_FORWARD = [
@@ -222,4 +247,84 @@ DEPTHWISE_GRAD_WEIGHT = [
     ("partial[thread + half]", "partial[thread]"),
     ("while half > 0:", "while half > 1:"),
     ("block * window + tap", "tap * window + block"),
+]
+
+# Taps fall outside on all four sides, some output pixels are never reached, and the last block has idle threads.
+CASE = ConvCase("float32", 2, 3, 5, 2, (7, 6), (3, 2), (2, 1), (1, 1), (3, 2))
+TILE = Tile(16, 8, 8, 4, 4)
+# More channels and pixels than a thread's first groups.
+WIDE = ConvCase("float32", 1, 6, 40, 1, (4, 5), (1, 1), (1, 1), (0, 0), (1, 1))
+WIDE_TILE = Tile(64, 32, 4, 8, 8)
+# A step goes on by several lines, and images.
+NARROW = ConvCase("float32", 13, 1, 1, 1, (2, 3), (2, 2), (1, 1), (0, 0), (1, 1))
+
+Runs = list[tuple[ConvCase, Way]]
+DIRECT: Runs = [(CASE, by_definition(64))]
+HALO: Runs = [(CASE, WAYS["halo tile"])]
+DEPTHWISE: Runs = [(CASE._replace(group_inputs=1, group_outputs=2, groups=3, stride=(2, 2)), WAYS["depthwise"])]
+IMPLICIT: Runs = [(NARROW, implicit(TILE, 2)), (WIDE, implicit(WIDE_TILE, 2)), (CASE, implicit(TILE, 2))]
+# More columns than a table has entries.
+OF_WEIGHTS: Runs = [(NARROW, implicit(Tile(8, 64, 4, 4, 8), 2)), *IMPLICIT]
+# More channels than a tile has rows, and more pixels than columns; two steps, and not whole ones.
+MANY = ConvCase("float32", 3, 12, 36, 1, (4, 5), (1, 2), (1, 1), (0, 1), (1, 1))
+IN_TF32, IN_HALVES = implicit(WarpTile(32, 16, 8, 32, 16), 2, "tf32"), implicit(WarpTile(32, 16, 16, 32, 8), 2, "fp16")
+OF_WARPS: Runs = [(MANY, IN_TF32), (NARROW, IN_HALVES), (CASE, IN_HALVES)]
+WEIGHTS_OF_WARPS: Runs = [(NARROW, implicit(WarpTile(16, 64, 8, 16, 64), 2, "tf32")), *OF_WARPS]
+
+
+def right(parts: tuple[str, ...], runs: Runs) -> bool:
+    """Are the results of these parts within their bounds?"""
+    unwanted = dict.fromkeys({"forward", "grad_input", "grad_weight"} - set(parts))
+    for case, way in runs:
+        for computed, exact, bound in convolutions.checks(case, way._replace(**unwanted)):
+            if not within(computed, exact, bound):
+                return False
+    return all(convolutions.spoils_only_its_own(way._replace(**unwanted)) for _, way in runs[-1:])
+
+
+# name: the file, the kernel in it if there are several, its edits, which of the three are computed then, in which runs
+TABLE = {
+    "direct forward": (direct, "conv2d_forward", DIRECT_FORWARD, ("forward",), DIRECT),
+    "direct grad_input": (direct, "conv2d_grad_input", DIRECT_GRAD_INPUT, ("grad_input",), DIRECT),
+    "direct grad_weight": (direct, "conv2d_grad_weight", DIRECT_GRAD_WEIGHT, ("grad_weight",), DIRECT),
+    "halo tile": (halo_tile, "", HALO_TILE, ("forward",), HALO),
+    "depthwise forward": (depthwise, "conv2d_depthwise", DEPTHWISE_FORWARD, ("forward",), DEPTHWISE),
+    "depthwise grad_input": (
+        depthwise, "conv2d_depthwise_grad_input", DEPTHWISE_GRAD_INPUT, ("grad_input",), DEPTHWISE
+    ),
+    "depthwise grad_weight": (
+        depthwise, "conv2d_depthwise_grad_weight", DEPTHWISE_GRAD_WEIGHT, ("grad_weight",), DEPTHWISE
+    ),
+    "implicit_gemm": (implicit_gemm, "", IMPLICIT_GEMM, ("forward", "grad_input"), IMPLICIT),
+    "windows": (windows, "", WINDOWS, ("forward",), [*IMPLICIT, *OF_WARPS]),
+    "outer_product": (outer_product, "", OUTER_PRODUCT, ("forward",), IMPLICIT),
+    "offsets": (offsets, "", OFFSETS, ("forward", "grad_input"), IMPLICIT),
+    "weight_gradient": (weight_gradient, "", WEIGHT_GRADIENT, ("grad_weight",), OF_WEIGHTS),
+    "pixel_lanes": (pixel_lanes, "", PIXEL_LANES, ("grad_weight",), [*IMPLICIT, *OF_WARPS]),
+    "words": (words, "", WORDS, ("forward",), OF_WARPS),
+    "tensor_cores": (tensor_cores, "", TENSOR_CORES, ("forward", "grad_input"), OF_WARPS),
+    "warp_weight_gradient": (
+        warp_weight_gradient, "", WARP_WEIGHT_GRADIENT, ("grad_weight",), WEIGHTS_OF_WARPS
+    ),
+}  # fmt: skip
+MORE = {
+    "direct grad_weight": by_hand(
+        direct,
+        [("partial[k, thread] += ", "cuda.syncthreads(); partial[k, thread] += ")],
+        kind="a barrier for some threads",
+    ),
+    "implicit_gemm": by_hand(
+        implicit_gemm,
+        [("x_tile = cuda.shared.array(both_x, float32, alignment=16)", "x_tile = w_tile")],
+        kind="two tiles in one array",
+    ),
+}
+SUBJECTS = [
+    Subject(
+        name,
+        file,
+        partial(right, parts, runs),
+        [*by_hand(file, edits, kernel), *barriers(file, kernel), *MORE.get(name, [])],
+    )
+    for name, (file, kernel, edits, parts, runs) in TABLE.items()
 ]

@@ -1,12 +1,12 @@
-"""Kernels broken on purpose: every way of breaking a kernel file by one small edit, of the kinds that people make.
+"""Kernels broken on purpose, by rule or by hand. What a mutant changes is said in text, which names it in a test.
 
-``mutants(module, factory)`` edits the kernel that a factory makes, and the device functions beside it: a barrier is
-dropped, a condition is always true or off by one, two indices are swapped, ``+=`` is ``=``, a loop goes once too often.
-What an edit says is its text before and after, which names it in a test: lines may move.
+``mutants(module, factory)`` edits the kernel that a factory makes, and the device functions beside it, in every way
+that people do: a barrier is dropped, a condition is always true or off by one, two indices are swapped, ``+=`` is
+``=``, a loop goes once too often. ``by_hand`` makes mutants of a table of edits, ``barriers`` one of each barrier.
 """
 
 import ast
-import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -90,10 +90,32 @@ def _edited(text: str, kind: str, old: ast.AST, new: str) -> Mutant:
     return Mutant(kind, old.lineno, text[first:last], new, text[:first] + new + text[last:])
 
 
-def load(module: ModuleType, source: str, path: Path) -> ModuleType:
-    """``module`` as it would be with this source, from a file of its own."""
-    path.write_text(source)
-    spec = importlib.util.spec_from_file_location(f"{module.__name__}_{path.stem}", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+def by_hand(module: ModuleType, edits: list[tuple[str, str]], kernel: str = "", kind: str = "edited") -> list[Mutant]:
+    """A mutant for each (what stands in the source, what takes its place); the first place within ``kernel`` counts."""
+    text = Path(module.__file__).read_text()
+    begin, end = _within(text, kernel)
+    made = []
+    for old, new in edits:
+        at = text.find(old, begin, end)
+        assert at >= 0, f"{module.__name__} has no {old!r} in {kernel or 'it'}"
+        made.append(Mutant(kind, text.count("\n", 0, at) + 1, old, new, text[:at] + new + text[at + len(old) :]))
+    return made
+
+
+def barriers(module: ModuleType, kernel: str = "") -> list[Mutant]:
+    """One without each barrier of the file, or of one kernel in it."""
+    text = Path(module.__file__).read_text()
+    made = []
+    for found in re.compile(r"cuda\.syncthreads\(\)").finditer(text, *_within(text, kernel)):
+        line = text.count("\n", 0, found.start()) + 1
+        mutant = text[: found.start()] + "pass" + text[found.end() :]
+        made.append(Mutant("no barrier", line, f"barrier in line {line}", "pass", mutant))
+    return made
+
+
+def _within(text: str, kernel: str) -> tuple[int, int]:
+    """Where a kernel of this name begins, and the function that makes it ends."""
+    if not kernel:
+        return 0, len(text)
+    begin = text.index(f"    def {kernel}(")
+    return begin, text.index("    return Kernel(", begin)

@@ -11,7 +11,7 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import interpreter, linear
+from minipar.kernels.cuda import interpreter, launcher, linear
 from minipar.kernels.cuda.matmul import HALVES, fetching_pairs, plan_linear, plan_matmul, tensor_cores, warp_product
 from minipar.kernels.cuda.matmul.warp_product import WarpTile
 from minipar.kernels.reference.linear import linear_backward
@@ -137,7 +137,7 @@ def test_the_gradients_of_linear_are_products_of_the_same_kernel(monkeypatch):
         planned.append(planner(*operands))
         return run(planned[-1])
 
-    monkeypatch.setattr(linear.launcher, "launch", launch)
+    monkeypatch.setattr(launcher, "launch", launch)
     x, weight, g = (
         halves((3, 5, 8), "contiguous", 1),
         halves((6, 8), "contiguous", 2),
