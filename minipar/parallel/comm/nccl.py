@@ -60,7 +60,9 @@ class NCCLCommunicator(GPUMessages):
         if module is np:
             return check_out(verb, out, shape, dtype)
         if out is None:
-            return module.empty(shape, dtype)
+            array, free = self._gpu.empty(shape, dtype)
+            self._gpu.stream.wait_event(free)
+            return array
         if not is_on_gpu(out):
             raise TypeError(f"{verb}: out must be a CuPy array, as the array that is sent, not {type(out).__name__}")
         self._check_array(verb, out, written=True, name="out")

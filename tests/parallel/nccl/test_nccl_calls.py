@@ -58,7 +58,7 @@ def test_what_nccl_is_given(name: str, nccl: SimpleNamespace) -> None:
 
     def fn(comm: Any) -> list[int]:
         call(comm)
-        return [comm._gpu.stream.ptr, *(channel._gpu.stream.ptr for channel in comm._outgoing.values())]
+        return [comm._gpu.stream.ptr, *(channel.gpu.stream.ptr for channel in comm._outgoing.values())]
 
     streams = launch(fn)
     assert {given for _, given, _ in nccl.calls} == set(names)
