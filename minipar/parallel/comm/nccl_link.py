@@ -132,9 +132,9 @@ class Link:
                     self._carry_out(given, comm)
 
     def _carry_out(self, given: Given, comm: Any) -> None:
-        while self._under_way and (len(self._under_way) >= _AHEAD or self._under_way[0].is_over()):
-            self._under_way.popleft().done.synchronize()
         try:
+            while self._under_way and (len(self._under_way) >= _AHEAD or self._under_way[0].is_over()):
+                self._under_way.popleft().done.synchronize()
             given.reached = self._stream.record()
             assert given.post is not None
             given.post(comm, self._stream.ptr)
