@@ -35,16 +35,12 @@ _counting = threading.Lock()  # ranks may be threads
 class InNCCL(Waiting):
     """A wait for a call that NCCL was given: nobody knows for which rank, unless it is a message of `peer`'s."""
 
-    __slots__ = ("_given", "is_last")
+    __slots__ = ("given", "is_last")
 
     def __init__(self, given: Given, peer: int = ANYBODY, *, is_last: bool = False) -> None:
         super().__init__(peer, given.is_over)
-        self._given = given
+        self.given = given
         self.is_last = is_last  # when the communicator is closed: others may have finished
-
-    def is_reached(self) -> bool:
-        """Whether this rank's GPU has come so far that it waits for others."""
-        return self._given.is_reached()
 
 
 class GPU:

@@ -11,6 +11,7 @@ everything, with a timeout, and hearing of ranks that have failed; then it abort
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 Post = Callable[[Any, int], None]  # gives NCCL's communicator a call, in a stream
 
 ABORTING = 0.5  # seconds for which a rank waits until NCCL has freed its GPU: who fails is to say so soon
+_LEAVING = 1e-3  # seconds; giving NCCL a call takes some hundredths of that, unless it connects
 _AHEAD = 64  # calls that the GPU has been given and not completed: at about a thousand CUDA blocks its whole context
 
 
 class Given:
     """A call that a link was given. It holds its arrays: their memory is not used again while the GPU reads it."""
 
-    def __init__(self, post: Post | None = None, arrays: Any = None) -> None:
+    def __init__(self, link: Link | None = None, post: Post | None = None, arrays: Any = None) -> None:
+        self._link = link
         self.post = post
         self.arrays = arrays
         self.error: BaseException | None = None
@@ -41,9 +44,21 @@ class Given:
         """Whether this rank's GPU has come so far that it waits for others."""
         return self.reached is None or self.reached.done
 
+    def leave(self) -> Given:
+        """Let the link's thread go first, if that takes no time: what computes on would keep Python to itself."""
+        deadline = time.monotonic() + _LEAVING
+        while self.done is None and self.error is None and time.monotonic() < deadline:
+            os.sched_yield()
+        return self
+
     def is_over(self) -> bool:
         """Whether the call is complete, or has failed (which `check` tells)."""
         return self.error is not None or (self.done is not None and self.done.done)
+
+    def look(self) -> None:
+        """Raise what NCCL says went wrong since the call returned."""
+        if self._link is not None:
+            self._link.look()
 
     def check(self) -> None:
         """The call is over: let go of its arrays, and raise what NCCL has complained of."""
@@ -61,14 +76,14 @@ class Link:
         self._stream = gpu.stream
         self._comm: Any = None
         self._aborted = False
-        self._lock = threading.Lock()  # of the two above; held for no call of NCCL's
+        self._lock = threading.Lock()  # of `_comm`; held for no call of NCCL's
         self._calls: SimpleQueue[Given | None] = SimpleQueue()
         self._under_way: deque[Given] = deque()
         threading.Thread(target=self._work, name="minipar calls NCCL", daemon=True).start()
 
     def give(self, post: Post, arrays: Any) -> Given:
         """Have `post(communicator, stream)` called, after what was given before. `arrays` are kept until it is over."""
-        given = Given(post, arrays)
+        given = Given(self, post, arrays)
         self._calls.put(given)
         return given
 
@@ -84,8 +99,8 @@ class Link:
         self._calls.put(None)
         return given
 
-    def check(self) -> None:
-        """Raise what NCCL says went wrong after a call had returned."""
+    def look(self) -> None:
+        """Raise what NCCL says went wrong since a call returned."""
         comm = self._comm
         if comm is not None:
             comm.check_async_error()
@@ -94,7 +109,7 @@ class Link:
         """Free the GPU of all calls. In a thread: NCCL may take its time, or never come back."""
 
         def end() -> None:
-            comm = self._taken(aborted=True)
+            comm = self._taken()
             if comm is not None:
                 comm.abort()
             self._calls.put(None)
@@ -106,10 +121,9 @@ class Link:
 
     # -- in the link's thread --------------------------------------------------------------------------------------
 
-    def _taken(self, *, aborted: bool = False) -> Any:
+    def _taken(self) -> Any:
         """The communicator, for the one that ends it: NCCL does not bear to end it twice."""
         with self._lock:
-            self._aborted |= aborted
             comm, self._comm = self._comm, None
             return comm
 

@@ -60,7 +60,7 @@ class OnGPU(OverHost):
             return
         if self._link is None:
             self._link = yield from self._connect()
-        yield from self._completed(self._link.give(post, array))
+        yield from self._completed(self._link.give(post, array).leave())
 
     def _connect(self) -> Steps:
         """NCCL's communicator: all ranks make it together, which know it by an id that rank 0 hands round."""
@@ -126,10 +126,9 @@ class OnGPU(OverHost):
     def _check_patience(self, waiting: InNCCL) -> None:
         """The time counts from when this rank's GPU has come to the call: until then nobody else is to blame."""
         host, now = self._host, time.monotonic()
-        if self._link is not None:
-            with self._failures_told():
-                self._link.check()
-        if not waiting.deadline or host._some_are_slow_by_right() or not waiting.is_reached():
+        with self._failures_told():
+            waiting.given.look()
+        if not waiting.deadline or host._some_are_slow_by_right() or not waiting.given.is_reached():
             waiting.deadline = now + self.timeout
         others = [rank for rank in host._members if rank != host._me]
         if waiting.peer != ANYBODY:

@@ -161,6 +161,23 @@ def test_statuses_that_cupy_has_no_words_for(
     assert words in said
 
 
+def test_what_nccl_complains_of_a_message_is_told(nccl: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Any) -> None:
+        raise NcclError(5)
+
+    monkeypatch.setattr(NcclCommunicator, "send", lambda *_: time.sleep(2.0))
+    monkeypatch.setattr(NcclCommunicator, "check_async_error", broken)
+
+    def fn(comm: Any) -> None:
+        if comm.rank == 0:
+            comm.send(ones(), 1)
+            time.sleep(1.0)
+        else:
+            comm.recv(0)
+
+    assert re.search(r"CommunicatorError: NCCL failed while rank 1 was in recv .*INVALID_USAGE", str(error_of(fn)))
+
+
 def test_an_error_that_another_rank_has_caused_names_that_rank(
     nccl: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +268,7 @@ def test_what_a_call_hands_out_is_memory_of_the_caller_s_stream(name: str, nccl:
         own = nccl.cupy.cuda.Stream(non_blocking=True)
         with own:
             result = calls[name](comm)
-        assert result._memory.stream is own
+        assert result._memory._stream is own
 
     launch(fn)
 
