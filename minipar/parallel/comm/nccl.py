@@ -174,8 +174,13 @@ class NCCLCommunicator(GPUMessages):
 
     def _split(self, members: list[int] | None) -> Steps:
         """A communicator of NCCL's of its own, if it is ever needed: a group may have nothing for GPUs to tell."""
+        path = f"of split #{self._number} {self._path}".rstrip()
         group = yield from self._host._split(members)
-        return None if group is None else NCCLCommunicator(group, GPU(self._gpu.number), self._debug)
+        if group is None:
+            return None
+        made = NCCLCommunicator(group, GPU(self._gpu.number), self._debug, path)
+        self._groups = [*[other for other in self._groups if not other._closed], made]
+        return made
 
 
 def _rows_like(flat: Any, size: int) -> Any:

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arguments import is_on_gpu
-from .board import Activity
 from .nccl_gpu import GPU
 from .nccl_link import Given, Link
 from .nccl_waiting import OnGPU
@@ -44,8 +43,8 @@ class Ahead(NamedTuple):
 class GPUMessages(OnGPU):
     """send and recv of arrays on GPUs."""
 
-    def __init__(self, host: BoardCommunicator, gpu: GPU, debug: bool) -> None:
-        super().__init__(host, gpu, debug)
+    def __init__(self, host: BoardCommunicator, gpu: GPU, debug: bool, path: str = "") -> None:
+        super().__init__(host, gpu, debug, path)
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
         self._gpu_of_incoming = GPU(gpu.number)
@@ -101,17 +100,6 @@ class GPUMessages(OnGPU):
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 
-    def _last_steps(self) -> Steps:
-        for dest, outgoing in self._outgoing.items():
-            yield from self._host._wait_for(dest, lambda: outgoing.is_empty() or self._has_left(dest))  # noqa: B023
-        yield from super()._last_steps()
-
-    def _has_left(self, rank: int) -> bool:
-        """Whether it receives nothing any more."""
-        board, member = self._host._board, self._host._members[rank]
-        leaves = board.activity[member] == Activity.COLLECTIVE and board.collective(member).startswith("close ")
-        return leaves or board.activity[member] == Activity.FINISHED
-
     def _taken_links(self) -> Iterable[Link]:
         links = [*super()._taken_links(), *[outgoing.link for outgoing in self._outgoing.values()]]
         links += [incoming.link for incoming in self._incoming.values() if incoming.link is not None]
@@ -133,7 +121,7 @@ class Outgoing:
 
     def send(self, array: Any) -> Ahead:
         """Send a copy; `array` may then be changed in the current stream. Returns what is to be told."""
-        self.is_empty()
+        self._check_received()
         with self.gpu.cuda.Device(self.gpu.number):
             copy = array.copy()
         made = self.gpu.now()
@@ -146,11 +134,10 @@ class Outgoing:
             self._leaving.append(self.link.give(post, copy))
         return Ahead(array.shape, array.dtype, self._identity)
 
-    def is_empty(self) -> bool:
-        """Whether all that was sent has been received. Raises what NCCL has complained of."""
+    def _check_received(self) -> None:
+        """Let go of the copies that have been received. Raises what NCCL has complained of."""
         while self._leaving and self._leaving[0].is_over():
             self._leaving.popleft().check()
-        return not self._leaving
 
 
 class Incoming:

@@ -32,12 +32,14 @@ _UNKNOWN_TO_CUPY = {
 class OnGPU(OverHost):
     """The ranks of `host`, which beside it have NCCL."""
 
-    def __init__(self, host: BoardCommunicator, gpu: GPU, debug: bool) -> None:
+    def __init__(self, host: BoardCommunicator, gpu: GPU, debug: bool, path: str = "") -> None:
         super().__init__(host)
+        self._path = path  # by which calls it was split off, on all its ranks the same
         self._gpu = gpu
         self._debug = debug
         self._uncompared = 0  # calls of which the host knows nothing
         self._link: Link | None = None
+        self._groups: list[OnGPU] = []  # that have been split from it
 
     def _begin(self, kind: str, array: Any, detail: str) -> None:
         """A call that ranks do not compare meets nobody on the host, where ranks may thus be several calls apart."""
@@ -135,7 +137,9 @@ class OnGPU(OverHost):
             others = [host._members[waiting.peer]]
         elif not (waiting.is_last or waiting.ready()):
             for rank in filter(self._never_begins, others):
-                raise MismatchError(waits_in_vain(host._me, self.doing(), rank, host._board.doing(rank)))
+                ended = host._board.activity[rank] == Activity.FINISHED
+                does = host._board.doing(rank) if ended else f"come to {host._board.collective(rank)}"
+                raise MismatchError(waits_in_vain(host._me, self.doing(), rank, does))
         if now > waiting.deadline and not waiting.ready():
             states = host._states(others)
             late = [(rank, doing) for rank, doing in states if doing != self.doing()] or states
@@ -143,16 +147,17 @@ class OnGPU(OverHost):
             raise CommunicatorTimeout(waited_too_long(host._me, self.doing(), self.timeout, late) + hint)
 
     def _never_begins(self, rank: int) -> bool:
-        """Whether this rank of the board has finished, and is known to have left out the current call.
+        """Whether this rank of the board has finished, or closes this, and is known to have left out the current call.
 
         (Of one whose last call was in another communicator that is not known.)
         """
         board = self._host._board
-        if board.activity[rank] != Activity.FINISHED:
-            return False
-        last = board.collective(rank)
-        calls = board.number[rank] - last.startswith("close ")
-        return last.endswith(self._host._group) and calls < self._number
+        last, number = board.collective(rank), board.number[rank]
+        if board.activity[rank] == Activity.FINISHED:
+            return last.endswith(self._host._group) and number - last.startswith("close ") < self._number
+        closing = self._host._announcement("close", None, self._path).text.rstrip(b"\0").decode()
+        closes = board.activity[rank] == Activity.COLLECTIVE and last == closing.replace("close", f"close #{number}", 1)
+        return closes and number <= self._number
 
     # -- failing and leaving ---------------------------------------------------------------------------------------
 
@@ -168,9 +173,11 @@ class OnGPU(OverHost):
         return [] if link is None else [link]
 
     def close(self) -> None:
-        """All ranks close it: what one has sent and another not yet received is waited for."""
+        """All ranks close it, and its groups before it: once they meet, what has not been received never will be."""
         try:
             if not (self._closed or self._has_failed()):
+                for group in self._groups:
+                    group.close()
                 for work in (*self._queue, *self._messages):
                     if not work.may_be_left:
                         work.wait()
@@ -180,7 +187,7 @@ class OnGPU(OverHost):
 
     def _leave(self) -> None:
         try:
-            self._begin("close", None, "")
+            self._begin("close", None, self._path)
             self._drive(self._last_steps())
         except BaseException:
             self.fail()
@@ -189,6 +196,7 @@ class OnGPU(OverHost):
 
     def _last_steps(self) -> Steps:
         """NCCL ends a communicator when the other ranks of this machine end it too."""
+        yield from self._host._barrier()
         if self._link is not None:
             link, self._link = self._link, None
             yield from self._completed(link.destroy(), is_last=True)

@@ -138,6 +138,22 @@ def test_closing_waits_for_what_is_still_received(nccl: SimpleNamespace) -> None
     assert launch(fn)[1] == [[1.0] * 3] * 2
 
 
+def test_closing_waits_for_what_a_group_still_receives(nccl: SimpleNamespace) -> None:
+    """Also while the receiver closes another group, in which it receives nothing."""
+
+    def fn(comm: Any) -> Any:
+        group, other = comm.split(0), comm.split(0)
+        if comm.rank == 0:
+            group.send(array(comm), 1)
+            other.close()
+            return None
+        other.close()
+        time.sleep(0.3)
+        return group.recv(0).tolist()
+
+    assert launch(fn)[1] == [[1.0] * 3] * 2
+
+
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
