@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import namespace, to_numpy
+from ..backend import namespace
 from ..backend.random import default_generator, sharded_samples
 from ..nn.module import Module
 from ..tensor import Tensor, wrap
@@ -29,6 +29,7 @@ from .gradients import GradientExchange
 from .losses import MESSAGE, as_pair, message, part_of_loss, whole_loss
 from .optimizer_step import optimizer_step
 from .shares import share
+from .travel import beside, to_send
 
 
 class DataParallel(Module):
@@ -167,10 +168,10 @@ class DataParallel(Module):
 
 
 def broadcast_state(module: Module, comm: Communicator) -> None:
-    """Copy rank 0's parameters and buffers to every rank (a GPU's through host memory, if `comm` takes no others)."""
+    """Copy rank 0's parameters and buffers to every rank."""
     for state in (*module.parameters(), *module.buffers()):
-        host = state.array if comm.takes(state.array) else to_numpy(state.array)
-        comm.broadcast(host)
-        if host is not state.array:
-            state.array[...] = namespace(state.array).asarray(host)
+        sent = to_send(state.array, comm)
+        comm.broadcast(sent)
+        if sent is not state.array:
+            state.array[...] = beside(sent, state.array)
         state.bump("broadcast")

@@ -23,15 +23,17 @@ equal parts: where `dim` does not divide evenly, the smaller ones are filled up 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
 from ..autograd.function import Function, once_differentiable
-from ..backend import namespace, to_numpy
+from ..backend import namespace
 from ..tensor import Tensor, wrap
 from .comm import Communicator
 from .shares import share, shares
+from .travel import beside, to_send
 
 
 def copy_to_ranks(x: Tensor, comm: Communicator) -> Tensor:
@@ -93,20 +95,23 @@ def all_reduce(x: Tensor, comm: Communicator) -> Tensor:
 
 
 def summed(x: Tensor, comm: Communicator) -> Tensor:
-    """The sum of every rank's `x`, a new tensor without a gradient. A GPU's array goes through host memory."""
-    host = to_numpy(x.array)
-    return _back(comm.all_reduce(host, out=np.empty(host.shape, host.dtype)), x)
+    """The sum of every rank's `x`, a new tensor without a gradient."""
+    array = to_send(x.array, comm)
+    return _back(comm.all_reduce(array, out=namespace(array).empty(array.shape, array.dtype)), x)
 
 
 def summed_part(x: Tensor, comm: Communicator, dim: int, sizes: Sequence[int] | None = None) -> Tensor:
     """This rank's part along `dim` of the sum of every rank's `x`, without a gradient, with the bits of `summed`.
 
-    Ranks have `sizes` along `dim`; without them their shares.
+    (Over NCCL, which adds each sum in an order of its own, to rounding.) Ranks have `sizes` along `dim`; without them
+    their shares.
     """
-    host = np.moveaxis(to_numpy(x.array), dim, 0)
-    sizes = shares(len(host), comm.size) if sizes is None else sizes
-    own = comm.reduce_scatter(_in_equal_parts(host, sizes))[: sizes[comm.rank]]
-    return _back(np.ascontiguousarray(np.moveaxis(own, 0, dim)), x)
+    array = to_send(x.array, comm)
+    xp = namespace(array)
+    array = xp.moveaxis(array, dim, 0)
+    sizes = shares(len(array), comm.size) if sizes is None else sizes
+    own = comm.reduce_scatter(_in_equal_parts(array, sizes))[: sizes[comm.rank]]
+    return _back(xp.ascontiguousarray(xp.moveaxis(own, 0, dim)), x)
 
 
 def own_part(x: Tensor, comm: Communicator, dim: int) -> Tensor:
@@ -121,37 +126,41 @@ def put_together(x: Tensor, comm: Communicator, dim: int, sizes: Sequence[int] |
 
     Without `sizes` of all ranks, these are told first.
     """
-    host = np.moveaxis(to_numpy(x.array), dim, 0)
-    sizes = _sizes_of_all(len(host), comm) if sizes is None else sizes
-    rows = comm.all_gather(_filled_up(host, max(sizes)))
-    whole = np.concatenate([part[:size] for part, size in zip(rows, sizes)])
-    return _back(np.ascontiguousarray(np.moveaxis(whole, 0, dim)), x)
+    array = to_send(x.array, comm)
+    xp = namespace(array)
+    array = xp.moveaxis(array, dim, 0)
+    sizes = _sizes_of_all(len(array), comm) if sizes is None else sizes
+    rows = comm.all_gather(_filled_up(array, max(sizes)))
+    whole = xp.concatenate([part[:size] for part, size in zip(rows, sizes)])
+    return _back(xp.ascontiguousarray(xp.moveaxis(whole, 0, dim)), x)
 
 
 def _sizes_of_all(own: int, comm: Communicator) -> list[int]:
     return comm.all_gather(np.array(own)).tolist()
 
 
-def _in_equal_parts(host: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+def _in_equal_parts(array: Any, sizes: Sequence[int]) -> Any:
     """Parts of these sizes along the first axis as the rows of one array, filled up to the largest; C-contiguous."""
-    each = max(sizes)
+    each, xp = max(sizes), namespace(array)
     if each == min(sizes):
-        return np.ascontiguousarray(host).reshape(len(sizes), each, *host.shape[1:])
-    return np.stack([_filled_up(part, each) for part in np.split(host, np.cumsum(sizes)[:-1])])
+        return xp.ascontiguousarray(array).reshape(len(sizes), each, *array.shape[1:])
+    starts = [0, *accumulate(sizes)]
+    return xp.stack([_filled_up(array[start:stop], each) for start, stop in pairwise(starts)])
 
 
-def _filled_up(host: np.ndarray, size: int) -> np.ndarray:
-    """`host`, with zeros behind it up to this size along the first axis; C-contiguous."""
-    if len(host) == size:
-        return np.ascontiguousarray(host)
-    filled = np.zeros((size, *host.shape[1:]), host.dtype)
-    filled[: len(host)] = host
+def _filled_up(array: Any, size: int) -> Any:
+    """`array`, with zeros behind it up to this size along the first axis; C-contiguous."""
+    xp = namespace(array)
+    if len(array) == size:
+        return xp.ascontiguousarray(array)
+    filled = xp.zeros((size, *array.shape[1:]), array.dtype)
+    filled[: len(array)] = array
     return filled
 
 
-def _back(host: np.ndarray, like: Tensor) -> Tensor:
-    """`host` as a tensor on the device of `like`."""
-    return wrap(namespace(like.array).asarray(host))
+def _back(array: Any, like: Tensor) -> Tensor:
+    """What was received as a tensor on the device of `like`."""
+    return wrap(beside(array, like.array))
 
 
 # -- forward and backward, side by side ------------------------------------------------------------------------------
@@ -178,11 +187,11 @@ class _CopiesToRanks(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        one = np.concatenate([to_numpy(g.array).reshape(-1) for g in gradients])
-        ctx.comm.all_reduce(one)
-        ends = np.cumsum([g.array.size for g in gradients])[:-1]
-        parts = [part.reshape(g.shape) for part, g in zip(np.split(one, ends), gradients)]
-        return None, *[_back(part, g) for part, g in zip(parts, gradients)]
+        sent = [to_send(g.array, ctx.comm).reshape(-1) for g in gradients]
+        one = ctx.comm.all_reduce(namespace(sent[0]).concatenate(sent))
+        starts = [0, *accumulate(g.array.size for g in gradients)]
+        parts = [one[start:stop] for start, stop in pairwise(starts)]
+        return None, *[_back(part.reshape(g.shape), g) for part, g in zip(parts, gradients)]
 
 
 class _ReduceFromRanks(Function):

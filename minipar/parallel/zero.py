@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import namespace, to_numpy
+from ..backend import device_of, namespace
 from ..nn.container import Sequential
 from ..nn.module import Module
 from ..nn.parameter import Parameter
@@ -33,6 +33,7 @@ from .comm import Communicator, Work
 from .gradients import GradientExchange
 from .ownership import Owned, ownership, piece_of
 from .pipeline.layers import layers
+from .travel import beside, to_send
 
 
 class ShardedParameters:
@@ -115,10 +116,10 @@ class ShardedParameters:
             stretch.parameter.bump("optimizer")
 
     def _broadcast(self, array: Any, owner: int) -> None:
-        host = to_numpy(array)
-        self._comm.broadcast(host, root=owner)
-        if host is not array:
-            array[...] = namespace(array).asarray(host)
+        sent = to_send(array, self._comm)
+        self._comm.broadcast(sent, root=owner)
+        if sent is not array:
+            array[...] = beside(sent, array)
 
     # -- stage 3 ---------------------------------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ class OwnersExchange(GradientExchange):
     ) -> None:
         super().__init__(parameters, comm, bucket, in_shared_memory=False)
         self._stretches = stretches
-        self._sums: list[tuple[Owned, np.ndarray]] = []
+        self._sums: list[tuple[Owned, Any]] = []
 
     def _plan(self) -> None:
         super()._plan()
@@ -240,12 +241,12 @@ class OwnersExchange(GradientExchange):
             self._under_way[place]()
         works = []
         for p in bucket:
-            gradient = to_numpy(p.grad.array).reshape(-1)
+            gradient = to_send(p.grad.array, self.comm).reshape(-1)
             p.grad = None
             for stretch in self._stretches[id(p)]:
                 part = gradient[stretch.start : stretch.stop]
                 if stretch.piece is not None:
-                    total = room_for_gradient(stretch.piece)
+                    total = room_for_gradient(stretch.piece, gradient)
                     total[...] = part.reshape(total.shape)
                     self._sums.append((stretch, total))
                     part = total.reshape(-1)
@@ -257,7 +258,7 @@ class OwnersExchange(GradientExchange):
         for stretch, total in sums:
             if id(stretch.parameter) not in unused:
                 total *= total.dtype.type(1.0 / self.divisor)
-                _add(stretch.piece, namespace(stretch.parameter.array).asarray(total))
+                _add(stretch.piece, beside(total, stretch.parameter.array))
 
 
 def _complete(works: list[Work]) -> None:
@@ -272,11 +273,16 @@ def units_of(module: Module) -> list[Module]:
     return [module]
 
 
-def room_for_gradient(piece: Parameter) -> np.ndarray:
-    """Where the gradient of a piece can be made: its place in the piece's buffer, while that is free, or new memory."""
+def room_for_gradient(piece: Parameter, like: Any) -> Any:
+    """Where the gradient of a piece can be made: its place in the piece's buffer, while that is free, or new memory.
+
+    It is on the device of the array `like`.
+    """
     piece.lent = False  # it may be since a batch that failed, or did not use it
     slot = piece._grad_slot()
-    return slot if isinstance(slot, np.ndarray) else np.empty(piece.shape, piece.array.dtype)
+    if slot is not None and device_of(slot) == device_of(like):
+        return slot
+    return namespace(like).empty(piece.shape, piece.array.dtype)
 
 
 def _add(piece: Any, gradient: Any) -> None:

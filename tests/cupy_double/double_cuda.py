@@ -161,6 +161,7 @@ class PooledMemory:
 
     def __init__(self, pool: MemoryPool, size: int) -> None:
         self.size, self._pool, self._gpu = size, pool, current.gpu
+        self._stream = get_current_stream()  # which alone is given it again
         pool.used[self._gpu] += size
         pool.total[self._gpu] = max(pool.total[self._gpu], pool.used[self._gpu])
 

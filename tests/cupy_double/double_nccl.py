@@ -2,8 +2,10 @@
 
 As on GPUs, a call returns at once, and is complete only when all ranks have given theirs: what one communicator is
 given goes one after the other, and so does what one stream is given; an event happens when what its stream was given
-before is done. Until then nothing is moved. Calls that do not fit together are never complete, as they may never be on
-GPUs, and are noted in `mismatches`. Names and parameters are those of surface.json.
+before is done. Until then nothing is moved. But the first call of its kind (collectives of one name, messages of one
+pair) returns only when all whom it concerns have given theirs: as NCCL's do, while they connect. Calls that do not fit
+together are never complete, as they may never be on GPUs, and are noted in `mismatches`. Names and parameters are those
+of surface.json.
 
 It cannot show: real asynchrony (what CuPy computes is done at once, here), NCCL's order of additions, and its speed.
 """
@@ -30,7 +32,7 @@ from tests.cupy_double.installed import double_installed
 
 BYTES = {0: "b", 1: "B", 2: "i", 3: "I", 4: "q", 5: "Q", 6: "e", 7: "f", 8: "d"}  # NumPy's code of NCCL's type
 UFUNCS = {0: np.add, 1: np.multiply, 2: np.maximum, 3: np.minimum}
-WORDS = {2: "system error", 3: "internal error", 4: "invalid argument", 5: "invalid usage"}
+WORDS = {2: "system error", 3: "internal error", 4: "invalid argument", 5: "invalid usage"}  # CuPy has none for 6
 PATIENCE = 20.0  # seconds in which all ranks must come to the making of a communicator
 
 everything = threading.RLock()  # guards all that is below
@@ -38,6 +40,7 @@ worlds: dict[bytes, World] = {}
 calls: list[tuple[int, str, tuple[Any, ...]]] = []  # rank, method, arguments: of all communicators
 mismatches: list[str] = []
 ended: list[str] = []  # "destroy" and "abort", in order
+deepest = [0]  # the most calls that a stream has had at once
 version = 22707
 _identities = itertools.count(1)
 _group = threading.local()
@@ -75,6 +78,7 @@ class World:
     def __init__(self, size: int) -> None:
         self.size = size
         self.ranks: dict[int, NcclCommunicator] = {}
+        self.came: dict[Any, set[int]] = {}  # by kind of call: the ranks that have connected for it, or are at it
 
     def carry_out(self) -> bool:
         """What all ranks have come to; whether there was anything."""
@@ -223,8 +227,29 @@ class NcclCommunicator:
             if group is not None:
                 group.append((self, part, stream))
                 return
-            Call(self, [part], stream)
+        self._post([part], stream)
+
+    def _post(self, parts: list[tuple[str, tuple[Any, ...]]], stream: Stream) -> None:
+        kinds = [self._kind(*part) for part in parts]
+        came, most = self._world.came, len(stream.calls)
+        with everything:
+            Call(self, parts, stream)
+            deepest[0] = max(deepest[0], most + 1)
+            for kind, _ in kinds:
+                came.setdefault(kind, set()).add(self.rank)
+        while any(not wanted <= came[kind] for kind, wanted in kinds):  # they connect
+            if self._ended:
+                raise NcclError(3)
+            time.sleep(1e-4)
+        with everything:
             _carry_on()
+
+    def _kind(self, name: str, arguments: tuple[Any, ...]) -> tuple[Any, set[int]]:
+        """What is connected at the first such call, and which ranks it takes."""
+        if name not in ("send", "recv"):
+            return name, set(range(self._world.size))
+        pair = (self.rank, arguments[3]) if name == "send" else (arguments[3], self.rank)
+        return pair, set(pair)
 
 
 def _method(name: str) -> Any:
@@ -253,10 +278,8 @@ def groupEnd() -> None:
     for comm, part, stream in parts:
         by_comm.setdefault(comm, []).append(part)
         streams[comm] = stream
-    with everything:
-        for comm, given in by_comm.items():
-            Call(comm, given, streams[comm])
-        _carry_on()
+    for comm, given in by_comm.items():
+        comm._post(given, streams[comm])
 
 
 def get_unique_id() -> bytes:
@@ -277,6 +300,10 @@ class Event(double_cuda.Event):
     @property
     def done(self) -> bool:  # type: ignore[override]
         return all(call.done for call in self.before)
+
+    def synchronize(self) -> None:
+        while not self.done:
+            time.sleep(1e-4)
 
 
 class Stream(double_cuda.Stream):
@@ -303,11 +330,13 @@ class Stream(double_cuda.Stream):
 
 @contextmanager
 def nccl_installed(gpus: int = 8, version: int = 22707) -> Iterator[SimpleNamespace]:
-    """`double_installed` with this many GPUs, and NCCL. Gives `calls`, `mismatches`, `ended`, new ones, and `cupy`."""
+    """`double_installed` with this many GPUs, and NCCL. Gives `calls`, `mismatches`, `ended`, `deepest`, and `cupy`."""
     for record in (calls, mismatches, ended, worlds):
         record.clear()
+    deepest[0] = 0
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(double_cuda, "GPUS", gpus)
+        patches.setenv("CUDA_DEVICE_MAX_CONNECTIONS", "1000")  # these streams share no queues
         patches.setitem(globals(), "version", version)
         null = Stream(null=True)
         patches.setattr(double_cuda.Stream, "null", null)
@@ -321,4 +350,6 @@ def nccl_installed(gpus: int = 8, version: int = 22707) -> Iterator[SimpleNamesp
             assert {n for n in vars(nccl) if callable(getattr(nccl, n)) and n[:4] != "Nccl"} <= {*SURFACE["nccl"]}
             cupy.cuda.nccl, cupy.cuda.Event, cupy.cuda.Stream = nccl, Event, Stream
             patches.setitem(sys.modules, "cupy.cuda", cupy.cuda)
-            yield SimpleNamespace(cupy=cupy, nccl=nccl, calls=calls, mismatches=mismatches, ended=ended)
+            yield SimpleNamespace(
+                cupy=cupy, nccl=nccl, calls=calls, mismatches=mismatches, ended=ended, deepest=deepest
+            )

@@ -60,7 +60,9 @@ class NCCLCommunicator(GPUMessages):
         if module is np:
             return check_out(verb, out, shape, dtype)
         if out is None:
-            return module.empty(shape, dtype)
+            array, free = self._gpu.empty(shape, dtype)
+            self._gpu.stream.wait_event(free)
+            return array
         if not is_on_gpu(out):
             raise TypeError(f"{verb}: out must be a CuPy array, as the array that is sent, not {type(out).__name__}")
         self._check_array(verb, out, written=True, name="out")
@@ -172,8 +174,13 @@ class NCCLCommunicator(GPUMessages):
 
     def _split(self, members: list[int] | None) -> Steps:
         """A communicator of NCCL's of its own, if it is ever needed: a group may have nothing for GPUs to tell."""
+        path = f"of split #{self._number} {self._path}".rstrip()
         group = yield from self._host._split(members)
-        return None if group is None else NCCLCommunicator(group, GPU(self._gpu.number), self._debug)
+        if group is None:
+            return None
+        made = NCCLCommunicator(group, GPU(self._gpu.number), self._debug, path)
+        self._groups = [*[other for other in self._groups if not other._closed], made]
+        return made
 
 
 def _rows_like(flat: Any, size: int) -> Any:

@@ -1,12 +1,21 @@
-"""A rank's GPU, as the NCCL backend uses it: a stream of its own, and calls of NCCL's that wait for other ranks."""
+"""A rank's GPU, as the NCCL backend uses it: streams of its own, and waits for what they are to complete.
+
+CuPy gives memory out again as soon as the host has let go of it, to whoever next allocates in the stream that it was
+allocated in; for that stream will have come past what used it. So whatever a call hands out is allocated in its
+caller's stream, and what is the caller's is kept until the GPU has completed the call.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+import warnings
+import weakref
 from contextlib import AbstractContextManager, ExitStack
+from functools import cached_property
 from typing import Any
 
+from .nccl_link import Given
 from .work import ANYBODY, Steps, Waiting
 
 # NumPy's codes of what NCCL reduces. A complex number is two floats, of which it can take the sum.
@@ -17,19 +26,21 @@ _TYPES = {
 _OPERATIONS = {"sum": "SUM", "mean": "SUM", "prod": "PROD", "max": "MAX", "min": "MIN"}
 
 
+CONNECTIONS = "CUDA_DEVICE_MAX_CONNECTIONS"  # queues of the GPU's, which CUDA reads when a process first uses one
+MOST_CONNECTIONS = "32"
+_with_stream: weakref.WeakSet[GPU] = weakref.WeakSet()
+_counting = threading.Lock()  # ranks may be threads
+
+
 class InNCCL(Waiting):
-    """A wait for other ranks inside of NCCL: nobody knows for which."""
+    """A wait for a call that NCCL was given: nobody knows for which rank, unless it is a message of `peer`'s."""
 
-    __slots__ = ("_reached", "is_last")
+    __slots__ = ("given", "is_last")
 
-    def __init__(self, ready: Callable[[], bool], reached: Any = None, *, is_last: bool = False) -> None:
-        super().__init__(ANYBODY, ready)
-        self._reached = reached
+    def __init__(self, given: Given, peer: int = ANYBODY, *, is_last: bool = False) -> None:
+        super().__init__(peer, given.is_over)
+        self.given = given
         self.is_last = is_last  # when the communicator is closed: others may have finished
-
-    def is_reached(self) -> bool:
-        """Whether this rank's GPU has come so far that it waits for others."""
-        return self._reached is None or self._reached.done
 
 
 class GPU:
@@ -42,9 +53,40 @@ class GPU:
         self.number = number
         self.nccl = nccl
         self.cuda = cupy.cuda
-        self.empty = cupy.empty
-        with self.cuda.Device(number):
-            self.stream = self.cuda.Stream(non_blocking=True)
+        self._empty = cupy.empty
+        self._caller: Any = None  # the stream of who made the call that is being carried out
+
+    @cached_property
+    def stream(self) -> Any:
+        """Of this communicator's calls. Made when there is one: streams that share a queue hold each other up."""
+        with _counting:
+            _with_stream.add(self)
+            used = sum(gpu.number == self.number for gpu in _with_stream)
+        queues = os.environ.get(CONNECTIONS, "8")
+        if queues.isdecimal() and used >= int(queues):  # one more is the caller's
+            warnings.warn(
+                f"over_nccl: {used} streams on cuda:{self.number} are more than the {queues} queues of this process, "
+                "so a message that waits for its recv may hold up other calls until the timeout: set "
+                f"{CONNECTIONS}={MOST_CONNECTIONS} before the process uses a GPU, close groups that are not needed, or "
+                "receive before sending more",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        with self.cuda.Device(self.number):
+            return self.cuda.Stream(non_blocking=True)
+
+    def end(self) -> None:
+        """The stream is not used any more."""
+        with _counting:
+            _with_stream.discard(self)
+
+    def empty(self, shape: Any, dtype: Any) -> tuple[Any, Any]:
+        """A new array of the caller's, and the event after which the memory is not used any more."""
+        with self.cuda.Device(self.number):
+            if self._caller is None:
+                return self._empty(shape, dtype), self.now()
+            with self._caller:
+                return self._empty(shape, dtype), self._caller.record()
 
     def current(self) -> AbstractContextManager[Any]:
         """Inside, what CuPy does goes to this GPU and its `stream`."""
@@ -62,30 +104,36 @@ class GPU:
         At their end the host has waited for the stream: any other may go on with what they have made.
         """
         given = self.now()
+        with self.cuda.Device(self.number):
+            caller = self.cuda.get_current_stream()
 
         def inside() -> Steps:
             self.stream.wait_event(given)
             try:
                 while True:
-                    with self.current():
-                        try:
+                    self._caller = caller
+                    try:
+                        with self.current():
                             waiting = next(steps)
-                        except StopIteration as end:
-                            result = end.value
-                            break
+                    except StopIteration as end:
+                        result = end.value
+                        break
+                    finally:
+                        self._caller = None
                     yield waiting
             finally:
                 steps.close()
-            yield from self.finished()
+            yield from self._finished()
             return result
 
         return inside()
 
-    def finished(self, reached: Any = None) -> Steps:
-        """Wait until all that `stream` was given is done; the time counts from the event `reached` on."""
-        done = self.mark()
-        waiting = InNCCL(lambda: done.done, reached)
-        while not done.done:
+    def _finished(self) -> Steps:
+        """Wait until all that `stream` was given is done: what is left is work of this GPU's own."""
+        rest = Given()
+        rest.reached = rest.done = self.mark()
+        waiting = InNCCL(rest)
+        while not rest.is_over():
             yield waiting
 
     def now(self) -> Any:
@@ -112,47 +160,3 @@ class GPU:
     def as_bytes(self, array: Any) -> tuple[int, int, int]:
         """What only travels: where it begins, how many bytes, and NCCL's type of a byte."""
         return array.data.ptr, array.nbytes, self.nccl.NCCL_INT8
-
-
-class Elsewhere:
-    """A call that waits for other ranks inside of NCCL, in a thread of its own.
-
-    So the rank's own thread waits as it always does: with a timeout, and hearing of ranks that have failed. (Then the
-    call goes on in its thread, as long as the process does.)
-    """
-
-    def __init__(self, gpu: GPU, call: Callable[[], Any], then: Callable[[Any], None] | None = None) -> None:
-        self._result: Any = None
-        self._error: BaseException | None = None
-        self._over = threading.Event()
-
-        def run() -> None:
-            try:
-                with gpu.current():
-                    self._result = call()
-                    if then is not None:
-                        then(self._result)
-            except BaseException as error:  # told by `result`
-                self._error = error
-            self._over.set()
-
-        threading.Thread(target=run, name="minipar waits inside NCCL", daemon=True).start()
-
-    def is_over(self) -> bool:
-        return self._over.is_set()
-
-    def result(self) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._result
-
-    def made(self) -> Any:
-        """The result, if there is one by now."""
-        return self._result
-
-    def wait(self, peer: int = ANYBODY, *, is_last: bool = False) -> Steps:
-        """For the result, until which `peer` has something to do."""
-        waiting = InNCCL(self.is_over, is_last=is_last) if peer == ANYBODY else Waiting(peer, self.is_over)
-        while not self.is_over():
-            yield waiting
-        return self.result()

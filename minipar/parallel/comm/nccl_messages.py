@@ -1,8 +1,11 @@
-"""Messages between two ranks' GPUs: for each direction an NCCL communicator of two ranks, with a stream of its own.
+"""Messages between two ranks' GPUs: for each direction an NCCL communicator of two ranks.
 
 NCCL carries out what one communicator is given one after the other, and a send is over when it has been received. Two
-ranks that send to each other before they receive would wait for ever if both directions were one. As they are two, and
-what is sent is a copy, a `send` waits for nobody.
+ranks that send to each other before they receive would wait for ever if both directions were one. As they are two, each
+has a thread (see nccl_link.py), and what is sent is a copy, a `send` waits for nobody.
+
+What goes to one rank has a stream of its own, for it waits until that one receives. All that comes shares one: it is
+asked for when its sender has it on its way.
 
 NCCL knows no tags, nor shapes. So two messages of the host's go ahead of an array: one tells its shape and dtype, in
 the order of sending, so that the receiver makes room in that order; one has the user's tag, and tells how many arrays
@@ -11,15 +14,15 @@ this rank has sent there before, so that `recv` knows which of those that come i
 
 from __future__ import annotations
 
-import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arguments import is_on_gpu
-from .board import Activity
-from .nccl_gpu import GPU, Elsewhere
+from .nccl_gpu import GPU
+from .nccl_link import Given, Link
 from .nccl_waiting import OnGPU
 from .objects import packed, unpacked
 from .on_board import BoardCommunicator
@@ -40,10 +43,11 @@ class Ahead(NamedTuple):
 class GPUMessages(OnGPU):
     """send and recv of arrays on GPUs."""
 
-    def __init__(self, host: BoardCommunicator, gpu: GPU, debug: bool) -> None:
-        super().__init__(host, gpu, debug)
+    def __init__(self, host: BoardCommunicator, gpu: GPU, debug: bool, path: str = "") -> None:
+        super().__init__(host, gpu, debug, path)
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
+        self._gpu_of_incoming = GPU(gpu.number)
         self._numbers = [0] * host.size  # how many arrays have been sent to each rank
         self._to_self: dict[int, Any] = {}
 
@@ -57,9 +61,9 @@ class GPUMessages(OnGPU):
         if dest == self.rank:
             self._to_self[number] = array.copy(), self._gpu.now()
         else:
-            if dest not in self._outgoing:
-                self._outgoing[dest] = Outgoing(self._gpu)
             with self._failures_told():
+                if dest not in self._outgoing:
+                    self._outgoing[dest] = Outgoing(GPU(self._gpu.number))
                 ahead = self._outgoing[dest].send(array)
             yield from self._host._send(packed(ahead), dest, _AHEAD)
         yield from self._host._send(np.array([number]).view(_NUMBER), dest, tag)
@@ -74,15 +78,15 @@ class GPUMessages(OnGPU):
             self._gpu.cuda.get_current_stream().wait_event(copied)
             return array
         if source not in self._incoming:
-            self._incoming[source] = Incoming(self._gpu)
+            self._incoming[source] = Incoming(self._gpu_of_incoming)
         incoming = self._incoming[source]
         while incoming.told <= number:
             yield from self._hear(incoming, source)
-        with self._failures_told():
-            yield from incoming.connected(source)
-            incoming.make_room()
-        yield from self._host._wait_for(source, lambda: incoming.is_there(number))
-        return incoming.take(number)
+        incoming.make_room()
+        array, given = incoming.coming.pop(number)
+        if given is not None:
+            yield from self._completed(given, source)
+        return array
 
     def _hear(self, incoming: Incoming, source: int) -> Steps:
         """Of the next array that comes. Several receives may be under way, of which one listens for all."""
@@ -96,118 +100,76 @@ class GPUMessages(OnGPU):
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 
-    def _last_steps(self) -> Steps:
-        for dest, outgoing in self._outgoing.items():
-            yield from self._host._wait_for(dest, lambda: outgoing.is_empty() or self._has_left(dest))  # noqa: B023
-        yield from super()._last_steps()
-
-    def _has_left(self, rank: int) -> bool:
-        """Whether it receives nothing any more."""
-        board, member = self._host._board, self._host._members[rank]
-        leaves = board.activity[member] == Activity.COLLECTIVE and board.collective(member).startswith("close ")
-        return leaves or board.activity[member] == Activity.FINISHED
-
-    def _end_links(self, *, abort: bool) -> None:
-        super()._end_links(abort=abort)
-        channels: list[Outgoing | Incoming] = [*self._outgoing.values(), *self._incoming.values()]
+    def _taken_links(self) -> Iterable[Link]:
+        links = [*super()._taken_links(), *[outgoing.link for outgoing in self._outgoing.values()]]
+        links += [incoming.link for incoming in self._incoming.values() if incoming.link is not None]
+        for gpu in (self._gpu_of_incoming, *[outgoing.gpu for outgoing in self._outgoing.values()]):
+            gpu.end()
         self._outgoing.clear()
         self._incoming.clear()
-        for channel in channels:
-            channel.end()
+        return links
 
 
 class Outgoing:
     """From this rank to another. What is sent before the other has come waits, and holds nobody up."""
 
     def __init__(self, gpu: GPU) -> None:
-        self._gpu = GPU(gpu.number)
-        self._identity = gpu.nccl.get_unique_id()
-        self._lock = threading.Lock()  # connecting goes on in another thread
-        self._link: Any = None
-        self._waiting: list[tuple[Any, Any]] = []  # for the connection: copies, and when they are made
-        self._leaving: list[tuple[Any, Any]] = []  # copies, and when they have been received
-        connect = gpu.nccl.NcclCommunicator
-        self._connecting = Elsewhere(self._gpu, lambda: connect(2, self._identity, 0), self._go)
+        self.gpu = gpu
+        self._identity = identity = gpu.nccl.get_unique_id()
+        self._leaving: deque[Given] = deque()
+        self.link = Link(gpu, lambda: gpu.nccl.NcclCommunicator(2, identity, 0))
 
     def send(self, array: Any) -> Ahead:
         """Send a copy; `array` may then be changed in the current stream. Returns what is to be told."""
-        copy = array.copy()
-        with self._lock:
-            self._waiting.append((copy, self._gpu.now()))
-            link = self._link
-        if link is not None:
-            self._go(link)
-        elif self._connecting.is_over():
-            self._connecting.result()  # an error of NCCL's
+        self._check_received()
+        with self.gpu.cuda.Device(self.gpu.number):
+            copy = array.copy()
+        made = self.gpu.now()
+
+        def post(comm: Any, stream: int) -> None:
+            self.gpu.stream.wait_event(made)
+            comm.send(*self.gpu.as_bytes(copy), 1, stream)
+
+        if copy.size:
+            self._leaving.append(self.link.give(post, copy))
         return Ahead(array.shape, array.dtype, self._identity)
 
-    def _go(self, link: Any) -> None:
-        """Give NCCL what has been sent until now."""
-        with self._lock, self._gpu.current():
-            self._link = link
-            self._leaving = [(copy, received) for copy, received in self._leaving if not received.done]
-            while self._waiting:
-                copy, made = self._waiting.pop(0)
-                self._gpu.stream.wait_event(made)
-                if copy.size:
-                    link.send(*self._gpu.as_bytes(copy), 1, self._gpu.stream.ptr)
-                self._leaving.append((copy, self._gpu.stream.record()))
-
-    def is_empty(self) -> bool:
-        """Whether all that was sent has been received."""
-        with self._lock:
-            return not self._waiting and all(received.done for _, received in self._leaving)
-
-    def end(self) -> None:
-        with self._lock:
-            link, self._link = self._link, None
-        if link is not None:
-            link.abort()
+    def _check_received(self) -> None:
+        """Let go of the copies that have been received. Raises what NCCL has complained of."""
+        while self._leaving and self._leaving[0].is_over():
+            self._leaving.popleft().check()
 
 
 class Incoming:
     """From another rank to this one."""
 
     def __init__(self, gpu: GPU) -> None:
-        self._gpu = GPU(gpu.number)
+        self._gpu = gpu
         self.told = 0  # how many arrays this rank has heard of
         self.has_listener = False
         self._ahead: deque[Ahead] = deque()  # of those for which there is no room yet
-        self._coming: dict[int, tuple[Any, Any]] = {}  # by number: an array, and when it is there
-        self._connecting: Elsewhere | None = None
+        self.coming: dict[int, tuple[Any, Given | None]] = {}  # by number: an array, and the call that fills it
+        self.link: Link | None = None
 
     def expect(self, ahead: Ahead) -> None:
         """An array comes."""
-        if self._connecting is None:
-            connect = self._gpu.nccl.NcclCommunicator
-            self._connecting = Elsewhere(self._gpu, lambda: connect(2, ahead.identity, 1))
+        if self.link is None:
+            nccl = self._gpu.nccl
+            self.link = Link(self._gpu, lambda: nccl.NcclCommunicator(2, ahead.identity, 1))
         self._ahead.append(ahead)
         self.told += 1
 
-    def connected(self, source: int) -> Steps:
-        assert self._connecting is not None
-        return self._connecting.wait(source)
-
     def make_room(self) -> None:
         """For all that this rank has heard of: NCCL brings it in the order of sending."""
-        assert self._connecting is not None
-        now = self._gpu.now()  # memory may have been used until now
-        link = self._connecting.result()
-        with self._gpu.current():
-            self._gpu.stream.wait_event(now)
-            while self._ahead:
-                ahead = self._ahead.popleft()
-                array = self._gpu.empty(ahead.shape, ahead.dtype)
-                if array.size:
-                    link.recv(*self._gpu.as_bytes(array), 0, self._gpu.stream.ptr)
-                self._coming[self.told - len(self._ahead) - 1] = array, self._gpu.stream.record()
+        while self._ahead:
+            ahead = self._ahead.popleft()
+            array, free = self._gpu.empty(ahead.shape, ahead.dtype)
+            self.coming[self.told - len(self._ahead) - 1] = array, self._asked_for(array, free)
 
-    def is_there(self, number: int) -> bool:
-        return self._coming[number][1].done
+    def _asked_for(self, array: Any, free: Any) -> Given | None:
+        def post(comm: Any, stream: int) -> None:
+            self._gpu.stream.wait_event(free)
+            comm.recv(*self._gpu.as_bytes(array), 0, stream)
 
-    def take(self, number: int) -> Any:
-        return self._coming.pop(number)[0]
-
-    def end(self) -> None:
-        if self._connecting is not None and (link := self._connecting.made()) is not None:
-            link.abort()
+        assert self.link is not None
+        return self.link.give(post, array) if array.size else None

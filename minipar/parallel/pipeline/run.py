@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from ... import tape
-from ...backend import namespace, to_numpy
+from ...backend import namespace
 from ...backend.device import device
 from ...backend.random import default_generator, sharded_samples
 from ...tensor import Tensor, wrap
 from .. import timeline
 from ..comm import Communicator
 from ..comm.work import Work
+from ..travel import to_send
 from .schedule import (
     ACTIVATION,
     GRADIENT,
@@ -162,7 +163,7 @@ class Run:
         array, draws = self.held.pop((x.what, x.stage, x.microbatch))
         if x.what == ACTIVATION:
             self._tell_draws(x, draws)
-        self.sent.append(self.comm.isend(to_numpy(array), x.peer, self.schedule.tag(x)))
+        self.sent.append(self.comm.isend(to_send(array, self.comm), x.peer, self.schedule.tag(x)))
 
     def _receive(self, x: Receive) -> None:
         if x.what == ACTIVATION and x.sender not in self.told:
@@ -181,9 +182,9 @@ class Run:
                 "all, or the next stages cannot draw as one process would"
             )
 
-    def _on_device(self, array: np.ndarray) -> Any:
-        """Messages come in host memory; the rank may compute on a GPU."""
-        return wrap(array).to(self.place).array if self.place.type == "cuda" else array
+    def _on_device(self, array: Any) -> Any:
+        """Messages come in host memory, or over NCCL to the communicator's GPU; the rank may compute elsewhere."""
+        return wrap(array).to(self.place).array
 
     def wait_for_device(self) -> None:
         """A GPU is told what to do, and does it later: until then its seconds are not over."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import namespace, to_numpy
+from ...backend import namespace
 from ...nn.module import Module
 from ...nn.parameter import Parameter
 from ..comm import Communicator
+from ..travel import beside, to_send
 
 
 class TiedParameters:
@@ -47,7 +48,7 @@ class TiedParameters:
             if p.grad is None:
                 p.accumulate(namespace(p.array).zeros(p.shape, p.dtype))
             grad: Any = p.grad.array
-            host = to_numpy(grad)
-            group.all_reduce(host)
-            if host is not grad:
-                grad[...] = namespace(grad).asarray(host)
+            sent = to_send(grad, group)
+            group.all_reduce(sent)
+            if sent is not grad:
+                grad[...] = beside(sent, grad)

@@ -31,7 +31,7 @@ def launch(
     for all ranks. With backend "thread" ranks are threads of this process, and share `fn` and the arguments. With
     backend "mpi" they are the processes of an MPI job on this machine, which compare their calls unless the environment
     says MINIPAR_DEBUG=0 (docs/cluster.md). With backend "nccl" they are processes with a GPU each, rank r on "cuda:r"
-    if `devices` says nothing else, and calls take CuPy arrays too (`over_nccl`, docs/cluster.md).
+    if `devices` says nothing else, and calls take CuPy arrays too (`over_nccl`, docs/nccl.md).
 
     `devices` names one for each rank ("cpu", "cuda:1"): it is the rank's ``comm.device``, and what "cuda" means there.
 

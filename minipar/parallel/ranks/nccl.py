@@ -17,7 +17,7 @@ from .rank import use_device
 
 
 def over_nccl(comm: Communicator, device: str | Device | None = None, *, debug: bool | None = None) -> Communicator:
-    """A communicator of the ranks of `comm` whose calls take CuPy arrays too, and carry them by NCCL (docs/cluster.md).
+    """A communicator of the ranks of `comm` whose calls take CuPy arrays too, and carry them by NCCL (docs/nccl.md).
 
     Each rank has a GPU: `device`, else ``comm.device``, else CuPy's current one. It becomes the ``device`` of the new
     communicator, and what "cuda" means there. NumPy arrays and objects go as they go in `comm`, with which it shares
@@ -27,9 +27,12 @@ def over_nccl(comm: Communicator, device: str | Device | None = None, *, debug: 
     in the current stream before the call is in what is sent. Reductions of CuPy arrays add in NCCL's order: the same
     bits on every rank, but not those of other backends; ``algorithm="in-order"`` gives those.
 
-    With `debug` the ranks compare each call about CuPy arrays first, which costs a meeting over `comm`; without, calls
-    that differ make wrong numbers or end in the timeout. None: unless the environment says MINIPAR_DEBUG=0. (Over MPI
-    they do only if `init` was told to debug.)
+    With `debug` the ranks compare each call about CuPy arrays first, which costs a meeting over `comm`, so a bucket of
+    gradients waits for the latest rank; without, calls that differ make wrong numbers or end in the timeout. None: if
+    the environment says MINIPAR_DEBUG=1. (Over MPI they do only if `init` was told to debug, too.)
+
+    A rank that sends to many others wants CUDA_DEVICE_MAX_CONNECTIONS=32 in its environment before it first uses a GPU;
+    `launch` sees to it, and where the queues do not suffice there is a RuntimeWarning.
 
     TypeError if `comm` is no communicator, ValueError if it is one of this kind. RuntimeError, in the same words on all
     ranks, where one has no GPU or no NCCL, and where two have the same GPU.
@@ -49,7 +52,7 @@ def over_nccl(comm: Communicator, device: str | Device | None = None, *, debug: 
         raise RuntimeError(f"over_nccl: {wrong}")
     host = comm.split(0, comm.rank)
     assert isinstance(host, BoardCommunicator)
-    compares = os.environ.get("MINIPAR_DEBUG") != "0" if debug is None else debug
+    compares = os.environ.get("MINIPAR_DEBUG", "") not in ("", "0") if debug is None else debug
     made = NCCLCommunicator(host, GPU(number), compares)
     use_device(made, _device(f"cuda:{number}", comm))
     return made

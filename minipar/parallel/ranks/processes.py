@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...backend.device import device
 from ..comm.cores import usable_cores
+from ..comm.nccl_gpu import CONNECTIONS, MOST_CONNECTIONS
 from .channel import Channel
 from .launch import GRACE
 from .output import RankStream, Screen
@@ -151,13 +152,17 @@ class WorkerProcess:
 
 
 def worker_environment(workers: int) -> dict[str, str]:
-    """The caller's environment with the cores divided among the workers; a smaller number that is set stays."""
+    """The caller's environment with the cores divided among the workers; a smaller number that is set stays.
+
+    On a GPU each has as many queues as CUDA gives, if nobody has said how many: NCCL's streams need their own.
+    """
     cores = usable_cores()
     environment = dict(os.environ)
     for name in THREAD_COUNTS:
         given = environment.get(name, "")
         counts = [cores // workers, *([int(given)] if given.isdigit() else [])]
         environment[name] = str(max(1, min(counts)))
+    environment.setdefault(CONNECTIONS, MOST_CONNECTIONS)
     return environment
 
 

@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from ...autograd.function import Function, once_differentiable
-from ...backend import namespace, to_numpy
+from ...backend import namespace
 from ...tensor import Tensor, wrap
 from ..comm import Communicator
 from ..shares import share
+from ..travel import beside, to_send
 
 PADDING = -1  # in place of a row's number: a row that is outside the image
 
@@ -172,7 +173,7 @@ class _ExchangedRows(Function):
         ctx.plan, ctx.comm, ctx.rows = plan, comm, x.shape[-2]
         here = x.array
         out = _like(here, plan.count)
-        sent = [comm.isend(_message(here, t.rows), t.peer, _FORWARD) for t in plan.sent]
+        sent = [comm.isend(_message(here, t.rows, comm), t.peer, _FORWARD) for t in plan.sent]
         received = [comm.irecv(t.peer, _FORWARD) for t in plan.received]
         outside = np.ones(plan.count, bool)
         for transfer in (plan.kept, *plan.received):
@@ -180,7 +181,7 @@ class _ExchangedRows(Function):
         out[..., _where(np.flatnonzero(outside)), :] = fill
         out[..., _where(plan.kept.places), :] = here[..., _where(plan.kept.rows), :]
         for transfer, work in zip(plan.received, received):
-            out[..., _where(transfer.places), :] = namespace(here).asarray(work.wait())
+            out[..., _where(transfer.places), :] = beside(work.wait(), here)
         for work in sent:
             work.wait()
         return wrap(out)
@@ -189,12 +190,12 @@ class _ExchangedRows(Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         plan, comm, here = ctx.plan, ctx.comm, g.array
-        sent = [comm.isend(_message(here, t.places), t.peer, _BACKWARD) for t in plan.received]
+        sent = [comm.isend(_message(here, t.places, comm), t.peer, _BACKWARD) for t in plan.received]
         received = [comm.irecv(t.peer, _BACKWARD) for t in plan.sent]
         dx = namespace(here).zeros_like(here, shape=(*here.shape[:-2], ctx.rows, here.shape[-1]))
         _add_rows(dx, plan.kept.rows, here[..., _where(plan.kept.places), :])
         for transfer, work in zip(plan.sent, received):
-            _add_rows(dx, transfer.rows, namespace(here).asarray(work.wait()))
+            _add_rows(dx, transfer.rows, beside(work.wait(), here))
         for work in sent:
             work.wait()
         return wrap(dx), None, None, None
@@ -214,8 +215,9 @@ def _where(numbers: np.ndarray) -> Any:
     return slice(first, last + 1) if follow else numbers
 
 
-def _message(array: Any, rows: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(to_numpy(array[..., _where(rows), :]))
+def _message(array: Any, rows: np.ndarray, comm: Communicator) -> Any:
+    sent = to_send(array[..., _where(rows), :], comm)
+    return namespace(sent).ascontiguousarray(sent)
 
 
 def _add_rows(to: Any, numbers: np.ndarray, rows: Any) -> None:

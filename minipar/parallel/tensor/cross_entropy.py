@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from ...autograd.function import Function, once_differentiable
-from ...backend import namespace, to_numpy
+from ...backend import namespace
 from ...ops.loss import check_arguments, reduced
 from ...ops.loss_classification import Classes, by_class, checked_classes
 from ...ops.op import array_of, check_dtypes
 from ...ops.shape import reshape
 from ...tensor import Tensor, wrap
 from ..comm import Communicator
+from ..travel import beside, to_send
 
 NAME = "vocab_parallel_cross_entropy"
 
@@ -121,5 +122,5 @@ class _Losses(Function):
 
 
 def _of_all(part: Any, comm: Communicator, operation: str) -> Any:
-    """The maximum or sum of every rank's array. A GPU's goes through host memory."""
-    return namespace(part).asarray(comm.all_reduce(to_numpy(part), operation))
+    """The maximum or sum of every rank's array."""
+    return beside(comm.all_reduce(to_send(part, comm), operation), part)

@@ -12,7 +12,7 @@ import pytest
 import minipar
 from minipar import nn, parallel
 from minipar.parallel import gradients
-from tests.cupy_double.double_nccl import NcclCommunicator
+from minipar.parallel.comm.nccl_link import Link
 from tests.parallel.nccl.nccl_programs import check_every_call, every_call, train
 from tests.parallel.nccl.threads_with_nccl import launch
 
@@ -58,7 +58,7 @@ def test_what_nccl_is_given(name: str, nccl: SimpleNamespace) -> None:
 
     def fn(comm: Any) -> list[int]:
         call(comm)
-        return [comm._gpu.stream.ptr, *(channel._gpu.stream.ptr for channel in comm._outgoing.values())]
+        return [comm._gpu.stream.ptr, *(channel.gpu.stream.ptr for channel in comm._outgoing.values())]
 
     streams = launch(fn)
     assert {given for _, given, _ in nccl.calls} == set(names)
@@ -138,6 +138,22 @@ def test_closing_waits_for_what_is_still_received(nccl: SimpleNamespace) -> None
     assert launch(fn)[1] == [[1.0] * 3] * 2
 
 
+def test_closing_waits_for_what_a_group_still_receives(nccl: SimpleNamespace) -> None:
+    """Also while the receiver closes another group, in which it receives nothing."""
+
+    def fn(comm: Any) -> Any:
+        group, other = comm.split(0), comm.split(0)
+        if comm.rank == 0:
+            group.send(array(comm), 1)
+            other.close()
+            return None
+        other.close()
+        time.sleep(0.3)
+        return group.recv(0).tolist()
+
+    assert launch(fn)[1] == [[1.0] * 3] * 2
+
+
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
@@ -162,14 +178,14 @@ def test_gradients_stay_on_the_gpus_and_leave_while_backward_runs(
 ) -> None:
     monkeypatch.setattr(gradients.GradientExchange.__init__, "__defaults__", (200, True))  # bytes of a bucket
     order: list[str] = []
-    given = NcclCommunicator.allReduce  # type: ignore[attr-defined]
+    given = Link.give
 
-    def noted(self: Any, *arguments: int) -> None:
-        if self.rank == 0:
-            order.append(f"sent {arguments[2]}")
-        given(self, *arguments)
+    def noted(self: Any, post: Any, array: Any) -> Any:
+        if self._gpu.number == 0 and len(array):  # nothing goes with what ends it
+            order.append(f"sent {array.size}")
+        return given(self, post, array)
 
-    monkeypatch.setattr(NcclCommunicator, "allReduce", noted)
+    monkeypatch.setattr(Link, "give", noted)
     hooked = nn.Linear.forward
 
     def first_layer(self: Any, x: Any) -> Any:
@@ -185,7 +201,8 @@ def test_gradients_stay_on_the_gpus_and_leave_while_backward_runs(
         for parameters in launch(train, debug=debug):
             for ours, theirs in zip(parameters, alone):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-12)
-        assert [text for text in order if text != REACHES] == ["sent 21", "sent 6", "sent 30", "sent 25"] * 3
+        sent = [text for text in order if text != REACHES][6:]  # the six parameters come first
+        assert sent == ["sent 21", "sent 6", "sent 30", "sent 25"] * 3
         if not debug:  # else a bucket leaves when both ranks have it
             for step in range(3):
                 places = [[place for place, text in enumerate(order) if text == x] for x in ("sent 21", REACHES)]

@@ -45,7 +45,7 @@ def test_programs_give_what_they_give_on_the_host(size: int, debug: bool, nccl: 
 def test_calls_that_differ_are_named(size: int, nccl: SimpleNamespace) -> None:
     for mismatch in random_pairs(size, seed=0):
         reports = parallel.launch(
-            lambda comm: run_mismatch(OnGPU(parallel.over_nccl(comm)), mismatch),  # noqa: B023 (called at once)
+            lambda comm: run_mismatch(OnGPU(parallel.over_nccl(comm, debug=True)), mismatch),  # noqa: B023 (called at once)
             workers=size, backend="thread", devices=[f"cuda:{rank}" for rank in range(size)], timeout=TIMEOUT,
         )  # fmt: skip
         assert trouble(mismatch, reports) == "", mismatch

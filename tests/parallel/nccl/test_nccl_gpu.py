@@ -9,18 +9,23 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 import cloudpickle
 import numpy as np
 import pytest
 
 import minipar
-from minipar import parallel
+from minipar import nn, parallel
 from minipar.kernels.cuda import detect
+from minipar.parallel.equivalence import assert_same_run
+from tests.cupy_double import test_cupy_mixed_ranks
+from tests.cupy_double.test_cupy_mixed_ranks import on_own_device, training_of
 from tests.parallel.nccl import nccl_programs
 from tests.parallel.nccl.nccl_programs import check_every_call, every_call, train
+from tests.parallel.nccl.test_nccl_strategies import LAYOUTS
 
-for module in (sys.modules[__name__], nccl_programs):
+for module in (sys.modules[__name__], nccl_programs, test_cupy_mixed_ranks):
     cloudpickle.register_pickle_by_value(module)
 
 usable, reason = detect.status()
@@ -91,6 +96,16 @@ def test_training_on_all_gpus() -> None:
 
 
 @on_two_gpus
+@pytest.mark.parametrize(
+    ("make", "name"), [(make, name) for make, name, _ in LAYOUTS if parallel.Layout.parse(name).ranks == 2]
+)
+def test_every_strategy_on_two_gpus(make: Callable[[], nn.Module], name: str) -> None:
+    training, layout = training_of(make), parallel.Layout.parse(name)
+    for run in parallel.launch(on_own_device, training, layout, workers=2, backend="nccl"):
+        assert_same_run(run, training.in_one_process(), 1e-10, name)
+
+
+@on_two_gpus
 @pytest.mark.parametrize("debug", ["1", "0"])
 def test_a_rank_that_is_killed_ends_the_wait_of_the_others(debug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIPAR_DEBUG", debug)
@@ -108,7 +123,8 @@ def test_a_rank_that_is_killed_ends_the_wait_of_the_others(debug: str, monkeypat
 
 
 @on_two_gpus
-def test_a_rank_that_is_late_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["all_reduce", "broadcast", "all_gather"])  # the latter two connect
+def test_a_rank_that_is_late_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIPAR_DEBUG", "0")  # so that it is NCCL that waits
 
     def fn(comm: parallel.Communicator) -> None:
@@ -117,7 +133,7 @@ def test_a_rank_that_is_late_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         comm.timeout = 1.0
         if comm.rank == 1:
             time.sleep(5.0)
-        comm.all_reduce(ones)
+        getattr(comm, name)(ones)
 
     with pytest.raises(parallel.WorkerError, match="waited 1 s: rank 1 is running user code after all_reduce #1"):
         parallel.launch(fn, workers=2, backend="nccl")
