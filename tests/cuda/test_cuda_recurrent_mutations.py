@@ -20,6 +20,8 @@ from minipar.kernels.cuda.recurrent import cells, persistent, stepwise, walk
 
 FILES = cells, persistent, stepwise, walk
 
+LOADED = "weights[k] = weight[at] if unit < H and k < H else number(0)\n            "  # before how the next is found
+
 # (what stands in the source, once, and what the mutation makes of it)
 MUTATIONS = {
     cells: [
@@ -57,9 +59,12 @@ MUTATIONS = {
         ("+ number(0.5)", "- number(0.5)"),
     ],
     persistent: [
-        ("weight[line * H + k]", "weight[k * H + line]"),
-        ("weight[line * H + k] if unit < H and k < H", "weight[line * H + k] if unit < H"),
-        ("weight[line * H + k] if unit < H and k < H", "weight[line * H + k] if k < H"),
+        (f"{LOADED}at = int32(at + G * H)", f"{LOADED}at = int32(at + H)"),
+        (f"{LOADED}at = int32(at + G * H)", f"{LOADED.replace('unit < H and ', '')}at = int32(at + G * H)"),
+        (f"{LOADED}at = int32(at + G * H)", f"{LOADED.replace(' and k < H', '')}at = int32(at + G * H)"),
+        (f"{LOADED}at = int32(at + H)", f"{LOADED}at = int32(at + G * H)"),
+        (f"{LOADED}at = int32(at + H)", f"{LOADED.replace('unit < H and ', '')}at = int32(at + H)"),
+        (f"{LOADED}at = int32(at + H)", f"{LOADED.replace(' and k < H', '')}at = int32(at + H)"),
         ("bias[line] if biased and unit < H", "bias[unit] if biased and unit < H"),
         ("bias[line] if biased and unit < H", "bias[line] if biased"),
         ("bias[line] if biased and unit < H", "bias[line] if unit < H"),
@@ -82,7 +87,7 @@ MUTATIONS = {
         ("state[0, thread] = h\n                    h_all", "h_all"),
         ("kept[(row * K + k) * H + thread] = extra[k]", "kept[(row * K + k) * H + thread] = extra[0]"),
         ("c_n[sequence * H + thread] = c", "c_n[sequence * H + thread] = h_n[sequence * H + thread]"),
-        ("weight[(mine * H + k) * H + unit]", "weight[(mine * H + unit) * H + k]"),
+        ("at = int32(mine * H * H + unit)", "at = int32(unit)"),
         ("dc = dc_n[sequence * H + thread]", "dc = number(0)"),
         ("of_gates[mine, unit] = number(0)", "pass"),
         ("            if given:\n", "            if True:\n"),

@@ -45,7 +45,8 @@ def plan_forward(
 ) -> Plan:
     """The launch that leaves (h (N, H), h_n, c_n (B, H), (gates (N, G·H), kept (N, K·H), h before (N, H))).
 
-    Those of the cell ``name``; ``a`` becomes the gates; without memory, c_n is empty.
+    Those of the cell ``name``; ``a`` becomes the gates; without memory, c_n is empty. W_hh is transposed first, so that
+    neighbouring threads read neighbouring numbers.
     """
     xp, dtype, hidden = array_namespace(a), np.dtype(a.dtype), h0.shape[1]
     of_cell = cell(name, dtype)
@@ -53,7 +54,7 @@ def plan_forward(
         xp.empty((rows, numbers * hidden), dtype)
         for rows, numbers in ((len(a), of_cell.kept), (len(a), 1), (len(a), 1), (len(h0), 1), (len(h0), of_cell.memory))
     )
-    arrays = a, kept, before, h, h0, h0 if c0 is None else c0, h_n, c_n, w_hh, h0 if b_hh is None else b_hh
+    arrays = a, kept, before, h, h0, h0 if c0 is None else c0, h_n, c_n, w_hh.T, h0 if b_hh is None else b_hh
     flags = int(b_hh is not None), int(walk.ragged), int(walk.reverse)
     args = *map(flat, arrays), walk.places(xp), walk.steps, walk.batch, hidden, *flags
     blocks = min(walk.batch, BLOCKS) if h.size else 0
@@ -101,8 +102,10 @@ def forward_kernel(name: str, dtype: np.dtype, width: int) -> Kernel:
         thread = int32(cuda.threadIdx.x)
         unit = int32(thread % width)
         line = int32(thread // width * H + unit)
+        at = line  # counted up: offsets made of k would all be in registers together
         for k in range(width):
-            weights[k] = weight[line * H + k] if unit < H and k < H else number(0)
+            weights[k] = weight[at] if unit < H and k < H else number(0)
+            at = int32(at + G * H)
         shift = bias[line] if biased and unit < H else number(0)
         for sequence in range(int32(cuda.blockIdx.x), B, int32(cuda.gridDim.x)):
             c = number(0)
@@ -161,8 +164,10 @@ def backward_kernel(name: str, dtype: np.dtype, width: int) -> Kernel:
         thread = int32(cuda.threadIdx.x)
         unit = int32(thread % width)
         mine = int32(thread // width)
+        at = int32(mine * H * H + unit)
         for k in range(width):
-            weights[k] = weight[(mine * H + k) * H + unit] if unit < H and k < H else number(0)
+            weights[k] = weight[at] if unit < H and k < H else number(0)
+            at = int32(at + H)
         for sequence in range(int32(cuda.blockIdx.x), B, int32(cuda.gridDim.x)):
             dh = number(0)
             dc = number(0)
