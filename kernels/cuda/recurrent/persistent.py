@@ -18,10 +18,10 @@ import numpy as np
 from numba import cuda, int32
 
 from ...reference.namespace import array_namespace
-from ..plan import Kernel, Plan
+from ..plan import Kernel, Plan, flat
 from ..rows import WARP
 from .cells import cell
-from .walk import Walk, flat
+from .walk import Walk
 
 Array = Any
 

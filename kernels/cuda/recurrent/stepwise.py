@@ -16,9 +16,9 @@ from ...reference.namespace import array_namespace
 from ...reference.packed import packed_steps
 from .. import launcher
 from ..matmul import matmul
-from ..plan import Kernel, Plan, blocks_for
+from ..plan import Kernel, Plan, blocks_for, flat
 from .cells import cell
-from .walk import Walk, flat
+from .walk import Walk
 
 Array = Any
 

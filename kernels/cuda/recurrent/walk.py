@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...reference.namespace import array_namespace
-
 Array = Any
 
 
@@ -36,8 +34,3 @@ class Walk(NamedTuple):
         ends = accumulate(self.sizes)
         lengths = (sum(size > sequence for size in self.sizes) for sequence in range(self.batch))
         return xp.asarray(np.array([*(end - size for end, size in zip(ends, self.sizes)), *lengths], np.int32))
-
-
-def flat(array: Array) -> Array:
-    """As kernels see it: contiguous, without axes."""
-    return array_namespace(array).ascontiguousarray(array).reshape(-1)
