@@ -39,4 +39,5 @@ def test_weights_stay_in_registers_and_float32_stays_float32(name, dtype, capabi
         assert (kernel.name, cubin.spills, cubin.stack) == (kernel.name, 0, 0)
         assert 0 < cubin.registers <= persistent.REGISTERS // kernel.threads  # a block fits on a multiprocessor
         assert cubin.shared <= 48 * 1024
+        assert (kernel.name, cubin.wide_divisions) == (kernel.name, 0)
         assert (kernel.name, cubin.double_instructions > 0) == (kernel.name, dtype == np.float64)

@@ -100,9 +100,9 @@ MUTATIONS = {
         ("return even + odd", "return even - odd"),
     ],
     stepwise: [
-        ("if i < size * H:\n            unit", "if i <= size * H:\n            unit"),
-        ("int32(first + i // H)\n            for", "int32(i // H)\n            for"),
-        ("(i // H * G + gate) * H + unit", "(i // H * G + gate) * H"),
+        ("if i < size * H:\n            sequence", "if i <= size * H:\n            sequence"),
+        ("int32(first + sequence)\n            for", "int32(sequence)\n            for"),
+        ("(sequence * G + gate) * H + unit", "(sequence * G + gate) * H"),
         ("if biased:", "if True:"),
         ("b[gate] += bias[gate * H + unit]", "b[gate] += bias[unit]"),
         ("c = memory[i] if with_memory else number(0)", "c = number(0)"),

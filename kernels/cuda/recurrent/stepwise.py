@@ -10,7 +10,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import cuda, int32
+from numba import cuda, int32, uint32
 
 from ...reference.namespace import array_namespace
 from ...reference.packed import packed_steps
@@ -95,11 +95,12 @@ def step_kernel(name: str, dtype: np.dtype) -> Kernel:
         extra = cuda.local.array(room, number)
         i = int32(cuda.grid(1))
         if i < size * H:
-            unit = int32(i % H)
-            row = int32(first + i // H)
+            sequence = int32(uint32(i) // uint32(H))
+            unit = int32(i - sequence * H)
+            row = int32(first + sequence)
             for gate in range(G):
                 a[gate] = gates[(row * G + gate) * H + unit]
-                b[gate] = product[(i // H * G + gate) * H + unit]
+                b[gate] = product[(sequence * G + gate) * H + unit]
                 if biased:
                     b[gate] += bias[gate * H + unit]
             h = state[i]
@@ -135,8 +136,9 @@ def step_back_kernel(name: str, dtype: np.dtype) -> Kernel:
             if i < made * H:
                 of_h += product[i]
             if i < size * H:
-                unit = int32(i % H)
-                row = int32(first + i // H)
+                sequence = int32(uint32(i) // uint32(H))
+                unit = int32(i - sequence * H)
+                row = int32(first + sequence)
                 if given:
                     of_h += g[row * H + unit]
                 for gate in range(G):
