@@ -20,6 +20,7 @@ from minipar.backend import dispatch
 from minipar.bench.report import markdown_table
 from minipar.kernels import simulate
 from minipar.kernels.cuda import launcher, wrong_targets
+from minipar.kernels.cuda.recurrent import persistent
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gpu-kernels.md"
 SECTOR = 32  # bytes
@@ -31,6 +32,9 @@ class Cost(NamedTuple):
 
     def __add__(self, more: Cost) -> Cost:  # type: ignore[override]
         return Cost(self.launches + more.launches, self.bytes + more.bytes)
+
+
+_ascontiguousarray = np.ascontiguousarray
 
 
 def shared(x: Any, y: Any) -> bool:
@@ -108,10 +112,17 @@ def simulated() -> Iterator[list[Cost]]:
             costs.append(Cost(1, report.global_sectors * SECTOR))
         return _counted(plan.result)
 
+    def contiguous(x: Any, *dtype: Any) -> Any:  # the one function of a planner that may be a launch of CuPy's
+        result = _ascontiguousarray(_plain(x), *dtype)
+        if isinstance(x, Counted) and not shared(x, result):
+            Counted.charge(x, result)
+        return result
+
     note = np.zeros(wrong_targets.LENGTH, np.int64)
     with (
         mock.patch.object(launcher, "launch", launch),
         mock.patch.object(wrong_targets, "note_of", return_value=note),
+        mock.patch.object(np, "ascontiguousarray", contiguous),
     ):
         yield costs
 
@@ -168,6 +179,32 @@ def operations() -> Iterator[tuple[str, str, int, Calls]]:
         kernel("avg_pool2d_backward")(of_maxima, image.shape, *options)
 
     yield "average pooling, 2 × 2", "2 × 4 × 32 × 32", image.size, avg_pool
+
+    lstm = (
+        numbers(8, 4, 32),
+        numbers(4, 32),
+        numbers(4, 32),
+        numbers(128, 32),
+        numbers(128, 32),
+        numbers(128),
+        numbers(128),
+    )
+    of_states = numbers(8, 4, 32)
+
+    def recurrent(kernel: Any) -> None:
+        walk = None, None, False, False  # no projection; of one length, time first, forwards
+        *_, saved = kernel("lstm_sequence")(*lstm, *walk)
+        weights = lstm[0], saved, *lstm[3:5], *walk
+        kernel("lstm_sequence_backward")(
+            of_states, None, None, *weights, (True,) * 7, [numbers(*w.shape) for w in lstm[3:]]
+        )
+
+    def step_by_step(kernel: Any) -> None:
+        with mock.patch.object(persistent, "width_that_fits", return_value=None):
+            recurrent(kernel)
+
+    yield "LSTM, persistent", "8 steps × 4 × 32", of_states.size, recurrent
+    yield "LSTM, step by step", "8 steps × 4 × 32", of_states.size, step_by_step
 
     p, gp, m, v = (numbers(4096) for _ in range(4))
     v *= v

@@ -41,6 +41,8 @@ from minipar.kernels.cuda.conv2d.weight_gradient import grad_weight_kernel
 from minipar.kernels.cuda.matmul import HALVES, RUNGS, plan_matmul
 from minipar.kernels.cuda.occupancy import occupancy, resident_blocks
 from minipar.kernels.cuda.plan import Kernel
+from minipar.kernels.cuda.recurrent import persistent, stepwise
+from minipar.kernels.cuda.recurrent.cells import CELLS, cell
 from minipar.kernels.cuda.rows import rows_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -195,8 +197,21 @@ def fused(dtype: np.dtype) -> Named:
     yield "ReLU, gradient", relu_gradient.gradient_kernel(dtype)
     yield "average pooling", avg_pool2d.forward_kernel(dtype)
     yield "average pooling, gradient", avg_pool2d.backward_kernel(dtype)
+    yield from recurrent(dtype)
     yield "SGD", optimizer_steps.sgd_kernel(dtype)
     yield "Adam, AdamW", optimizer_steps.adam_kernel(dtype)
+
+
+def recurrent(dtype: np.dtype) -> Named:
+    """All steps in one launch at the most units that fit, whose weights must stay in registers; and a step alone."""
+    for name in CELLS:
+        gates = cell(name, dtype).gates
+        widths = (persistent.width_that_fits(gates, hidden, dtype) for hidden in range(32, 160, 32))
+        width = max(filter(None, widths))
+        yield f"{name}, {width} units", persistent.forward_kernel(name, dtype, width)
+        yield f"{name}, {width} units, gradient", persistent.backward_kernel(name, dtype, width)
+        yield f"{name}, a step", stepwise.step_kernel(name, dtype)
+        yield f"{name}, a step, gradient", stepwise.step_back_kernel(name, dtype)
 
 
 PAGES: dict[str, Callable[[np.dtype], Named]] = {

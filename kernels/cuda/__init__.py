@@ -7,6 +7,7 @@
                         likewise: a launch or two each, where the reference's lines over CuPy are many
 ``relu_gradient``, ``running_statistics``
                         one launch each
+``recurrent``           likewise RNN, LSTM and GRU: all steps in one launch, or two launches a step
 ``rows``                rows among threads, and sums and maxima that the threads of a row find together;
                         ``channel_sums`` and ``strips``: sums of channels and columns, likewise in a fixed order;
                         ``planes``: places in images

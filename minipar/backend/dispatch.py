@@ -203,6 +203,12 @@ CUDA = {
     "embedding_backward": "cuda.picked_rows",
     "follow_statistics": "cuda.running_statistics",
     "relu_gradient": "cuda.relu_gradient",
+    "rnn_sequence": "cuda.recurrent",
+    "rnn_sequence_backward": "cuda.recurrent",
+    "lstm_sequence": "cuda.recurrent",
+    "lstm_sequence_backward": "cuda.recurrent",
+    "gru_sequence": "cuda.recurrent",
+    "gru_sequence_backward": "cuda.recurrent",
 }
 
 

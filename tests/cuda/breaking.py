@@ -20,6 +20,7 @@ from mutants import Mutant
 from minipar.kernels.cuda import channel_sums, cross_entropy, layer_norm
 from minipar.kernels.cuda.conv2d import products
 from minipar.kernels.cuda.interpreter import KernelError
+from minipar.kernels.cuda.recurrent import persistent
 
 PACKAGE = "minipar.kernels.cuda"
 # Sizes that suit a GPU, made small: several parts and strips of few numbers, and threads that are soon simulated.
@@ -28,6 +29,7 @@ SMALL = {
     layer_norm: {"STRIP": 9},
     channel_sums: {"STRIP": 25},
     products: {"LEAST_STEPS": 1},
+    persistent: {"WARP": 4, "BLOCKS": 2},
 }
 # What the simulator must say, and not only a wrong result.
 MESSAGES = {

@@ -13,12 +13,18 @@ import convolution_mutants
 import fused_mutants
 import matmul_mutants
 import pytest
+import recurrent_mutants
 from breaking import Subject, broken, noticed
 from mutants import Mutant, maker
 
 import minipar.kernels.cuda as kernels
 
-SUBJECTS = [*matmul_mutants.SUBJECTS, *convolution_mutants.SUBJECTS, *fused_mutants.SUBJECTS]
+SUBJECTS = [
+    *matmul_mutants.SUBJECTS,
+    *convolution_mutants.SUBJECTS,
+    *fused_mutants.SUBJECTS,
+    *recurrent_mutants.SUBJECTS,
+]
 SLOW = ("off by one", "no sum", "once more")  # of the kinds that are made by rule
 FILES = [path for path in Path(kernels.__file__).parent.rglob("*.py") if "-> Kernel:" in path.read_text()]
 
