@@ -109,6 +109,7 @@ TABLE = {
     "mover": (fetching, IN_FOURS, IN_TF32),
 }  # fmt: skip
 MORE = {
+    "unrolled": by_hand(outer_product, [("a_at + a_on", "a_at"), ("b_at + b_on", "b_at")]),
     "register_tile_kernel": by_hand(
         register_tile,
         [("b_tile = cuda.shared.array(b_shape, number)", "b_tile = a_tile")],

@@ -136,7 +136,11 @@ def walk_is_right(way: str) -> bool:
             problem("rnn tanh", "float64", (2, 2), 3, "by time"),
             problem("rnn relu", "float64", (1,), 2),
         ):
-            for ours, theirs in zip(on_gpu(gpu, asked), reference(asked), strict=True):
+            try:
+                answers = on_gpu(gpu, asked)
+            except AssertionError:  # an operand is another one afterwards
+                return False
+            for ours, theirs in zip(answers, reference(asked), strict=True):
                 if ours is not None and not np.allclose(ours, theirs, rtol=1e-11, atol=1e-11):
                     return False
     return True

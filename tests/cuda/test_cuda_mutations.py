@@ -65,4 +65,4 @@ def test_every_condition_of_a_product_has_its_mutants():
         source = ast.unparse(maker(subject.file, subject.name))
         kinds = Counter(mutant.kind for mutant in subject.mutants)
         assert kinds["no check"] >= source.count("if row < M")
-        assert kinds["swapped"]
+        assert kinds["swapped"] or subject.name == "unrolled"  # which has no index of its own
