@@ -60,12 +60,12 @@ def cudnn_timings(
         operands = [(arrays, [share(array) for array in arrays]) for arrays in stored]
         flop = 2 * math.prod(c.y) * math.prod(c.w[1:])
         for name in KERNELS:
-            sides = partial(OURS[name], kernels[name], c), partial(THEIRS[name], torch, c)
+            mine, others = partial(OURS[name], kernels[name], c), partial(THEIRS[name], torch, c)
             for label, mode in MODES.items():
                 with minipar_as(mode), pytorch_as(mode, torch):
-                    yield compare(title(name, label), str(c), *sides, operands, flop, stopwatch, OPPONENT)
-                    ours, theirs = (share(sides[0](*operands[0])), sides[1](*operands[0]))
-                    error = float((ours - theirs).abs().max() / theirs.abs().max())
+                    yield compare(title(name, label), str(c), mine, others, operands, flop, stopwatch, OPPONENT)
+                    found, right = share(mine(*operands[0])), others(*operands[0])
+                    error = float((found - right).abs().max() / right.abs().max())
                 yield Check(f"{title(name, label)}, as timed, beside cuDNN", str(c), error, mode.difference)
         del stored, operands  # before the next, larger ones
 

@@ -177,9 +177,9 @@ def fused_timings(
     """Each kernel that `ours` has by its name, in float32, beside what `lines` has by that name."""
     operands = Operands(put, numbers)
     for name, case in CASES.items():
-        sides = [case(named, operands) for named in (ours, lines)]
+        mine, theirs = (case(named, operands) for named in (ours, lines))
         with _in_one_chunk(numbers):
-            yield compare(name, f"{numbers:,} numbers", *sides, [()], 0.0, stopwatch, OPPONENT)
+            yield compare(name, f"{numbers:,} numbers", mine, theirs, [()], 0.0, stopwatch, OPPONENT)
 
 
 @contextmanager
