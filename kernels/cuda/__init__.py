@@ -6,10 +6,11 @@
 ``cross_entropy``, ``layer_norm``, ``batch_norm``, ``max_pool2d``, ``avg_pool2d``, ``picked_rows``, ``optimizer_steps``
                         likewise: a launch or two each, where the reference's lines over CuPy are many
 ``rows``                rows among threads, and sums and maxima that the threads of a row find together;
-                        ``channel_sums`` and ``strips``: the same for channels and columns
+                        ``channel_sums`` and ``strips``: sums of channels and columns, likewise in a fixed order
 ``precision``           whether float32 matrices may be multiplied with fewer bits, on tensor cores
-``plan``                what the two share: a kernel, and one planned launch of it
-``launcher``            runs a plan on the GPU, through ``compiler`` (Numba -> PTX -> cubin) and ``cubin_cache``
+``plan``                what all of these prepare: a kernel, and one planned launch of it
+``launcher``            runs a plan on the GPU, through ``compiler`` (Numba -> PTX -> cubin) and ``cubin_cache``, which
+                        keeps what is compiled on disk
 ``disassembler``        reads the machine code of a compiled kernel
 ``occupancy``           how many blocks of a compiled kernel a multiprocessor holds at once
 ``interpreter``         runs the same plan on the CPU over NumPy arrays, by ``kernels.simulate``

@@ -1,17 +1,22 @@
-"""Numba's Python source -> PTX -> cubin. Everything that touches Numba's compiler or nvJitLink is in this file.
+"""Numba's Python source -> PTX -> cubin.
+
+What reaches behind Numba's public names, and what calls NVIDIA's libraries, is here and in ``intrinsics`` alone (but
+for ``detect``, which asks whether these can be loaded).
 
 Neither a driver nor a CUDA toolkit is needed: NVVM and nvJitLink come as wheels. A kernel's parameters are plain
-pointers and int32s, so that the compiled function has a plain C signature that CuPy can call; launched by Numba itself,
-each array would travel as seven words and each launch take about ten times as long.
+pointers and numbers, so that the compiled function has a plain C signature that CuPy can call; launched by Numba
+itself, each array would travel as seven words and each launch take about ten times as long.
 """
 
 import inspect
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -21,8 +26,9 @@ from . import intrinsics
 from .detect import INSTALL
 from .plan import Kernel
 
-# What decides the machine code beside a kernel's own text; part of the key of a cached cubin.
-PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
+# Whose versions decide the machine code; part of the key of a cached cubin.
+LIBRARIES = {"nvidia-nvvm": "nvvm", "nvidia-nvjitlink": "nvJitLink"}
+PACKAGES = ("numba", "numba-cuda", "llvmlite", *LIBRARIES)
 
 Capability = tuple[int, int]
 
@@ -69,9 +75,9 @@ def to_ptx(kernel: Kernel, capability: Capability) -> str:
     signature = tuple(map(_numba_type, kernel.parameters))
     with _current_device(capability):
         bounds = kernel.threads, kernel.min_blocks
-        ptx, _ = cuda.compile(
-            kernel.function, signature, device=False, abi="numba", cc=capability, launch_bounds=bounds
-        )
+        # Said here, or NUMBA_OPT and NUMBA_CUDA_DEBUGINFO would say it: the cache's key knows of no such variables.
+        options: dict[str, Any] = {"device": False, "abi": "numba", "opt": True, "debug": False}
+        ptx, _ = cuda.compile(kernel.function, signature, cc=capability, launch_bounds=bounds, **options)
     mangled = re.search(r"\.entry (\w+)", ptx)
     if mangled is None:
         raise RuntimeError(f"numba-cuda {_version('numba-cuda')} made PTX without an entry for {kernel.name}")
@@ -124,13 +130,15 @@ def assemble(ptx: str, capability: Capability) -> tuple[bytes, str]:
 
 
 def identity(kernel: Kernel, capability: Capability) -> str:
-    """All that decides a kernel's machine code, as text: its source, constants, types, architecture and versions."""
+    """All that decides a kernel's machine code, as text: its source, constants, types, architecture, how it is compiled
+    (these two files) and by which versions.
+    """
     lines = [
         _meaning(kernel.function),
         f"{kernel.dtype.name} parameters={kernel.parameters} threads={kernel.threads} min_blocks={kernel.min_blocks}",
         f"capability={capability}",
         *(f"{package} {_version(package)}" for package in PACKAGES),
-        inspect.getsource(to_ptx),
+        inspect.getsource(sys.modules[__name__]),
         inspect.getsource(intrinsics),
     ]
     return "\n".join(lines)
@@ -160,5 +168,13 @@ def _constant(name: str, value: Any) -> str:
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # a system-wide CUDA toolkit can take the place of the wheels
-        return "not a wheel"
+    except PackageNotFoundError:  # a system-wide CUDA toolkit can take the place of NVIDIA's wheels
+        return _of_the_system(LIBRARIES[package]) if package in LIBRARIES else "without metadata"
+
+
+def _of_the_system(library: str) -> str:
+    """Which file it is, and of when: a toolkit says no finer version."""
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    file = Path(load_nvidia_dynamic_lib(library).abs_path).resolve()
+    return f"of the system: {file}, {file.stat().st_size} bytes, {file.stat().st_mtime_ns}"

@@ -10,7 +10,7 @@ __all__ = ["KernelError", "run"]
 
 
 def run(plan: Plan) -> Any:
-    """Carry out a plan over NumPy arrays, as ``launcher.run`` does over CuPy arrays, and return its result."""
+    """Carry out a plan over NumPy arrays, as ``launcher.launch`` does over CuPy arrays, and return its result."""
     if plan.blocks:
         execute(plan.kernel.function, plan.blocks, plan.kernel.threads, plan.args)
     return plan.result

@@ -1,8 +1,8 @@
 """What a GPU can do that Numba's Python cannot say: 16-byte accesses, and matrix products by a whole warp.
 
-Functions for use inside kernels. With the compiler these are the only lines that touch LLVM. Section titles are those
-of NVIDIA's *Parallel Thread Execution ISA* (PTX ISA), chapter "Instruction Set". Every intrinsic has its meaning in
-Python beside it in ``twins``, which runs in its place on the CPU.
+Functions for use inside kernels. With ``compiler`` this is the only file that touches Numba's internals, and the only
+one that touches LLVM. Section titles are those of NVIDIA's *Parallel Thread Execution ISA* (PTX ISA), chapter
+"Instruction Set". Every intrinsic has its meaning in Python beside it in ``twins``, which runs in its place on the CPU.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,9 @@ from numba.core import config
 from . import twins
 
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
+
+# Of a device function that shall be written out where it is called. Numba's own simulator knows no option but "device".
+INLINED = {} if config.ENABLE_CUDASIM else {"forceinline": True}
 
 # (what the intrinsic takes and gives, what LLVM builds of it), as Numba asks for it
 Definition = tuple[Any, Callable[..., Any]]

@@ -32,12 +32,17 @@ def launch(planner: Callable[..., Plan], first: Any, *operands: Any) -> Any:
     return plan.result
 
 
+def capability_of(device: Any) -> tuple[int, int]:
+    """The compute capability of CuPy's device, (9, 0) for an H100."""
+    digits = device.compute_capability  # "90" is 9.0, "120" is 12.0
+    return int(digits[:-1]), int(digits[-1])
+
+
 @cache
 def _loaded(kernel: Kernel, device: int) -> Callable[..., None]:
     """The kernel ready to run on a device; the threads that ask for it first wait for one of them to compile it."""
     import cupy
 
     with _loading:
-        capability = cupy.cuda.Device(device).compute_capability  # "90" is 9.0, "120" is 12.0
-        cubin = cubin_cache.cubin_file(kernel, (int(capability[:-1]), int(capability[-1])))
+        cubin = cubin_cache.cubin_file(kernel, capability_of(cupy.cuda.Device(device)))
         return cupy.RawModule(path=str(cubin)).get_function(kernel.name)

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..reference.linear import backward_by, forward_by
-from . import launcher
-from .matmul import matmul, plan_linear
+from .matmul import launch_product, matmul, plan_linear
 
 
 def linear_forward(x: Any, weight: Any, bias: Any = None, relu: bool = False) -> Any:
     """See the reference."""
     if x.dtype != np.float64:
-        return launcher.launch(plan_linear, x, weight, bias, relu)
+        return launch_product(plan_linear, x, weight, bias, relu)
     return forward_by(matmul, x, weight, bias, relu)
 
 

@@ -10,7 +10,7 @@ def in_use() -> str:
 
 
 def use(precision: str) -> None:
-    """From now on, on every device of this process. ValueError unless it is one of PRECISIONS."""
+    """From now on, on every device of this process that can. ValueError unless it is one of PRECISIONS."""
     global _in_use
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")

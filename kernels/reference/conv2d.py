@@ -79,7 +79,7 @@ def conv2d_grad_weight(
         gradient = _grouped(xp.ascontiguousarray(g[images], dtype=dw.dtype), groups)
         dw += xp.matmul(gradient, windows.swapaxes(2, 3)).sum(axis=0)
     dw = put_into(out, dw.reshape(w_shape).astype(x.dtype, copy=False))
-    return (dw, put_into(bias_out, g.sum((0, 2, 3)))) if with_bias else dw
+    return (dw, put_into(bias_out, bias_gradient(g))) if with_bias else dw
 
 
 def conv2d_grad_input(
@@ -125,6 +125,11 @@ def gated(g: Array, gate: Array | None) -> Array:
         raise ValueError(f"the gate must have the output gradient's shape {g.shape}, got {gate.shape}")
     xp = array_namespace(g)
     return xp.where(gate <= 0, g.dtype.type(0), g)
+
+
+def bias_gradient(g: Array) -> Array:
+    """Σ of each output channel's gradients (O,): of float16 in float32, and rounded once."""
+    return g.sum((0, 2, 3), dtype=accumulator_dtype(g.dtype)).astype(g.dtype, copy=False)
 
 
 def put_into(out: Array | None, result: Array) -> Array:

@@ -176,6 +176,7 @@ COMPILED = {
     "radam_step": "cpu.adaptive_steps",
 }
 PRODUCTS = ("matmul", "linear_forward", "linear_backward")  # whose reference form is the library's product
+ON_TENSOR_CORES = (*PRODUCTS, "conv2d_forward", "conv2d_grad_input", "conv2d_grad_weight")  # which multiply float16
 CUDA = {
     "matmul": "cuda.matmul",
     "linear_forward": "cuda.linear",
@@ -240,7 +241,7 @@ def kernels_in_use() -> str:
 def serving(name: str, array: Any) -> str:
     """The module of `minipar.kernels` that serves operation `name` for this array. KeyError for an unknown name."""
     choice, on_cpu = _choice.name, isinstance(array, (np.ndarray, np.generic))
-    served = "efd" if name in PRODUCTS and not on_cpu else "fd"  # tensor cores multiply float16
+    served = "efd" if name in ON_TENSOR_CORES and not on_cpu else "fd"
     if choice != "reference" and array.dtype.char in served:
         if on_cpu:
             if name in COMPILED and _has_numba() and not (choice == "library" and name in PRODUCTS):

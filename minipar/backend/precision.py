@@ -12,7 +12,8 @@ def set_float32_matmul_precision(precision: str) -> None:
     - "high": on tensor cores in TF32, 11 bits; sums in float32.
     - "medium": on tensor cores in bfloat16, 8 bits; sums in float32.
 
-    Products (`matmul`, linear layers and their gradients) of the hand-written kernels follow it. ValueError unless
+    Products (`matmul`, linear layers and their gradients) of the hand-written kernels follow it, on GPUs of compute
+    capability 8.0 or newer; older ones have no such tensor cores and go on in float32, as in PyTorch. ValueError unless
     `precision` is one of these.
 
     >>> minipar.set_float32_matmul_precision("high")

@@ -2,7 +2,8 @@
 
 A sum of n products in floating point, added one after another, is off by at most n u times the sum of the products'
 sizes, u being the rounding of one operation (Higham 2002, *Accuracy and Stability of Numerical Algorithms*, 3.1); a
-bias, and the parts of a sum, are a few additions more.
+bias, and the parts of a sum, are a few additions more. What tensor cores multiply in TF32 is compared with the exact
+answer for rounded operands, whose products float32 holds exactly; float16 results are rounded once more.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ from minipar.kernels.cuda import interpreter
 from minipar.kernels.cuda.conv2d import depthwise, direct, halo_tile, pointwise, products
 from minipar.kernels.cuda.conv2d.geometry import Geometry, geometry_of
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 from minipar.kernels.cuda.plan import Plan
 
-ROUNDING = {"float32": 2.0**-24, "float64": 2.0**-53}
+ROUNDING = {"float16": 2.0**-24, "float32": 2.0**-24, "float64": 2.0**-53}  # of sums
 
 CHOICES = {
     "dtype": ("float32",),
@@ -36,6 +38,7 @@ CHOICES = {
 ODD = [
     ConvCase("float32", 1, 2, 3, 1, (7, 7), (1, 1), (3, 3), (0, 0), (1, 1)),
     ConvCase("float32", 1, 4, 4, 1, (6, 6), (3, 3), (1, 1), (1, 1), (1, 1)),  # moved by fours
+    ConvCase("float32", 1, 8, 8, 1, (4, 5), (2, 2), (1, 2), (0, 0), (1, 1)),  # and by eights
     ConvCase("float32", 1, 4, 18, 1, (4, 4), (1, 2), (1, 1), (0, 0), (1, 1)),  # more channels than a tile has rows
     ConvCase("float32", 2, 4, 4, 2, (4, 8), (3, 3), (2, 2), (1, 1), (1, 1)),
     ConvCase("float32", 1, 3, 2, 1, (2, 2), (3, 3), (1, 1), (4, 5), (1, 1)),
@@ -67,11 +70,16 @@ class Way(NamedTuple):
     grad_input: Callable[..., Plan] | None
     grad_weight: Callable[..., np.ndarray] | None
     takes: Callable[[Geometry], bool] = lambda geometry: True
+    multiplied: str = "float32"
+
+    def typed(self, case: ConvCase) -> ConvCase:
+        """The case in the dtype that this way takes."""
+        return case._replace(dtype="float16") if self.multiplied == "fp16" else case
 
 
 def summed(plan: Plan) -> np.ndarray:
     """The parts of a weight's gradient, computed and added up."""
-    return run(products.plan_sum_parts(run(plan), threads=32))
+    return run(products.plan_sum_parts(run(plan), plan.kernel.dtype, threads=32))
 
 
 def run(plan: Plan) -> np.ndarray:
@@ -79,11 +87,14 @@ def run(plan: Plan) -> np.ndarray:
     return interpreter.run(plan)
 
 
-def implicit(tile: Tile, splits: int = 3) -> Way:
+def implicit(tile: Tile | WarpTile, splits: int = 3, multiplied: str = "float32") -> Way:
     return Way(
-        lambda x, w, bias, geometry, relu=False: products.plan_forward(x, w, bias, geometry, relu, tile),
-        lambda g, w, geometry: products.plan_grad_input(g, w, geometry, tile),
-        lambda g, x, geometry: summed(products.plan_grad_weight(g, x, geometry, tile, splits)),
+        lambda x, w, bias, geometry, relu=False: products.plan_forward(
+            x, w, bias, geometry, relu, tile, multiplied=multiplied
+        ),
+        lambda g, w, geometry: products.plan_grad_input(g, w, geometry, tile, multiplied=multiplied),
+        lambda g, x, geometry: summed(products.plan_grad_weight(g, x, geometry, tile, splits, multiplied=multiplied)),
+        multiplied=multiplied,
     )
 
 
@@ -114,6 +125,8 @@ WAYS = {
     ),
     "implicit GEMM": implicit(Tile(16, 8, 8, 4, 4)),
     "implicit GEMM, in one part": implicit(Tile(16, 16, 4, 4, 4), 1),
+    "TF32": implicit(WarpTile(32, 16, 16, 32, 16), 2, "tf32"),
+    "float16": implicit(WarpTile(32, 16, 32, 32, 16), 2, "fp16"),
 }
 
 
@@ -124,23 +137,34 @@ def geometry_for(case: ConvCase) -> Geometry:
 
 def checks(case: ConvCase, way: Way) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(computed, in float64, the most it may be off) for each of the three that ``way`` knows."""
+    case = way.typed(case)
     x, w, bias, g = case.operands()
+    read_x, read_w, read_g = (cases.as_multiplied(array, way.multiplied) for array in (x, w, g))
     geometry = geometry_for(case)
-    unit = ROUNDING[case.dtype] * (1 if case.dtype == "float32" else 2)  # float64's reference rounds as much itself
-    sizes = map(np.abs, (x, w, bias, g))
-    abs_x, abs_w, abs_bias, abs_g = sizes
+    abs_x, abs_w, abs_bias, abs_g = map(np.abs, (read_x, read_w, bias, read_g))
     if way.forward:
+        exact = cases.expected_forward(case, read_x, read_w, bias)
+        sizes = cases.expected_forward(case, abs_x, abs_w, abs_bias)
         terms = geometry.D * geometry.R * geometry.S + 2
-        bound = terms * unit * cases.expected_forward(case, abs_x, abs_w, abs_bias)
-        yield run(way.forward(x, w, bias, geometry)), cases.expected_forward(case, x, w, bias), bound
+        yield run(way.forward(x, w, bias, geometry)), exact, most_off(case, exact, sizes, terms)
     if way.grad_input:
+        exact = cases.expected_grad_input(case, read_g, read_w, x.shape)
+        sizes = cases.expected_grad_input(case, abs_g, abs_w, x.shape)
         terms = geometry.group_outputs * geometry.R * geometry.S + 1
-        bound = terms * unit * cases.expected_grad_input(case, abs_g, abs_w, x.shape)
-        yield run(way.grad_input(g, w, geometry)), cases.expected_grad_input(case, g, w, x.shape), bound
+        yield run(way.grad_input(g, w, geometry)), exact, most_off(case, exact, sizes, terms)
     if way.grad_weight:
+        exact = cases.expected_grad_weight(case, read_g, read_x, w.shape)
+        sizes = cases.expected_grad_weight(case, abs_g, abs_x, w.shape)
         terms = geometry.N * geometry.P * geometry.Q + 4
-        bound = terms * unit * cases.expected_grad_weight(case, abs_g, abs_x, w.shape)
-        yield way.grad_weight(g, x, geometry), cases.expected_grad_weight(case, g, x, w.shape), bound
+        yield way.grad_weight(g, x, geometry), exact, most_off(case, exact, sizes, terms)
+
+
+def most_off(case: ConvCase, exact: np.ndarray, sizes: np.ndarray, terms: int) -> np.ndarray:
+    """The bound for a sum of so many products, of these sizes together."""
+    bound = terms * ROUNDING[case.dtype] * sizes
+    if case.dtype == "float16":  # below the smallest normal number, the unit is that of subnormal ones
+        return np.maximum(2.0**-11 * np.abs(exact), 2.0**-25) + 1.001 * bound
+    return bound * (1 if case.dtype == "float32" else 2)  # float64's reference rounds as much itself
 
 
 def within(computed: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> bool:
@@ -153,6 +177,7 @@ def spoils_only_its_own(way: Way) -> bool:
     What lies outside of an image or behind the last pixel is skipped or counts as zero, and zero times infinity is NaN.
     """
     case = ConvCase("float32", 2, 1, 1, 1, (3, 4), (2, 2), (1, 1), (0, 0), (1, 1))  # 4 taps, 12 pixels: no whole tiles
+    case = way.typed(case)
     x, w, bias, g = (np.abs(array) for array in case.operands())
     spoilt_x, spoilt_g, geometry = x.copy(), g.copy(), geometry_for(case)
     if not way.takes(geometry):
@@ -169,4 +194,5 @@ def spoils_only_its_own(way: Way) -> bool:
         for gradient, image in ((spoilt_g, x), (g, spoilt_x)):
             expected = cases.expected_grad_weight(case, gradient, image, w.shape)
             pairs.append((way.grad_weight(gradient, image, geometry), expected))
-    return all(np.allclose(computed, expected, rtol=1e-4) for computed, expected in pairs)
+    near = 1e-4 if way.multiplied == "float32" else 2e-3
+    return all(np.allclose(computed, expected, rtol=near) for computed, expected in pairs)

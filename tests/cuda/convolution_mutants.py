@@ -62,10 +62,12 @@ WINDOWS = [
     ("place >> 32 & 0xFFFF", "place >> 32"),
     ("(h < uint32(H)) & (v < uint32(W))", "(h < uint32(H))"),
     ("(h < uint32(H)) & (v < uint32(W))", "(v < uint32(W))"),
-    ("value if inside else float32(0)", "value"),
+    ("value if inside else number(0)", "value"),
     ("base + int32(uint32(place))", "base"),
-    ("first + i * lines", "first"),
-    ("* pixels + thread % pixels", "* pixels"),
+    ("first + i * lines * numbers", "first"),
+    ("* numbers + u]", "* numbers]"),
+    ("thread // pixels * numbers", "thread // pixels"),
+    ("* pitch + thread % pixels", "* pitch"),
 ]
 OUTER_PRODUCT = [
     ("a_at + g * next_rows", "a_at"),
@@ -94,20 +96,31 @@ OFFSETS = [
     ("(n * groups + group) * M * P * Q", "n * M * P * Q"),
     ("else int32(-1)", "else int32(0)"),
 ]
-WEIGHT_GRADIENT = [
+PIXEL_LANES = [
     ("present = inside & (m < M)", "present = m < M"),
     ("present = inside & (m < M)", "present = inside"),
     ("inside = (h < uint32(H)) & (v < uint32(W))", "inside = h < uint32(H)"),
     ("inside = (h < uint32(H)) & (v < uint32(W))", "inside = v < uint32(W)"),
+    ("p + step_p + (1 if carry else 0)", "p + step_p"),
+    ("n + step_n + (1 if carry else 0)", "n + step_n"),
+    ("q - Q if carry else q", "q"),
+    ("p - P if carry else p", "p"),
+    ("held[i * numbers + u] = value if present", "held[i] = value if present"),
+    ("held[i * numbers + u] = value if inside", "held[i] = value if inside"),
+    ("start + line + i * lines", "start + i * lines"),
+]
+WORDS = [
+    ("held[2 * i], held[2 * i + 1]", "held[2 * i + 1], held[2 * i]"),  # in one matrix, but not in the other
+    ("held[2 * i], held[2 * i + 1]", "held[i], held[i + 1]"),
+    ("to_tf32(held[i])", "held[i]"),
+]
+WEIGHT_GRADIENT = [
     ("if first_j + j < J else int64(OUTSIDE)", "if True else int64(OUTSIDE)"),
     ("min(part * split + split, N * P * Q)", "N * P * Q"),
     ("min(part * split + split, N * P * Q)", "part * split + split"),
     ("tile_k % Q)", "tile_k % P)"),
     ("tile_k // Q % P", "tile_k // Q"),
     ("tile_k // (P * Q)", "0"),
-    ("p + step_p + (1 if carry else 0)", "p + step_p"),
-    ("n + step_n + (1 if carry else 0)", "n + step_n"),
-    ("q - Q if carry else q", "q"),
     ("inside = pixel < end", "inside = pixel <= end"),
     ("p * stride_h - pad_h if", "p * stride_w - pad_h if"),
     ("q * stride_w - pad_w", "q * stride_w + pad_w"),
@@ -120,6 +133,49 @@ WEIGHT_GRADIENT = [
     ("j // 4 * next_columns", "j // 4"),
     ("range(1, splits)", "range(2, splits)"),
     ("if i < count:", "if i <= count:"),
+]
+
+TENSOR_CORES = [
+    ("group * M * K", "0"),
+    ("sums[i, j, r] = float32(0)", "pass"),
+    ("int32(M if transposed else K)", "int32(K if transposed else M)"),
+    ("int32(entries + next_k)", "entries"),
+    ("range(0, K, tile_k)", "range(0, K - tile_k, tile_k)"),
+    ("half * w_size + t", "t"),
+    ("half * x_size + t", "t"),
+    ("t * w_pitch + my_m", "g * w_pitch + my_m"),
+    ("my_n + g)", "my_n)"),
+    ("half = int32(1 - half)", "pass"),
+    ("if m < M:", "if m <= M:"),
+    ("int32(group * M + m)]) if bias", "m]) if bias"),
+    ("16 * i + r // 2 * 8", "16 * i + r % 2 * 8"),
+    ("2 * t + r % 2", "2 * t + r // 2"),
+    ("m * P * Q", "m * H * W"),
+    ("if place >= 0:", "if place >= -1:"),
+    ("total += shift", "pass"),
+    ("first_pixel + thread % tile_n", "first_pixel"),
+]
+WARP_WEIGHT_GRADIENT = [
+    ("if first_j + j < J else int64(OUTSIDE)", "if True else int64(OUTSIDE)"),
+    ("min(part * split + split, N * P * Q)", "N * P * Q"),
+    ("min(part * split + split, N * P * Q)", "part * split + split"),
+    ("depth % Q)", "depth % P)"),
+    ("depth // Q % P", "depth // Q"),
+    ("depth // (P * Q)", "0"),
+    ("inside = pixel < end", "inside = pixel <= end"),
+    ("pixel + depth", "pixel + tile_k"),
+    ("p * stride_h - pad_h if", "p * stride_w - pad_h if"),
+    ("q * stride_w - pad_w", "q * stride_w + pad_w"),
+    ("if step > 0:", "if step > 1:"),
+    ("half = int32(1 - half)", "pass"),
+    ("sums[i, j, r] = float32(0)", "pass"),
+    ("if m < M and to < J:", "if m < M and to <= J:"),
+    ("if m < M and to < J:", "if to < J:"),
+    ("(part * groups + group) * M", "(part + group) * M"),
+    ("16 * i + r // 2 * 8", "16 * i"),
+    ("8 * j + 2 * t + r % 2", "2 * t + r % 2"),
+    ("half * g_size + t", "t"),
+    ("lane * x_pitch", "lane"),
 ]
 
 HALO_TILE = [

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minipar.kernels.cuda.matmul.warp_product import BITS
 from minipar.kernels.reference import conv2d as reference
 
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-13}
@@ -91,6 +92,16 @@ def expected_grad_input(case: ConvCase, g: np.ndarray, w: np.ndarray, x_shape: t
 
 def expected_grad_weight(case: ConvCase, g: np.ndarray, x: np.ndarray, w_shape: tuple) -> np.ndarray:
     return reference.conv2d_grad_weight(g.astype(np.float64), x.astype(np.float64), w_shape, *case.geometry)
+
+
+def as_multiplied(x: np.ndarray, multiplied: str | None) -> np.ndarray:
+    """float64, of the numbers that a kernel multiplies: for tensor cores, the nearest with few bits."""
+    x = x.astype(np.float64)
+    if multiplied not in BITS:
+        return x
+    mantissa, exponent = np.frexp(x)  # of 1 + BITS bits; random numbers are never halfway between two
+    steps = 2.0 ** (BITS[multiplied] + 1)
+    return np.ldexp(np.rint(mantissa * steps) / steps, exponent)
 
 
 # Shapes of a and b; ragged against every tile, batched and broadcast on either side, and empty.

@@ -1,5 +1,7 @@
 """Every convolution kernel in the interpreter, within the rounding of its sums; and which shape takes which."""
 
+import inspect
+
 import convolution_cases as convolutions
 import cuda_cases as cases
 import numpy as np
@@ -11,9 +13,13 @@ from minipar.kernels.cuda import interpreter, precision
 from minipar.kernels.cuda.conv2d import choice, depthwise, direct, pointwise, products
 from minipar.kernels.cuda.conv2d.geometry import geometry_of
 from minipar.kernels.cuda.conv2d.implicit_gemm import implicit_gemm_kernel
+from minipar.kernels.cuda.conv2d.tensor_cores import tensor_core_kernel
+from minipar.kernels.cuda.conv2d.warp_weight_gradient import warp_grad_weight_kernel
 from minipar.kernels.cuda.conv2d.weight_gradient import grad_weight_kernel
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 from minipar.kernels.cuda.plan import Plan
+from minipar.kernels.reference.conv2d import bias_gradient
 
 SMALL = Tile(16, 8, 8, 4, 4)
 USUAL = ConvCase("float32", 2, 3, 5, 1, (4, 5), (3, 3), (1, 1), (1, 1), (1, 1))
@@ -49,7 +55,8 @@ def test_no_bound_lets_everything_pass():
     for way in WAYS.values():
         if way.takes(geometry):
             for computed, exact, bound in convolutions.checks(USUAL, way):
-                assert not within(computed * np.float32(1.0001), exact, bound)
+                little_more = computed.dtype.type(1.01 if computed.dtype == np.float16 else 1.0001)
+                assert not within(computed * little_more, exact, bound)
                 assert not within(np.full_like(computed, np.nan), exact, bound)
 
 
@@ -58,16 +65,20 @@ def test_an_infinity_spoils_only_what_it_is_a_part_of(way):
     assert convolutions.spoils_only_its_own(WAYS[way])
 
 
-@pytest.mark.parametrize("tile", products.TILES, ids=lambda tile: f"{tile.m}x{tile.n}")
-def test_the_tiles_that_the_gpu_runs(tile):
+@pytest.mark.parametrize(
+    ("multiplied", "tile"),
+    [(multiplied, tile) for multiplied, way in products.MULTIPLICATIONS.items() for tile in way.tiles],
+    ids=lambda value: value if isinstance(value, str) else f"{value.m}x{value.n}",
+)
+def test_the_tiles_that_the_gpu_runs(multiplied, tile):
     case = ConvCase("float32", 1, 3, 5, 1, (3, 4), (2, 2), (2, 1), (1, 0), (1, 1))
-    for computed, exact, bound in convolutions.checks(case, convolutions.implicit(tile, 2)):
+    for computed, exact, bound in convolutions.checks(case, convolutions.implicit(tile, 2, multiplied)):
         assert within(computed, exact, bound)
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way].forward and WAYS[way].takes(geometry_for(USUAL))])
 def test_relu_cuts_off_and_a_missing_bias_is_zero(way):
-    x, w, bias, _ = USUAL.operands()
+    x, w, bias, _ = WAYS[way].typed(USUAL).operands()
     x[0, 0, 0, 0] = np.nan  # which ReLU lets through
     geometry = geometry_for(USUAL)
     cut = run(WAYS[way].forward(x, w, bias, geometry, relu=True))
@@ -104,6 +115,31 @@ def test_results_have_the_same_bits_every_time_and_in_every_tile():
         first, *others = map(run, plans)
         for other in others:
             np.testing.assert_array_equal(first, other)
+
+
+HALVES = WAYS["float16"]
+
+
+def test_float16_is_added_up_in_float32():
+    """In float16, 2048 + 1 is 2048 again."""
+    x, w = np.ones((1, 256, 3, 3), np.float16), np.ones((1, 256, 3, 3), np.float16)
+    geometry = geometry_of(x.shape, w.shape, (1, 1), (0, 0), (1, 1), 1)
+    assert run(HALVES.forward(x, w, np.ones(1, np.float16), geometry)).item() == 2304  # 2305, a tie, to even
+    x, g = np.ones((1, 1, 48, 48), np.float16), np.ones((1, 1, 48, 48), np.float16)
+    geometry = geometry_of(x.shape, (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 1)
+    assert HALVES.grad_weight(g, x, geometry).item() == 2304
+    assert bias_gradient(g.reshape(48 * 48, 1, 1, 1)).item() == 2304
+
+
+def test_eight_halves_at_once_where_they_lie_aligned():
+    case = HALVES.typed(ConvCase("float32", 1, 8, 8, 1, (4, 5), (2, 2), (1, 2), (0, 0), (1, 1)))
+    x, w, bias, g = case.operands()
+    for channels, wanted in ((8, True), (7, False)):
+        cut = np.ascontiguousarray(w[:, :channels])
+        geometry = geometry_of(x[:, :channels].shape, cut.shape, *case.geometry)
+        for plan in (HALVES.forward(x[:, :channels], cut, bias, geometry), HALVES.grad_input(g, cut, geometry)):
+            fetch = inspect.getclosurevars(plan.kernel.function).nonlocals["fetch_w"]
+            assert inspect.getclosurevars(fetch.py_func).nonlocals["vector"] == wanted
 
 
 def test_pixels_are_shared_out_whole():
@@ -144,6 +180,7 @@ IMPLICIT, PRODUCT = "conv2d_implicit_gemm", "matmul_double_buffered"
 OF_DEFINITION = ("conv2d_forward", "conv2d_grad_input", "conv2d_grad_weight")
 OF_DEPTHWISE = ("conv2d_depthwise", "conv2d_depthwise_grad_input", "conv2d_depthwise_grad_weight")
 OF_PRODUCTS = (IMPLICIT, IMPLICIT, "conv2d_grad_weight_gemm")
+OF_WARPS = ("conv2d_tensor_cores", "conv2d_tensor_cores", "conv2d_grad_weight_tensor_cores")
 LARGE = ConvCase("float32", 2, 16, 16, 1, (16, 16), (3, 3), (1, 1), (1, 1), (1, 1))
 POINTWISE = ConvCase("float32", 1, 100, 128, 1, (16, 16), (1, 1), (1, 1), (0, 0), (1, 1))
 
@@ -165,6 +202,9 @@ POINTWISE = ConvCase("float32", 1, 100, 128, 1, (16, 16), (1, 1), (1, 1), (0, 0)
         (POINTWISE._replace(group_inputs=90), (PRODUCT, *OF_PRODUCTS[1:])),
         (POINTWISE._replace(size=(7, 7)), OF_PRODUCTS),
         (POINTWISE._replace(stride=(2, 2)), OF_PRODUCTS),
+        (LARGE._replace(dtype="float16"), OF_WARPS),
+        (LARGE._replace(dtype="float16", group_outputs=8), OF_WARPS),
+        (POINTWISE._replace(dtype="float16"), ("matmul_tensor_cores", "matmul_tensor_cores", OF_WARPS[2])),
     ],
     ids=str,
 )
@@ -258,13 +298,25 @@ def test_kernels_refuse_tiles_that_do_not_come_out_even():
     ):
         with pytest.raises(TypeError, match="for float32, not float64"):
             factory()
+    for kernel in (tensor_core_kernel, warp_grad_weight_kernel):
+        rest = (False,) if kernel is tensor_core_kernel else ()
+        with pytest.raises(TypeError, match="for float16, not float32"):
+            kernel(float32, WarpTile(32, 16, 32, 32, 16), *rest, multiplied="fp16")
+        with pytest.raises(ValueError, match="multiple of 16 for k"):
+            kernel(np.dtype(np.float16), WarpTile(32, 16, 24, 32, 16), *rest, multiplied="fp16")
+    with pytest.raises(ValueError, match="32 threads do not fetch 32 and 16 lines of 24 evenly"):
+        warp_grad_weight_kernel(float32, WarpTile(32, 16, 24, 32, 16), "tf32")
 
 
-def test_a_convolution_does_not_follow_the_precision_of_products(monkeypatch):
-    x, w = np.ones((2, 128, 16, 16), np.float32), np.ones((128, 128, 1, 1), np.float32)
-    monkeypatch.setattr(precision, "_in_use", "medium")
-    for plan in (
-        choice.plan_conv2d_forward(x, w, None, (1, 1), (0, 0), (1, 1), 1),
-        choice.plan_conv2d_grad_input(x, w, x.shape, (1, 1), (0, 0), (1, 1), 1),
-    ):
-        assert plan.kernel.name == "matmul_double_buffered"
+@pytest.mark.parametrize("chosen_precision", ["high", "medium"])
+def test_a_convolution_follows_the_precision_of_products(chosen_precision, monkeypatch):
+    monkeypatch.setattr(precision, "_in_use", chosen_precision)
+    assert [plan.kernel.name for plan in chosen(LARGE, bias=True)] == list(OF_WARPS)
+    plans = chosen(POINTWISE, bias=False)
+    assert [plan.kernel.name for plan in plans] == ["matmul_tensor_cores", "matmul_tensor_cores", OF_WARPS[2]]
+    words = {str(inspect.getclosurevars(plan.kernel.function).nonlocals["word"]) for plan in plans}
+    assert words == {"float32"}  # TF32: two bfloat16 would be a uint32
+    few = chosen(LARGE._replace(group_outputs=8), bias=True)
+    assert [plan.kernel.name for plan in few] == ["conv2d_halo", *OF_WARPS[1:]]
+    exact = chosen(LARGE._replace(dtype="float64"), bias=True)
+    assert tuple(plan.kernel.name for plan in exact) == OF_DEFINITION

@@ -5,8 +5,11 @@ uses it in the interpreter: a KernelError or a result outside of its bound is ex
 """
 
 import importlib.util
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import convolution_cases as convolutions
 import convolution_mutants as mutants
@@ -22,11 +25,16 @@ from minipar.kernels.cuda.conv2d import (
     implicit_gemm,
     offsets,
     outer_product,
+    pixel_lanes,
     products,
+    tensor_cores,
+    warp_weight_gradient,
     weight_gradient,
     windows,
+    words,
 )
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 
 # Taps fall outside on all four sides, some output pixels are never reached, and the last block has idle threads.
 CASE = ConvCase("float32", 2, 3, 5, 2, (7, 6), (3, 2), (2, 1), (1, 1), (3, 2))
@@ -37,7 +45,10 @@ WIDE_TILE = Tile(64, 32, 4, 8, 8)
 # A step goes on by several lines, and images.
 NARROW = ConvCase("float32", 13, 1, 1, 1, (2, 3), (2, 2), (1, 1), (0, 0), (1, 1))
 
-FILES = [direct, halo_tile, depthwise, offsets, windows, outer_product, implicit_gemm, weight_gradient, products]
+FILES = [
+    direct, halo_tile, depthwise, offsets, words, windows, pixel_lanes, outer_product, implicit_gemm, weight_gradient,
+    tensor_cores, warp_weight_gradient, products,
+]  # fmt: skip
 EDITS = {  # what is edited, and which of the three are computed then
     "direct forward": (direct, mutants.DIRECT_FORWARD, ("forward",)),
     "direct grad_input": (direct, mutants.DIRECT_GRAD_INPUT, ("grad_input",)),
@@ -51,15 +62,28 @@ EDITS = {  # what is edited, and which of the three are computed then
     "outer_product": (outer_product, mutants.OUTER_PRODUCT, ("forward",)),
     "offsets": (offsets, mutants.OFFSETS, ("forward", "grad_input")),
     "weight_gradient": (weight_gradient, mutants.WEIGHT_GRADIENT, ("grad_weight",)),
+    "pixel_lanes": (pixel_lanes, mutants.PIXEL_LANES, ("grad_weight",)),
+    "words": (words, mutants.WORDS, ("forward",)),
+    "tensor_cores": (tensor_cores, mutants.TENSOR_CORES, ("forward", "grad_input")),
+    "warp_weight_gradient": (warp_weight_gradient, mutants.WARP_WEIGHT_GRADIENT, ("grad_weight",)),
 }
 DIRECT = [(CASE, by_definition(64))]
 HALO = [(CASE, WAYS["halo tile"])]
 DEPTHWISE = [(CASE._replace(group_inputs=1, group_outputs=2, groups=3, stride=(2, 2)), WAYS["depthwise"])]
 IMPLICIT = [(NARROW, implicit(TILE, 2)), (WIDE, implicit(WIDE_TILE, 2)), (CASE, implicit(TILE, 2))]
+# More channels than a tile has rows, and more pixels than columns; two steps, and not whole ones.
+MANY = ConvCase("float32", 3, 12, 36, 1, (4, 5), (1, 2), (1, 1), (0, 1), (1, 1))
+IN_TF32, IN_HALVES = implicit(WarpTile(32, 16, 8, 32, 16), 2, "tf32"), implicit(WarpTile(32, 16, 16, 32, 8), 2, "fp16")
+OF_WARPS = [(MANY, IN_TF32), (NARROW, IN_HALVES), (CASE, IN_HALVES)]
+RUNS = {direct: DIRECT, halo_tile: HALO, depthwise: DEPTHWISE, tensor_cores: OF_WARPS}
+# More columns than a table has entries.
+RUNS[weight_gradient] = [(NARROW, implicit(Tile(8, 64, 4, 4, 8), 2)), *IMPLICIT]
+RUNS[warp_weight_gradient] = [(NARROW, implicit(WarpTile(16, 64, 8, 16, 64), 2, "tf32")), *OF_WARPS]
+RUNS |= {windows: [*IMPLICIT, *OF_WARPS], pixel_lanes: [*IMPLICIT, *OF_WARPS], words: OF_WARPS}
 
 
 def runs_of(module: ModuleType) -> list[tuple[ConvCase, Way]]:
-    return {direct: DIRECT, halo_tile: HALO, depthwise: DEPTHWISE}.get(module, IMPLICIT)
+    return RUNS.get(module, IMPLICIT)
 
 
 def passes(parts: tuple[str, ...], runs: list[tuple[ConvCase, Way]]) -> bool:
@@ -88,10 +112,20 @@ def put_in(tmp_path, monkeypatch):
             for name, value in originals.items():
                 if vars(file).get(name) is value:
                     monkeypatch.setattr(file, name, vars(mutant)[name])
+        for multiplied, way in products.MULTIPLICATIONS.items():
+            made = way._replace(product=anew(way.product), grad_weight=anew(way.grad_weight))
+            monkeypatch.setitem(products.MULTIPLICATIONS, multiplied, made)
         forget()
 
     yield put
     forget()
+
+
+def anew(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """The factory that has this one's name in ``products`` now, with the same arguments given."""
+    if isinstance(factory, partial):
+        return partial(anew(factory.func), **factory.keywords)
+    return vars(products)[factory.__name__]
 
 
 def forget() -> None:
@@ -138,6 +172,7 @@ def test_a_broken_kernel_is_noticed(edit, old, new, put_in):
 
 BARRIERS = {
     "implicit_gemm": 2, "weight_gradient": 2, "direct grad_weight": 1, "halo_tile": 2, "depthwise grad_weight": 2,
+    "tensor_cores": 2, "warp_weight_gradient": 2,
 }  # fmt: skip
 
 

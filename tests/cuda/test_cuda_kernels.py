@@ -9,8 +9,8 @@ import pytest
 
 from minipar.kernels.cuda import interpreter, precision
 from minipar.kernels.cuda.matmul import RUNGS, Rung, plan_linear, plan_matmul
-from minipar.kernels.cuda.matmul.tensor_cores import BITS, WarpTile
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 from minipar.kernels.reference.linear import linear_forward
 
 SMALL = {  # each rung in blocks that are cheap to interpret
@@ -38,13 +38,7 @@ def check_matmul(a: np.ndarray, b: np.ndarray, rung: Rung) -> None:
 
 def as_read(x: np.ndarray, rung: Rung) -> np.ndarray:
     """float64, of the numbers that a kernel multiplies: for tensor cores, the nearest with few bits."""
-    x = x.astype(np.float64)
-    multiplied = getattr(rung.kernel, "keywords", {}).get("multiplied")
-    if multiplied is None:
-        return x
-    mantissa, exponent = np.frexp(x)  # of 1 + BITS bits; random numbers are never halfway between two
-    steps = 2.0 ** (BITS[multiplied] + 1)
-    return np.ldexp(np.rint(mantissa * steps) / steps, exponent)
+    return cases.as_multiplied(x, getattr(rung.kernel, "keywords", {}).get("multiplied"))
 
 
 @pytest.mark.parametrize("shapes", cases.MATMUL_SHAPES, ids=str)

@@ -1,10 +1,13 @@
 """The way from a host function to a launch, with a stand-in for CuPy whose kernels are simulated."""
 
+import inspect
 import re
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +15,9 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, launcher
+from minipar.kernels.cuda import compiler, conv2d, cubin_cache, detect, intrinsics, launcher
 from minipar.kernels.cuda.conv2d import direct
+from minipar.kernels.cuda.linear import linear_forward
 from minipar.kernels.cuda.matmul import RUNGS, matmul
 from minipar.kernels.cuda.matmul.tile import Tile
 from minipar.kernels.cuda.plan import Kernel
@@ -51,10 +55,10 @@ def built(monkeypatch):
 class Device:
     """CuPy's Device: an id, a compute capability, and the context that makes it current."""
 
-    current = 0
+    current, capabilities = 0, ("90", "120")
 
     def __init__(self, id):
-        self.id, self.compute_capability = id, ("90", "120")[id]
+        self.id, self.compute_capability = id, self.capabilities[id]
 
     def __eq__(self, other):
         return self.id == other.id
@@ -126,6 +130,32 @@ def test_matmul_reaches_its_kernel_on_the_device_of_its_operands(launches, built
     assert Path(file).name.startswith("matmul_double_buffered-float32-sm_120-")
     assert [type(arg) for arg in args[4:]] == [np.int32] * 7
     assert Device.current == 0
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_a_gpu_without_these_tensor_cores_multiplies_float32_in_float32(precision, launches, built, monkeypatch):
+    monkeypatch.setattr(Device, "capabilities", ("75", "120"))
+    monkeypatch.setattr("minipar.kernels.cuda.precision._in_use", precision)
+    a = np.arange(6, dtype=np.float32).reshape(2, 3) / 7
+    np.testing.assert_allclose(matmul(on_gpu(a), on_gpu(a.T)), a.astype(np.float64) @ a.T, rtol=1e-6)
+    linear_forward(on_gpu(a), on_gpu(a), on_gpu(a[:, 0]), True)
+    assert [(kernel.name, capability) for kernel, capability in built] == [("matmul_double_buffered", (7, 5))] * 2
+    matmul(on_gpu(a, 1), on_gpu(a.T, 1))  # beside it, a GPU that has them
+    assert built[-1][0].name == ("matmul_double_buffered" if precision == "highest" else "matmul_tensor_cores")
+
+
+def test_a_gpu_without_these_tensor_cores_multiplies_float16_in_float32_and_rounds_once(launches, built, monkeypatch):
+    monkeypatch.setattr(Device, "capabilities", ("75", "120"))
+    x, ones = np.array([[2048, 1]], np.float16), np.ones((3, 2), np.float16)  # 2049 is no float16
+    for bias, relu, y in ((None, False, 2048), (1, False, 2050), (-2050, True, 0), (-2048, True, 1)):
+        bias = None if bias is None else on_gpu(np.full(3, bias, np.float16))
+        given = linear_forward(on_gpu(x), on_gpu(ones), bias, relu)
+        assert given.dtype == np.float16
+        assert given.tolist() == [[y] * 3]
+    assert matmul(on_gpu(x), on_gpu(ones.T)).tolist() == [[2048] * 3]
+    assert {(kernel.name, kernel.dtype) for kernel, _ in built} == {("matmul_double_buffered", FLOAT32)}
+    with pytest.raises(TypeError, match="b must have the dtype of a, float16, got float32"):
+        matmul(on_gpu(x), on_gpu(ones.T.astype(np.float32)))
 
 
 def test_conv2d_reaches_its_kernels(launches, built):
@@ -229,6 +259,48 @@ def test_the_cache_key_tells_apart_one_source_compiled_in_several_ways():
     ]
     keys = {compiler.identity(Kernel(kernel, np.dtype(dtype), *rest), cc) for dtype, *rest, cc in ways}
     assert len(keys) == len(ways)
+
+
+INGREDIENTS = [compiler.to_ptx, compiler.assemble, compiler._numba_type, intrinsics._mma, intrinsics._load_16_bytes]
+
+
+@pytest.mark.parametrize("function", INGREDIENTS, ids=lambda function: function.__name__)
+def test_the_cache_key_changes_with_how_kernels_are_compiled(function, monkeypatch):
+    """As if a line of the function were another one."""
+    before, text = compiler.identity(KERNEL, (9, 0)), inspect.getsource
+    last = text(function).rstrip().splitlines()[-1]
+    monkeypatch.setattr(inspect, "getsource", lambda of: text(of).replace(last, f"{last}  # edited"))
+    assert compiler.identity(KERNEL, (9, 0)) != before
+
+
+@pytest.mark.parametrize("package", compiler.PACKAGES)
+def test_the_cache_key_changes_with_each_version(package, monkeypatch):
+    before, versions = compiler.identity(KERNEL, (9, 0)), compiler._version
+    monkeypatch.setattr(compiler, "_version", lambda of: "9.9" if of == package else versions(of))
+    assert compiler.identity(KERNEL, (9, 0)) != before
+
+
+def test_the_cache_key_changes_with_the_toolkit_of_the_system(tmp_path, monkeypatch):
+    """Where NVVM and nvJitLink are no wheels."""
+    keys, library = set(), tmp_path / "libnvvm.so"
+    loader = SimpleNamespace(load_nvidia_dynamic_lib=lambda name: SimpleNamespace(abs_path=str(library)))
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", loader)
+
+    def no_wheel(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(compiler, "version", no_wheel)
+    for content in ("12.8", "13.0.2"):
+        library.write_text(content)
+        keys.add(compiler.identity(KERNEL, (9, 0)))
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"threads": 128}, {"min_blocks": 3}, {"pointers": 2}, {"others": {"N": "int64"}}], ids=str
+)
+def test_the_cache_key_changes_with_each_field_of_a_kernel(change):
+    assert compiler.identity(replace(KERNEL, **change), (9, 0)) != compiler.identity(KERNEL, (9, 0))
 
 
 def test_the_cache_key_refuses_what_it_cannot_tell_apart():

@@ -31,9 +31,10 @@ from minipar.kernels.cuda.matmul import (
     register_tile,
     shared_tile,
     tensor_cores,
+    warp_product,
 )
-from minipar.kernels.cuda.matmul.tensor_cores import WarpTile
 from minipar.kernels.cuda.matmul.tile import Tile
+from minipar.kernels.cuda.matmul.warp_product import WarpTile
 from minipar.kernels.cuda.plan import Plan
 from minipar.kernels.reference.linear import linear_forward
 
@@ -97,6 +98,7 @@ SUBJECTS = [
     ),
     Subject(double_buffered, "double_buffered_kernel", [IN_FOURS]),
     Subject(tensor_cores, "tensor_core_kernel", [IN_TF32, IN_BF16]),
+    Subject(warp_product, "warp_product", [IN_TF32, IN_BF16]),
     Subject(fetching, "mover", [IN_FOURS, IN_TF32]),
 ]
 

@@ -5,6 +5,7 @@
 | "direct" | ``direct`` | a thread for every number, from the definition |
 | "halo tile" | ``halo_tile`` | a block fetches what its windows see once, for all |
 | "implicit GEMM" | ``implicit_gemm``, ``weight_gradient`` | a tiled product whose second matrix is never made |
+| "tensor cores" | ``tensor_cores``, ``warp_weight_gradient`` | a warp multiplies matrices, of numbers with fewer bits |
 
 Beside it stand ``depthwise`` for a channel by itself, where memory is all that counts, and ``pointwise``, which is the
 matrix product. ``geometry`` holds the sizes, ``offsets`` the precomputed table of where inputs lie; ``products`` plans
@@ -18,10 +19,12 @@ operations: the same input gives the same bits every time.
 
 from typing import Any
 
-from ...reference.conv2d import gated, put_into
+import numpy as np
+
+from ...reference.conv2d import bias_gradient, gated, put_into
 from .. import launcher
-from .choice import plan_conv2d_forward, plan_conv2d_grad_input, plan_conv2d_grad_weight
-from .geometry import Pair
+from .choice import in_float32, plan_conv2d_forward, plan_conv2d_grad_input, plan_conv2d_grad_weight
+from .geometry import Pair, geometry_of
 from .products import plan_sum_parts
 
 Array = Any
@@ -39,9 +42,13 @@ def conv2d_forward(
 ) -> Array:
     """y (N, O, P, Q) from x (N, C, H, W), w (O, C/groups, R, S), bias (O,) or None; with ``relu`` nothing below 0.
 
-    float32 or float64 CuPy arrays; a non-contiguous one is copied. Raises ValueError where shapes do not fit, devices
-    differ or an array has more than 2^31 elements, TypeError for other dtypes.
+    float16, float32 or float64 CuPy arrays; a non-contiguous one is copied. float16 is added up in float32 and rounded
+    once. Raises ValueError where shapes do not fit, devices differ or an array has more than 2^31 elements, TypeError
+    for other dtypes.
     """
+    if in_float32(x, geometry_of(x.shape, w.shape, stride, padding, dilation, groups)):
+        x, w, bias = wide(x), wide(w), None if bias is None else wide(bias)
+        return narrow(conv2d_forward(x, w, bias, stride, padding, dilation, groups, relu))
     return launcher.launch(plan_conv2d_forward, x, w, bias, stride, padding, dilation, groups, relu)
 
 
@@ -56,7 +63,10 @@ def conv2d_grad_input(
     gate: Array | None = None,
 ) -> Array:
     """dx (N, C, H, W) from the output's gradient g (N, O, P, Q), 0 where ``gate`` ≤ 0, and w; else as the forward."""
-    return launcher.launch(plan_conv2d_grad_input, gated(g, gate), w, x_shape, stride, padding, dilation, groups)
+    g = gated(g, gate)
+    if in_float32(g, geometry_of(x_shape, w.shape, stride, padding, dilation, groups)):
+        return narrow(conv2d_grad_input(wide(g), wide(w), x_shape, stride, padding, dilation, groups))
+    return launcher.launch(plan_conv2d_grad_input, g, w, x_shape, stride, padding, dilation, groups)
 
 
 def conv2d_grad_weight(
@@ -77,6 +87,19 @@ def conv2d_grad_weight(
     ``with_bias``: (dw, the sums of g); written into ``out`` and ``bias_out`` where those are given.
     """
     g = gated(g, gate)
-    parts = launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups)
-    dw = put_into(out, parts[0] if len(parts) == 1 else launcher.launch(plan_sum_parts, parts))
-    return (dw, put_into(bias_out, g.sum((0, 2, 3)))) if with_bias else dw
+    if in_float32(g, geometry_of(x.shape, w_shape, stride, padding, dilation, groups)):
+        dw = narrow(conv2d_grad_weight(wide(g), wide(x), w_shape, stride, padding, dilation, groups))
+    else:
+        parts = launcher.launch(plan_conv2d_grad_weight, g, x, w_shape, stride, padding, dilation, groups)
+        whole = len(parts) == 1 and parts.dtype == g.dtype
+        dw = parts[0] if whole else launcher.launch(plan_sum_parts, parts, g.dtype)
+    dw = put_into(out, dw)
+    return (dw, put_into(bias_out, bias_gradient(g))) if with_bias else dw
+
+
+def wide(array: Array) -> Array:
+    return array.astype(np.float32)
+
+
+def narrow(array: Array) -> Array:
+    return array.astype(np.float16)

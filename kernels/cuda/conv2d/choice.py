@@ -1,12 +1,15 @@
-"""Which kernel serves a convolution: by its dtype and its shape alone, so that the same call takes the same one.
+"""Which kernel serves a convolution: decided by dtype, shape and the precision asked for, and by nothing else.
 
 | the convolution | forward | gradient by the input | by the weight |
 | --- | --- | --- | --- |
 | float64; or too large for the offset table; or without channels | ``direct`` | ``direct`` | ``direct`` |
 | each input channel by itself, a window of few taps | ``depthwise`` | ``depthwise`` | ``depthwise`` |
 | a window of 1 x 1 that fills a matrix product's tiles | ``pointwise``, if without bias | ``pointwise`` | as below |
-| few output channels in a group | ``halo_tile`` | as below | as below |
+| float32, few output channels in a group | ``halo_tile`` | as below | as below |
+| float16, or float32 where TF32 will do | ``tensor_cores`` | ``tensor_cores`` | ``warp_weight_gradient`` |
 | all others | ``implicit_gemm`` | ``implicit_gemm`` | ``weight_gradient`` |
+
+Of the first two lines, and on GPUs before compute capability 8.0, float16 is computed as float32 and rounded.
 """
 
 from dataclasses import replace
@@ -14,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import precision
+from ..matmul import has_tensor_cores
 from ..plan import Plan, blocks_for
 from . import depthwise, direct, halo_tile, pointwise, products
 from .geometry import Geometry, Pair, geometry_of
@@ -39,10 +44,10 @@ def plan_conv2d_forward(
     if is_depthwise(geometry):
         return depthwise.plan_depthwise_forward(x, w, bias, geometry, relu)
     if bias is None and not relu and by_matmul(geometry.O, geometry):
-        return pointwise.plan_pointwise_forward(x, w, geometry)
-    if by_halo(geometry):
+        return pointwise.plan_pointwise_forward(x, w, geometry, multiplied_as(x))
+    if x.dtype == np.float32 and by_halo(geometry):
         return halo_tile.plan_halo_forward(x, w, bias, geometry, relu)
-    return products.plan_forward(x, w, bias, geometry, relu)
+    return products.plan_forward(x, w, bias, geometry, relu, multiplied=multiplied_as(x))
 
 
 def plan_conv2d_grad_input(
@@ -55,8 +60,8 @@ def plan_conv2d_grad_input(
     if is_depthwise(geometry):
         return depthwise.plan_depthwise_grad_input(g, w, geometry)
     if by_matmul(geometry.C, geometry):
-        return pointwise.plan_pointwise_grad_input(g, w, geometry)
-    return products.plan_grad_input(g, w, geometry)
+        return pointwise.plan_pointwise_grad_input(g, w, geometry, multiplied_as(g))
+    return products.plan_grad_input(g, w, geometry, multiplied=multiplied_as(g))
 
 
 def plan_conv2d_grad_weight(
@@ -69,13 +74,27 @@ def plan_conv2d_grad_weight(
         return replace(plan, result=plan.result[None])
     if is_depthwise(geometry):
         return depthwise.plan_depthwise_grad_weight(g, x, geometry)
-    return products.plan_grad_weight(g, x, geometry)
+    return products.plan_grad_weight(g, x, geometry, multiplied=multiplied_as(g))
+
+
+def multiplied_as(array: Array) -> str:
+    """How products multiply: float32 in TF32 where the GPU can and nobody wants the highest precision."""
+    if array.dtype == np.float16:
+        return "fp16"
+    return "float32" if precision.in_use() == "highest" or not has_tensor_cores(array) else "tf32"
+
+
+def in_float32(array: Array, geometry: Geometry) -> bool:
+    """Whether these are float16 that only kernels of float32 can convolve."""
+    if array.dtype != np.float16:
+        return False
+    return not has_tensor_cores(array) or by_definition(array, geometry) or is_depthwise(geometry)
 
 
 def by_definition(array: Array, geometry: Geometry) -> bool:
     """Whether only the direct kernels can do it. Without images there is nothing to do, and it makes no difference."""
     empty = 0 in geometry.x_shape or 0 in geometry.w_shape
-    return array.dtype != np.float32 or empty or not fits(geometry)
+    return array.dtype == np.float64 or empty or not fits(geometry)
 
 
 def is_depthwise(geometry: Geometry) -> bool:

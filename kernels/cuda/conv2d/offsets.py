@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda, int32, uint32
-from numba.core import config
 
 from ...reference.namespace import array_namespace
+from ..intrinsics import INLINED
 from .geometry import Geometry
 
 # What the header says of a phase: how many entries (K) there are and where the first is; where its weights begin; its
 # pixels' rows and columns; where its first pixel lies in the target; and how far from a pixel's place in the source its
 # window begins.
 HEADER = 9
-STEP = 16  # the kernels read entries in steps that divide this
+STEP = 32  # the kernels read entries in steps that divide this
 OUTSIDE = 0x7FFF << 48
 FAR = 0x7FFF  # rows and columns of the source, with all that hangs over, must stay below
 
@@ -155,9 +155,7 @@ def _copied(make: Callable[[Geometry], np.ndarray], geometry: Geometry, device: 
     return copy
 
 
-# How the kernels read a table. (Numba's own simulator knows no option but "device".)
-
-INLINED = {} if config.ENABLE_CUDASIM else {"forceinline": True}
+# How the kernels read a table.
 
 
 @cuda.jit(device=True, **INLINED)

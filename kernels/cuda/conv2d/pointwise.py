@@ -9,11 +9,13 @@ product cuts into parts; here it would need a matrix for each image.
 from dataclasses import replace
 from typing import Any
 
-from ..matmul import RUNGS, double_buffered, plan_matmul
+from ..matmul import HALVES, RUNGS, double_buffered, plan_matmul
 from ..plan import Plan, blocks_for
 from .geometry import Geometry, check_gradient
 
 Array = Any
+
+RUNG_OF = {"float32": RUNGS["double-buffered"], "tf32": RUNGS["tf32"], "fp16": HALVES}
 
 
 def is_pointwise(geometry: Geometry) -> bool:
@@ -28,18 +30,17 @@ def fills_tiles(channels: int, pixels: int) -> bool:
     return all(4 * size >= 3 * blocks_for(size, side) * side for size, side in ((channels, tile.m), (pixels, tile.n)))
 
 
-def plan_pointwise_forward(x: Array, w: Array, geometry: Geometry) -> Plan:
+def plan_pointwise_forward(x: Array, w: Array, geometry: Geometry, multiplied: str = "float32") -> Plan:
     """y (N, O, H, W), without a bias: y[n] = w x[n]."""
-    return _plan(w.reshape(geometry.O, geometry.C), x, geometry.y_shape)
+    return _plan(w.reshape(geometry.O, geometry.C), x, geometry.y_shape, multiplied)
 
 
-def plan_pointwise_grad_input(g: Array, w: Array, geometry: Geometry) -> Plan:
+def plan_pointwise_grad_input(g: Array, w: Array, geometry: Geometry, multiplied: str = "float32") -> Plan:
     """dx (N, C, H, W): dx[n] = wᵀ g[n]."""
     check_gradient(g, geometry)
-    return _plan(w.reshape(geometry.O, geometry.C).T, g, geometry.x_shape)
+    return _plan(w.reshape(geometry.O, geometry.C).T, g, geometry.x_shape, multiplied)
 
 
-def _plan(matrix: Array, images: Array, shape: tuple[int, ...]) -> Plan:
-    exact = RUNGS["double-buffered"]  # whatever precision products have: a convolution's is float32's
-    plan = plan_matmul(matrix, images.reshape(*images.shape[:2], -1), exact)
+def _plan(matrix: Array, images: Array, shape: tuple[int, ...], multiplied: str) -> Plan:
+    plan = plan_matmul(matrix, images.reshape(*images.shape[:2], -1), RUNG_OF[multiplied])
     return replace(plan, result=plan.result.reshape(shape))

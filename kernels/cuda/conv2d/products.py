@@ -2,56 +2,100 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...reference.namespace import array_namespace
+from ...reference.namespace import accumulator_dtype, array_namespace
 from ..matmul.operands import address
 from ..matmul.tile import Tile
-from ..plan import Plan, blocks_for, check_operands, check_size
+from ..matmul.warp_product import WarpTile
+from ..plan import Kernel, Plan, blocks_for, check_operands, check_size
 from .geometry import Geometry, check_bias, check_gradient, flat
 from .implicit_gemm import implicit_gemm_kernel
 from .offsets import forward_table, grad_input_phases, grad_input_table, grad_input_weights, on_device
+from .tensor_cores import tensor_core_kernel
+from .warp_weight_gradient import warp_grad_weight_kernel
 from .weight_gradient import grad_weight_kernel, sum_parts_kernel
 
 Array = Any
 
-# Target channels x pixels. Few channels get low tiles, which leave fewer rows idle; a high tile fetches each input for
-# more channels at once.
+
+class Multiplication(NamedTuple):
+    """The kernels that multiply in one way, their tiles, how many weights they read at once, and the product's options.
+
+    Tiles are target channels x pixels, from low to high. Few channels get low tiles, which leave fewer rows idle; a
+    high tile fetches each input for more channels at once.
+    """
+
+    product: Callable[..., Kernel]
+    grad_weight: Callable[..., Kernel]
+    tiles: tuple[Any, ...]
+    width: int
+    options: tuple[str, ...]
+
+
 TILES = (Tile(32, 128, 8, 4, 8), Tile(64, 128, 8, 8, 8), Tile(128, 128, 8, 8, 8))
+WARP_TILES = (WarpTile(32, 128, 16, 32, 32), WarpTile(64, 128, 16, 64, 32), WarpTile(128, 128, 16, 64, 32))
+OF_HALVES = tuple(tile._replace(k=32) for tile in WARP_TILES)  # as many bytes
+
+
+def _on_tensor_cores(multiplied: str, tiles: tuple[WarpTile, ...], width: int) -> Multiplication:
+    product = partial(tensor_core_kernel, multiplied=multiplied)
+    grad_weight = partial(warp_grad_weight_kernel, multiplied=multiplied)
+    return Multiplication(product, grad_weight, tiles, width, ("vector_w", "bias", "relu"))
+
+
+MULTIPLICATIONS = {
+    "float32": Multiplication(
+        implicit_gemm_kernel, grad_weight_kernel, TILES, 4, ("vector_w", "vector_y", "bias", "relu")
+    ),
+    "tf32": _on_tensor_cores("tf32", WARP_TILES, 4),
+    "fp16": _on_tensor_cores("fp16", OF_HALVES, 8),
+}
+DTYPES = ("float32", "float16")
 MANY_BLOCKS = 256  # a GPU of today works on so many blocks of the highest tile at once
 LEAST_STEPS = 32  # of a part: writing and adding up its numbers takes the time of a few
 
 
 def plan_forward(
-    x: Array, w: Array, bias: Array | None, geometry: Geometry, relu: bool = False, tile: Tile | None = None
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    geometry: Geometry,
+    relu: bool = False,
+    tile: Tile | WarpTile | None = None,
+    multiplied: str = "float32",
 ) -> Plan:
-    """y (N, O, P, Q), with the bias (O,) added and cut off below 0 with ``relu``; float32."""
+    """y (N, O, P, Q), with the bias (O,) added and cut off below 0 with ``relu``; float32, or float16 as "fp16"."""
     xp = array_namespace(x)
-    check_operands(x=x, w=w, **({} if bias is None else {"bias": bias}))
+    check_operands(DTYPES, x=x, w=w, **({} if bias is None else {"bias": bias}))
     if bias is not None:
         check_bias(bias, geometry)
     y = xp.empty(geometry.y_shape, x.dtype)
     table = on_device(forward_table, geometry, x)
     weights = xp.ascontiguousarray(w).reshape(-1)
-    K, M = math.prod(geometry.w_shape[1:]), geometry.group_outputs
+    M = geometry.group_outputs
     return _plan(
         (weights, flat(x), y, None if bias is None else xp.ascontiguousarray(bias), table),
         (M, geometry.D, geometry.H, geometry.W, geometry.P, geometry.Q, geometry.groups),
         (1, geometry.N * geometry.P * geometry.Q),
         (*geometry.stride, 1, 1),
-        tile or tile_for(M, geometry.N * geometry.P * geometry.Q * geometry.groups),
+        multiplied,
+        tile or tile_for(M, geometry.N * geometry.P * geometry.Q * geometry.groups, multiplied),
         transposed=False,
-        aligned=K % 4 == 0,
+        line=math.prod(geometry.w_shape[1:]),
         relu=relu,
     )
 
 
-def plan_grad_input(g: Array, w: Array, geometry: Geometry, tile: Tile | None = None) -> Plan:
-    """dx (N, C, H, W) from the output's gradient; float32."""
+def plan_grad_input(
+    g: Array, w: Array, geometry: Geometry, tile: Tile | WarpTile | None = None, multiplied: str = "float32"
+) -> Plan:
+    """dx (N, C, H, W) from the output's gradient; float32, or float16 as "fp16"."""
     xp = array_namespace(g)
-    check_operands(g=g, w=w)
+    check_operands(DTYPES, g=g, w=w)
     check_gradient(g, geometry)
     dx = xp.empty(geometry.x_shape, g.dtype)
     table = on_device(grad_input_table, geometry, g)
@@ -62,9 +106,10 @@ def plan_grad_input(g: Array, w: Array, geometry: Geometry, tile: Tile | None = 
         (geometry.D, geometry.group_outputs, geometry.P, geometry.Q, geometry.H, geometry.W, geometry.groups),
         (len(phases), geometry.N * largest),
         (1, 1, *geometry.stride),
-        tile or tile_for(geometry.D, geometry.N * geometry.H * geometry.W * geometry.groups),
+        multiplied,
+        tile or tile_for(geometry.D, geometry.N * geometry.H * geometry.W * geometry.groups, multiplied),
         transposed=True,
-        aligned=geometry.D % 4 == 0,
+        line=geometry.D,
     )
 
 
@@ -73,64 +118,73 @@ def _plan(
     sizes: tuple[int, ...],
     pixels: tuple[int, int],
     steps: tuple[int, ...],
-    tile: Tile,
+    multiplied: str,
+    tile: Tile | WarpTile,
     transposed: bool,
-    aligned: bool,
+    line: int,
     relu: bool = False,
 ) -> Plan:
     """One launch: ``sizes`` M, D, H, W, P, Q, groups; phases and the most pixels of one; steps in source and target.
 
-    ``aligned``: every line of weights begins at a multiple of four numbers.
+    ``line``: how many weights lie between two lines of them.
     """
     w, source, target, bias, table = arrays
     M, D, H, W, P, Q, groups = sizes
     phases, count = pixels
-    kernel = implicit_gemm_kernel(
-        np.dtype(source.dtype),
-        tile,
-        transposed,
-        vector_w=aligned and tile.fetches[0] % 4 == 0 and address(w) % 16 == 0,
-        vector_y=steps[2:] == (1, 1) and P * Q % 4 == 0,
-        bias=bias is not None,
-        relu=relu,
-    )
+    product, _, _, width, options = MULTIPLICATIONS[multiplied]
+    at_once = 2 * width if transposed and multiplied == "fp16" else width  # a pair across the lines is on two of them
+    evenly = tile.m * tile.k % (tile.threads * at_once) == 0
+    given = {
+        "vector_w": evenly and line % width == 0 and address(w) % 16 == 0,
+        "vector_y": steps[2:] == (1, 1) and P * Q % 4 == 0,
+        "bias": bias is not None,
+        "relu": relu,
+    }
+    kernel = product(np.dtype(source.dtype), tile, transposed, **{name: given[name] for name in options})
     blocks = blocks_for(M, tile.m) * groups * phases * blocks_for(count, tile.n) if target.size else 0
     memory = (w, source, target.reshape(-1), target.reshape(-1) if bias is None else bias, table)
     numbers = (M, D, target.shape[0], H, W, P, Q, groups, phases, *steps)
     return Plan(kernel, blocks, (*memory, *numbers), target)
 
 
-def tile_for(channels: int, pixels: int) -> Tile:
+def tile_for(channels: int, pixels: int, multiplied: str = "float32") -> Any:
     """The highest tile that leaves no more rows idle than a lower one would, and enough blocks for a whole GPU.
 
     A number has the same bits in every tile, so that the choice makes no difference to the result.
     """
-    fitting = TILES[0]
-    for tile in TILES[1:]:
-        idle_rows: Callable[[Tile], int] = lambda tile: -channels % tile.m  # noqa: E731
+    fitting, *higher = MULTIPLICATIONS[multiplied].tiles
+    for tile in higher:
         blocks = blocks_for(channels, tile.m) * blocks_for(pixels, tile.n)
-        if idle_rows(tile) <= idle_rows(fitting) and (blocks >= MANY_BLOCKS or channels <= fitting.m):
+        if -channels % tile.m <= -channels % fitting.m and (blocks >= MANY_BLOCKS or channels <= fitting.m):
             fitting = tile
     return fitting
 
 
 def plan_grad_weight(
-    g: Array, x: Array, geometry: Geometry, tile: Tile | None = None, splits: int | None = None
+    g: Array,
+    x: Array,
+    geometry: Geometry,
+    tile: Tile | WarpTile | None = None,
+    splits: int | None = None,
+    multiplied: str = "float32",
 ) -> Plan:
-    """The parts (splits, O, D, R, S) whose sum is dw: one for every share of the pixels; float32."""
-    check_operands(g=g, x=x)
+    """The parts (splits, O, D, R, S) whose sum is dw: one for every share of the pixels.
+
+    float32, or float16 as "fp16", whose parts are float32.
+    """
+    check_operands(DTYPES, g=g, x=x)
     check_gradient(g, geometry)
     J, M = math.prod(geometry.w_shape[1:]), geometry.group_outputs
-    tile = tile or tile_for(M, J * geometry.groups)
+    tile = tile or tile_for(M, J * geometry.groups, multiplied)
     tiles = blocks_for(M, tile.m) * blocks_for(J, tile.n) * geometry.groups
     pixels = geometry.N * geometry.P * geometry.Q
     split, splits = share_pixels(pixels, tile.k, splits or blocks_for(MANY_BLOCKS * 2, max(tiles, 1)))
-    parts = array_namespace(g).empty((splits, *geometry.w_shape), g.dtype)
+    parts = array_namespace(g).empty((splits, *geometry.w_shape), accumulator_dtype(g.dtype))
     check_size("the parts of the weight's gradient", parts.shape)
     table = on_device(forward_table, geometry, g)
     memory = (flat(g), flat(x), parts.reshape(-1), table)
     sizes = (M, geometry.D, geometry.N, geometry.H, geometry.W, geometry.P, geometry.Q, geometry.groups, split)
-    kernel = grad_weight_kernel(np.dtype(g.dtype), tile)
+    kernel = MULTIPLICATIONS[multiplied].grad_weight(np.dtype(g.dtype), tile)
     return Plan(kernel, tiles * splits, (*memory, *sizes, *geometry.stride, *geometry.padding), parts)
 
 
@@ -141,9 +195,9 @@ def share_pixels(pixels: int, step: int, wanted: int) -> tuple[int, int]:
     return each * step, max(blocks_for(steps, each), 1)
 
 
-def plan_sum_parts(parts: Array, threads: int = 256) -> Plan:
-    """parts (splits, …) → their sum."""
-    total = array_namespace(parts).empty(parts.shape[1:], parts.dtype)
-    kernel = sum_parts_kernel(np.dtype(parts.dtype), threads)
+def plan_sum_parts(parts: Array, dtype: Any = None, threads: int = 256) -> Plan:
+    """parts (splits, …) → their sum, in their own dtype or, of float32, in float16."""
+    total = array_namespace(parts).empty(parts.shape[1:], dtype or parts.dtype)
+    kernel = sum_parts_kernel(np.dtype(total.dtype), threads)
     blocks = blocks_for(total.size, threads)
     return Plan(kernel, blocks, (parts.reshape(-1), total.reshape(-1), total.size, parts.shape[0]), total)

@@ -7,20 +7,22 @@ of a GPU idle. So the pixels are cut into parts ("split-K"), each block adds up 
 parts in their order. No two blocks add to one number: the same bits every time, which atomic additions would not give.
 It costs one copy of dw a part, written and read once.
 
-Neighbouring threads fetch neighbouring pixels of one channel, of g and of x. A thread's pixels lie tile_k apart and are
-counted on like the wheels of an odometer, without a division; where an input lies from there, the table of ``offsets``
-says, whose entries wait in shared memory. All else is as in ``implicit_gemm``. (NVIDIA, *CUTLASS*, "split-K".)
+Neighbouring threads fetch neighbouring pixels of one channel, of g and of x (``pixel_lanes``). A thread's pixels lie
+tile_k apart; where an input lies from there, the table of ``offsets`` says, whose entries wait in shared memory. All
+else is as in ``implicit_gemm``. (NVIDIA, *CUTLASS*, "split-K".)
 """
 
 from functools import cache
 
 import numpy as np
-from numba import cuda, float32, int32, int64, uint32
+from numba import cuda, float32, from_dtype, int32, int64, uint32
 
+from ...reference.namespace import accumulator_dtype
 from ..matmul.tile import Tile
 from ..plan import Kernel
 from .offsets import HEADER, OUTSIDE
 from .outer_product import group_steps, outer_product
+from .pixel_lanes import lane_mover, moved_on
 
 NOWHERE = -(1 << 20)  # the row of what is no pixel: outside of the image under every tap
 PADDING = 4  # of a line in shared memory: eight lines at four neighbouring places are then in 32 banks
@@ -47,28 +49,7 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
     next_rows, next_columns = group_steps(tile)
     multiply = outer_product(tile)
 
-    @cuda.jit(device=True, forceinline=True)
-    def fetch_g(g, base, line_g, first_m, M, inside, held):
-        for i in range(held_g):
-            m = int32(first_m + i * lines)
-            present = inside & (m < M)
-            value = g[uint32(base + m * line_g) if present else uint32(0)]
-            held[i] = value if present else float32(0)
-
-    @cuda.jit(device=True, forceinline=True)
-    def fetch_x(x, taps, line, row, column, base, H, W, held):
-        for i in range(held_x):
-            place = taps[uint32(line + i * lines)]
-            h = uint32(row + int32(place >> 48))
-            v = uint32(column + int32(place >> 32 & 0xFFFF))
-            inside = (h < uint32(H)) & (v < uint32(W))
-            value = x[uint32(base + int32(uint32(place))) if inside else uint32(0)]
-            held[i] = value if inside else float32(0)
-
-    @cuda.jit(device=True, forceinline=True)
-    def store(tile, start, pitch, line, lane, held, count):
-        for i in range(count):
-            tile[uint32(start + lane * pitch + line + i * lines)] = held[i]
+    fetch_g, fetch_x, store = lane_mover(lines, held_g, held_x, "float32")
 
     def conv2d_grad_weight_gemm(
         g, x, parts, table, M, D, N, H, W, P, Q, groups, split, stride_h, stride_w, pad_h, pad_w
@@ -98,7 +79,7 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
             for j in range(thread_n):
                 sums[i, j] = float32(0)
 
-        # This thread's pixel of the first tile, as an odometer, and what a step of tile_k adds to its wheels.
+        # This thread's pixel of the first tile, and how far it is to that of the next.
         lane = int32(thread % tile_k)
         line = int32(thread // tile_k)
         pixel = int32(part * split + lane)
@@ -122,16 +103,10 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
                 row = int32(p * stride_h - pad_h if inside else NOWHERE)
                 column = int32(q * stride_w - pad_w)
                 x_base = int32((n * groups + group) * D * H * W + row * W + column if inside else 0)
-                fetch_g(g, g_base, int32(P * Q), int32(first_m + line), M, inside, next_g)
-                fetch_x(x, taps, line, row, column, x_base, H, W, next_x)
+                fetch_g(g, g_base, int32(P * Q), int32(first_m + line), M, inside, next_g, 0)
+                fetch_x(x, taps, line, row, column, x_base, H, W, next_x, 0)
                 pixel = int32(pixel + tile_k)
-                q = int32(q + step_q)
-                carry = q >= Q
-                q = int32(q - Q if carry else q)
-                p = int32(p + step_p + (1 if carry else 0))
-                carry = p >= P
-                p = int32(p - P if carry else p)
-                n = int32(n + step_n + (1 if carry else 0))
+                n, p, q = moved_on(n, p, q, step_n, step_p, step_q, P, Q)
             if step > 0:
                 for k in range(tile_k):
                     g_at = int32(half * g_size + k * g_pitch + my_m)
@@ -139,8 +114,8 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
                     multiply(g_tile, x_tile, g_at, x_at, g_column, x_row, sums)
             if step < steps:
                 half = int32(1 - half)
-                store(g_tile, int32(half * g_size), int32(g_pitch), line, lane, next_g, held_g)
-                store(x_tile, int32(half * x_size), int32(x_pitch), line, lane, next_x, held_x)
+                store(g_tile, int32(half * g_size + lane * g_pitch), line, next_g, held_g)
+                store(x_tile, int32(half * x_size + lane * x_pitch), line, next_x, held_x)
                 cuda.syncthreads()  # the next tiles are whole, and nobody reads the half before last any more
 
         for i in range(thread_m):
@@ -156,14 +131,15 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
 
 @cache
 def sum_parts_kernel(dtype: np.dtype, threads: int) -> Kernel:
-    """Each thread adds up the parts of one number, the first part first."""
+    """Each thread adds up the parts of one number, the first part first; float16 has parts in float32, rounded once."""
+    number = from_dtype(dtype)
 
     def conv2d_sum_parts(parts, total, count, splits):
         i = int32(cuda.blockIdx.x * threads + cuda.threadIdx.x)
         if i < count:
-            number = parts[i]
+            whole = parts[i]
             for part in range(1, splits):
-                number += parts[int32(part * count + i)]
-            total[i] = number
+                whole += parts[int32(part * count + i)]
+            total[i] = number(whole)
 
-    return Kernel(conv2d_sum_parts, dtype, 2, threads)
+    return Kernel(conv2d_sum_parts, dtype, 1, threads, others={"parts": f"{accumulator_dtype(dtype)}*"})

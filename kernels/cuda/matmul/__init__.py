@@ -7,10 +7,11 @@
 | "shared tile" | ``shared_tile`` | a block fetches tiles once, for all of its threads | 1/8 | 2 |
 | "register tile" | ``register_tile`` | a thread makes 4 x 4 numbers of C | 1/32 | 1/2 |
 | "double-buffered" | ``double_buffered`` | tiles are fetched ahead, by 16 bytes at a time | 1/64 | 1/16 |
-| "tf32", "bf16" | ``tensor_cores`` | a warp multiplies matrices, of numbers with fewer bits | 1/64 | 3/64 |
+| "tf32", "bf16" | ``tensor_cores`` | a warp multiplies matrices, of numbers with fewer bits | 1/64 | 3/64, 3/128 |
 
 These are for float32, the first four for float64, too. For float16 there is HALVES: the kernel of "bf16", for numbers
-that have 16 bits already.
+that have 16 bits already. GPUs before compute capability 8.0 lack these instructions: there float32 is multiplied by
+"double-buffered" whatever precision is asked for, and so is float16, in float32 and rounded once.
 
 All take the same arguments (the upper ones a bias, too): matrices A, B, C in flat memory; sizes M, N, K; ``lda`` and
 ``ldb``, the distances between stored lines, and ``batch_a`` and ``batch_b``, between matrices (0: the same one for
@@ -31,8 +32,9 @@ from .. import launcher, precision
 from ..plan import Kernel, Plan, blocks_for, check_operands, check_size
 from . import coalesced, double_buffered, naive, register_tile, shared_tile, tensor_cores
 from .operands import operand
-from .tensor_cores import WarpTile, tensor_core_kernel
+from .tensor_cores import tensor_core_kernel
 from .tile import Tile
+from .warp_product import WarpTile
 
 Array = Any
 
@@ -63,6 +65,7 @@ RUNGS = {
 }
 HALVES = Rung(partial(tensor_core_kernel, multiplied="fp16"), tensor_cores.TILE_OF_HALVES, (*_MOVES, *_REST))
 OF_PRECISION = {"highest": "double-buffered", "high": "tf32", "medium": "bf16"}  # for float32
+TENSOR_CORES = (8, 0)  # the compute capability that the PTX ISA asks for ("mma"), with these shapes and numbers
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -72,13 +75,27 @@ def matmul(a: Array, b: Array) -> Array:
     added up in float32, and rounded once. Raises ValueError where shapes do not fit, devices differ or an array has
     more than 2^31 elements, TypeError for other dtypes.
     """
-    return launcher.launch(plan_matmul, a, b)
+    return launch_product(plan_matmul, a, b)
+
+
+def launch_product(planner: Callable[..., Plan], *operands: Any) -> Array:
+    """The result of the product that ``planner`` plans; of float16 without tensor cores, by way of float32."""
+    arrays = [operand for operand in operands if hasattr(operand, "dtype")]
+    if has_tensor_cores(arrays[0]) or any(array.dtype != np.float16 for array in arrays):
+        return launcher.launch(planner, *operands)
+    wide = [operand.astype(np.float32) if hasattr(operand, "dtype") else operand for operand in operands]
+    return launcher.launch(planner, *wide).astype(np.float16)
+
+
+def has_tensor_cores(array: Array) -> bool:
+    """Whether the array's GPU knows the instructions of ``tensor_cores``; over NumPy arrays, the simulator does."""
+    device = array.device
+    return not hasattr(device, "compute_capability") or launcher.capability_of(device) >= TENSOR_CORES
 
 
 def plan_matmul(a: Array, b: Array, rung: Rung | None = None) -> Plan:
-    """The launch that computes ``matmul(a, b)``; by default on the rung for the dtype and the precision in use."""
-    product = _Product(a, b)
-    return product.plan(rung or _rung_for(product.dtype))
+    """The launch that computes ``matmul(a, b)``; by default on the rung for dtype, precision in use and device."""
+    return _Product(a, b).plan(rung or _rung_for(a))
 
 
 def plan_linear(x: Array, weight: Array, bias: Array | None, relu: bool, rung: Rung | None = None) -> Plan:
@@ -91,14 +108,15 @@ def plan_linear(x: Array, weight: Array, bias: Array | None, relu: bool, rung: R
         if bias.shape != weight.shape[:1]:
             raise ValueError(f"bias must have one number for each of the {len(weight)} outputs, got {bias.shape}")
         bias = array_namespace(bias).ascontiguousarray(bias)
-    product = _Product(x, weight.T)
-    return product.plan(rung or _rung_for(product.dtype), bias, relu)
+    return _Product(x, weight.T).plan(rung or _rung_for(x), bias, relu)
 
 
-def _rung_for(dtype: np.dtype) -> Rung:
-    if dtype == np.float16:
+def _rung_for(a: Array) -> Rung:
+    if a.dtype == np.float16:
         return HALVES
-    return RUNGS[OF_PRECISION[precision.in_use()] if dtype == np.float32 else "register tile"]
+    if a.dtype == np.float64:
+        return RUNGS["register tile"]
+    return RUNGS[OF_PRECISION[precision.in_use()] if has_tensor_cores(a) else OF_PRECISION["highest"]]
 
 
 class _Product:

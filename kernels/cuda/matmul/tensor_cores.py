@@ -1,10 +1,8 @@
 """Rung 6, tensor cores: a warp multiplies small matrices by one instruction, of numbers with fewer bits.
 
-``mma.sync`` computes D = A B + C of 16 x 8 x 8 numbers (TF32: float32 with 10 bits of mantissa instead of 23) or
-16 x 8 x 16 (bfloat16: 7 bits; float16: 10 bits, and a narrow range), sums in float32, where rung 5 needs 1,024 or 2,048
-multiplications by 32 threads. Every lane of the warp holds a few numbers of each matrix in its registers, in a pattern
-that the hardware prescribes (``intrinsics``): a word of 32 bits holds one number in TF32, two of 16 bits. By words, the
-pattern is the same for all. How tiles come into shared memory, and ahead of time, is as in rung 5.
+One instruction computes a product of 16 x 8 x 8 or 16 x 8 x 16 numbers, sums in float32 (``warp_product``), where
+rung 5 needs 1,024 or 2,048 multiplications by 32 threads. How tiles come into shared memory, and ahead of time, is as
+in rung 5.
 
 Float32 matrices are rounded to TF32 or bfloat16 on the way, and results differ from the fourth digit on, or the third:
 users ask for it, by ``minipar.set_float32_matmul_precision``. Float16 matrices are multiplied as they are; each number
@@ -13,48 +11,18 @@ Multiply-Accumulate Instructions"; Markidis et al. 2018, "NVIDIA Tensor Core Pro
 """
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numba import cuda, float32, int32, uint32, uint64
 from numba.types import float16
 
-from ..intrinsics import mma_bf16, mma_f16, mma_tf32
 from ..plan import Kernel
 from .fetching import mover
 from .fetching_pairs import pair_mover
-
-WARP = 32
-
-
-class WarpTile(NamedTuple):
-    """The tile of C of a block, ``m`` x ``n``; the depth ``k`` of one step; and the tile of C of one warp."""
-
-    m: int
-    n: int
-    k: int
-    warp_m: int
-    warp_n: int
-
-    @property
-    def threads(self) -> int:
-        """The threads of a block. ValueError unless warps share the tile of C evenly, in matrices of 16 x 8."""
-        if self.m % self.warp_m or self.n % self.warp_n or self.warp_m % 16 or self.warp_n % 8:
-            raise ValueError(f"{self} does not divide evenly among warps, and these into matrices of 16 x 8")
-        return self.m // self.warp_m * (self.n // self.warp_n) * WARP
-
+from .warp_product import ARRAYS, NUMBERS, PADDING, WARP, WarpTile, warp_product
 
 TILE = WarpTile(128, 128, 16, 64, 32)
 TILE_OF_HALVES = WarpTile(128, 128, 32, 64, 32)  # as many bytes
-
-ARRAYS = {"tf32": np.float32, "bf16": np.float32, "fp16": np.float16}
-BITS = {"tf32": 10, "bf16": 7, "fp16": 10}  # of the mantissa
-MMA = {"tf32": mma_tf32, "bf16": mma_bf16, "fp16": mma_f16}
-
-# The 32 lanes read words at eight neighbouring places of four lines of a tile. With this padding behind each line, the
-# lines begin 8 banks apart, and the words are in 32 banks.
-PADDING = 8
-WORDS = 8  # along k, that one instruction takes
 
 
 @cache
@@ -77,9 +45,7 @@ def tensor_core_kernel(
         raise TypeError(f"this kernel is for {np.dtype(ARRAYS[multiplied])}, not {dtype}")
     threads = tile.threads
     tile_m, tile_n, tile_k, warp_m, warp_n = tile
-    numbers = 1 if multiplied == "tf32" else 2  # of a word
-    if tile_k % (WORDS * numbers):
-        raise ValueError(f"{tile} must have a multiple of {WORDS * numbers} for k")
+    multiply = warp_product(tile, multiplied)
     if multiplied == "tf32":
         of_a = mover(tile_m, tile_k, threads, not transpose_a, 4 if vector_a else 1, PADDING, in_tf32=True)
         of_b = mover(tile_n, tile_k, threads, transpose_b, 4 if vector_b else 1, PADDING, in_tf32=True)
@@ -88,10 +54,9 @@ def tensor_core_kernel(
         of_b = pair_mover(dtype, tile_n, tile_k, threads, transpose_b, vector_b, PADDING)
     fetch_a, store_a, held_a, register_a = of_a
     fetch_b, store_b, held_b, register_b = of_b
-    multiply = MMA[multiplied]
     word = float32 if multiplied == "tf32" else uint32
     number = float16 if multiplied == "fp16" else float32
-    depth = tile_k // numbers  # in words
+    depth = tile_k // NUMBERS[multiplied]  # in words
     a_pitch, b_pitch = tile_m + PADDING, tile_n + PADDING
     a_size, b_size = depth * a_pitch, depth * b_pitch  # of one buffer
     both_a, both_b = 2 * a_size, 2 * b_size
@@ -140,22 +105,9 @@ def tensor_core_kernel(
             if next_k < K:
                 fetch_a(A, a_start, lda, first_m, M, next_k, K, next_a, thread)
                 fetch_b(B, b_start, ldb, first_n, N, next_k, K, next_b, thread)
-            for k in range(0, depth, WORDS):
-                # Of 64 bits and unsigned, so that what is added becomes a part of the load, and none can be negative.
-                a_at = uint64(half * a_size + (k + t) * a_pitch + my_m)
-                b_at = uint64(half * b_size + (k + t) * b_pitch + my_n)
-                for i in range(rows):
-                    for r in range(4):
-                        a[i, r] = a_tile[a_at + uint64(16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
-                for j in range(columns):
-                    for r in range(2):
-                        b[j, r] = b_tile[b_at + uint64(8 * j + r * 4 * b_pitch)]
-                for i in range(rows):
-                    for j in range(columns):
-                        a0, a1, a2, a3 = a[i, 0], a[i, 1], a[i, 2], a[i, 3]
-                        s0, s1, s2, s3 = sums[i, j, 0], sums[i, j, 1], sums[i, j, 2], sums[i, j, 3]
-                        s0, s1, s2, s3 = multiply(a0, a1, a2, a3, b[j, 0], b[j, 1], s0, s1, s2, s3)
-                        sums[i, j, 0], sums[i, j, 1], sums[i, j, 2], sums[i, j, 3] = s0, s1, s2, s3
+            a_at = uint64(half * a_size + t * a_pitch + my_m)
+            b_at = uint64(half * b_size + t * b_pitch + my_n)
+            multiply(a_tile, b_tile, a_at, b_at, a, b, sums)
             if next_k < K:
                 half = int32(1 - half)
                 store_a(a_tile, int32(half * a_size), next_a, thread)
