@@ -137,7 +137,8 @@ def test_the_bar_is_the_geometric_mean_over_all_layers(monkeypatch):
 
 @pytest.fixture
 def planned(monkeypatch):
-    """What is planned of the checks of kernels, over NumPy arrays: (kernel, was it the forward, …, tile), not run."""
+    """What is planned of the checks of kernels, over NumPy arrays, and not run: kernels; and tiles, by what is planned
+    and how it multiplies."""
     found = SimpleNamespace(kernels=set(), tiles={}, now="")
     tile_for = products.tile_for
 
@@ -147,9 +148,9 @@ def planned(monkeypatch):
             found.kernels.add((plan.kernel.name, plan.kernel.dtype.name))
         return plan.result
 
-    def noted(*sizes):
-        tile = tile_for(*sizes)
-        found.tiles.setdefault(found.now, set()).add(tile)
+    def noted(channels, pixels, multiplied):
+        tile = tile_for(channels, pixels, multiplied)
+        found.tiles.setdefault((found.now, multiplied), set()).add(tile)
         return tile
 
     def named(name, kernel):
@@ -172,7 +173,9 @@ def test_every_kernel_of_products_and_convolutions_is_checked_in_every_tile(plan
     monkeypatch.setattr("minipar.bench.gpu.kernel_checks.REFERENCE", nothing)
     for group in GROUPS.values():
         list(kernel_checks(group, planned.of, lambda array: array, lambda array: array))
-    assert {name: planned.tiles[name] for name in KERNELS} == {name: set(products.TILES) for name in KERNELS}
+    assert planned.tiles == {
+        (name, multiplied): set(way.tiles) for name in KERNELS for multiplied, way in products.MULTIPLICATIONS.items()
+    }
     for rung in matmul.RUNGS:
         list(ladder_checks(rung, kernels_of(rung), lambda array: array, lambda array: array))
     names = {name for name, _ in planned.kernels}

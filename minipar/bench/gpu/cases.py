@@ -78,7 +78,7 @@ CONVOLUTIONS = (
     Convolution((3, 6, 12, 9), (12, 1, 3, 3), stride=(2, 2), padding=SAME, groups=6),
     Convolution((2, 5, 9, 30), (5, 1, 1, 4), stride=(1, 3), dilation=(1, 2), groups=5),
 )
-# Those in float32 whose implicit products take the high tiles: forward, by the input, by the weight.
+# Those whose implicit products take the high tiles: forward, by the input, by the weight.
 LARGE_CONVOLUTIONS = (
     Convolution((8, 4, 64, 64), (64, 4, 3, 3), padding=SAME),
     Convolution((8, 4, 64, 64), (128, 4, 3, 3), padding=SAME),

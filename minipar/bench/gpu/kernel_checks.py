@@ -99,9 +99,9 @@ GROUPS: Mapping[str, Group] = {  # each is a part of the run
     "linear layers": Group(_linears, ("float16", "float32", "float64")),
     "linear layers in TF32": Group(_linears, ("float32",), "high"),
     "linear layers in bfloat16": Group(_linears, ("float32",), "medium"),
-    "convolutions": Group(_convolutions, ("float32", "float64")),
+    "convolutions": Group(_convolutions, ("float16", "float32", "float64")),
     "convolutions in TF32": Group(_convolutions, ("float32",), "high"),
-    "large convolutions": Group(_large_convolutions, ("float32",)),
+    "large convolutions": Group(_large_convolutions, ("float16", "float32")),
     "large convolutions in TF32": Group(_large_convolutions, ("float32",), "high"),
 }
 SIGNIFICANT = {"highest": 24, "high": 11, "medium": 8}  # bits of the operands of a product, by precision
