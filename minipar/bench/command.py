@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gpu",
         action="store_true",
         help="instead: check every CUDA kernel, training steps of every family of models and NCCL against float64; "
-        "time them beside cuBLAS, PyTorch and a copy; write a report with its bars (less than eight minutes)",
+        "time them beside cuBLAS, cuDNN, PyTorch and a copy; write a report with its bars (less than eight minutes)",
     )
     parser.add_argument(
         "--ranks",

@@ -11,31 +11,37 @@ import pytest
 
 from minipar.bench.gpu import cupy_convolution, ladder, timing
 from minipar.bench.gpu.bandwidth import OPERATIONS, bandwidths
+from minipar.bench.gpu.cases import Convolution
 from minipar.bench.gpu.check import Check, guarded
 from minipar.bench.gpu.contests import convolution_timings
-from minipar.bench.gpu.kernel_checks import REFERENCE, Convolution, kernel_checks, relative_error, tolerance
+from minipar.bench.gpu.kernel_checks import GROUPS, REFERENCE, kernel_checks, relative_error, tolerance
 from minipar.bench.gpu.ladder import ladder_checks, ladder_timings
 from minipar.bench.gpu.timing import Timing, compare, copies, launch_overhead, race, wake
+from tests.bench.gpu_stand_ins import plain_kernels
 
 
 def same(array):
     return array
 
 
-def checks_with(**kernels) -> list[Check]:
-    return list(kernel_checks({**REFERENCE, **kernels}, same, same))
+def checks_with(*groups, **kernels) -> list[Check]:
+    """Of the plain kernels but for those given; the other groups have the same kernels again."""
+    kernels = {**plain_kernels(), **kernels}
+    wanted = groups or ("products", "linear layers", "convolutions")
+    return [check for group in wanted for check in kernel_checks(GROUPS[group], kernels, same, same)]
 
 
 # ── checks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_plain_kernels_pass_every_check_in_both_precisions():
+def test_the_plain_kernels_pass_every_check_in_every_precision():
     checks = checks_with()
     assert all(check.passed for check in checks)
     assert {check.name for check in checks} == set(REFERENCE)
     for name in REFERENCE:
         cases = [check.case for check in checks if check.name == name]
         assert len(cases) == len(set(cases)) >= 14
+    assert {check.case.split("float")[1][:2] for check in checks if check.name == "matmul"} == {"16", "32", "64"}
 
 
 def test_a_dropped_term_is_caught_for_every_kernel():
@@ -62,15 +68,15 @@ def test_a_dropped_term_is_caught_for_every_kernel():
         dx, dw, db = REFERENCE["linear_backward"](g, x, weight)
         return dx, dw, db - g[-1]
 
-    for name, broken, fewest in (
-        ("matmul", last_column_lost, 10),
-        ("linear_forward", last_input_lost, 10),
-        ("linear_backward", last_row_lost, 8),
-        ("conv2d_forward", bias_lost, 10),
-        ("conv2d_grad_weight", last_pixel_lost, 10),
-        ("conv2d_grad_input", last_channel_lost, 10),
+    for group, name, broken, fewest in (
+        ("products", "matmul", last_column_lost, 10),
+        ("linear layers", "linear_forward", last_input_lost, 10),
+        ("linear layers", "linear_backward", last_row_lost, 8),
+        ("convolutions", "conv2d_forward", bias_lost, 10),
+        ("convolutions", "conv2d_grad_weight", last_pixel_lost, 10),
+        ("convolutions", "conv2d_grad_input", last_channel_lost, 10),
     ):
-        checks = checks_with(**{name: broken})
+        checks = checks_with(group, **{name: broken})
         assert all(check.passed for check in checks if check.name != name)
         wrong = [check for check in checks if check.name == name and not check.passed]
         assert len(wrong) >= fewest, name
@@ -86,9 +92,13 @@ def test_a_wrong_dtype_or_shape_and_an_exception_are_failed_checks():
     def broken(a, b):
         raise RuntimeError("illegal\naddress")
 
-    for kernel, text in ((half, "not float32"), (turned, "has shape"), (broken, "RuntimeError: illegal address")):
-        failed = [check for check in checks_with(matmul=kernel) if not check.passed]
-        assert len(failed) == 2 * 11
+    for kernel, dtypes, text in (
+        (half, 2, "not float32"),
+        (turned, 3, "has shape"),
+        (broken, 3, "RuntimeError: illegal address"),
+    ):
+        failed = [check for check in checks_with("products", matmul=kernel) if not check.passed]
+        assert len(failed) == dtypes * 11
         assert text in failed[0].exception
 
 
@@ -100,6 +110,7 @@ def test_relative_error_counts_every_element_and_nan_does_not_pass():
     nan = relative_error(np.array([np.nan, 0.0, 4.0]), exact, np.array([1.0, 0.0, 5.0]))
     assert not Check("matmul", "", nan, 1.0).passed
     assert tolerance(100, np.dtype(np.float32)) == pytest.approx(80 * 2.0**-24)
+    assert tolerance(100, np.dtype(np.float16)) == pytest.approx(80 * 2.0**-24 + 2.0**-11)
 
 
 def test_checks_before_an_exception_are_kept():
@@ -120,10 +131,21 @@ def test_every_rung_is_checked_and_tensor_cores_may_round_their_operands():
         mantissa, exponent = np.frexp(x.astype(np.float64))
         return np.ldexp(np.rint(mantissa * 2**11) / 2**11, exponent)
 
-    checks = list(ladder_checks({"naive": rounded, "tf32": rounded, "bf16": np.matmul}, same, same))
-    assert {check.name for check in checks} == {"matmul, naive", "matmul, tf32", "matmul, bf16"}
-    assert all(check.passed for check in checks if check.name != "matmul, naive")
-    assert sum(not check.passed for check in checks if check.name == "matmul, naive") >= 9
+    def layer(x, weight, bias, relu):
+        return REFERENCE["linear_forward"](in_tf32(x), in_tf32(weight), bias, relu).astype(x.dtype)
+
+    def bias_lost(x, weight, bias, relu):
+        return layer(x, weight, bias * 0, relu)
+
+    def found(name, **kernels):
+        return list(ladder_checks(name, kernels, same, same))
+
+    assert {check.name for check in found("naive", matmul=np.matmul)} == {"matmul, naive"}
+    checks = found("tf32", matmul=rounded, linear_forward=layer)
+    assert {check.name for check in checks} == {"matmul, tf32", "linear_forward, tf32"}
+    assert all(check.passed for check in [*checks, *found("bf16", matmul=np.matmul)])
+    assert sum(not check.passed for check in found("naive", matmul=rounded)) >= 9
+    assert not any(check.passed for check in found("bf16", linear_forward=bias_lost))
 
 
 def timed(products, sizes, library=np.matmul, said=None):

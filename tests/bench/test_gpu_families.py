@@ -89,7 +89,7 @@ def test_steps_are_timed_beside_pytorch_and_their_losses_compared(small):
 def test_without_pytorch_our_steps_are_timed_alone(small, monkeypatch):
     monkeypatch.setattr(steps, "find_spec", lambda name: None)
     torch, why_not = steps.pytorch("cuda")
-    assert (torch, why_not) == (None, "PyTorch is not installed: no training steps beside it")
+    assert (torch, why_not) == (None, "PyTorch is not installed: nothing is timed beside it")
     with double_installed():
         rows = list(step_timings("cuda", torch, elapsed))
     assert [(type(row), row.theirs, row.ratio) for row in rows] == [(Step, None, None)] * 3
@@ -98,7 +98,7 @@ def test_without_pytorch_our_steps_are_timed_alone(small, monkeypatch):
 def test_pytorch_without_a_gpu_is_said_and_with_one_does_not_use_tf32(monkeypatch):
     torch = pytest.importorskip("torch", reason='needs PyTorch: pip install ".[oracle]"')
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert steps.pytorch("cuda")[1] == f"PyTorch {torch.__version__} finds no GPU: no training steps beside it"
+    assert steps.pytorch("cuda")[1] == f"PyTorch {torch.__version__} finds no GPU: nothing is timed beside it"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     # PyTorch's own testing tools, which other tests import, forbid what a program may do.
     monkeypatch.setitem(torch.backends.flags_frozen.__globals__, "__allow_nonbracketed_mutation_flag", True)

@@ -9,6 +9,7 @@ import pytest
 
 from minipar.bench.gpu.bandwidth import Bandwidth
 from minipar.bench.gpu.check import Check
+from minipar.bench.gpu.nccl import AllReduce
 from minipar.bench.gpu.report import Report, data, failure_lines, file_stem, markdown
 from minipar.bench.gpu.rows import KINDS, Condition, Failure, Note, from_line, to_line
 from minipar.bench.gpu.steps import Step
@@ -32,6 +33,7 @@ def recorded(*more) -> Report:
             Step("GAN", "zoo", 1e-3, None),
         ],
         "bandwidth": [Bandwidth("add", "4×4", 3e-3, 6e9, 1e-3, 4e9)],
+        "NCCL": [AllReduce(4, 1 << 20, 1e-4)],
         "more": list(more),
     }
     return Report(rows, dict.fromkeys(rows, 1.25))
@@ -54,12 +56,13 @@ def test_the_bars_come_first_and_say_what_was_met():
 
 def test_every_row_is_in_the_report():
     page = markdown(recorded())
-    assert "**2 of 2 checks passed; 3 of 4 bars met, 12 not measured.**" in page
+    assert "**2 of 2 checks passed; 3 of 4 bars met, 35 not measured.**" in page
     assert "| matmul | 2/2 | 9e-07 | 1e-06 | other |" in page
-    assert "| matmul, tf32 | 4096×4096×4096 | 2 ms | 68.7 | 900 µs | 153 | 0.45 |" in page
+    assert "| matmul, tf32 | 4096×4096×4096 | 2 ms | 68.7 | CuPy | 900 µs | 153 | 0.45 |" in page
     assert "| minipar matmul | 8.25 µs |" in page
     assert "| MLP | 784-64-64-10 | 200 µs | 300 µs | 1.50 |" in page
     assert "| GAN | zoo | 1 ms | – | – |" in page
+    assert "| 4 | 1,048,576 | 100 µs | 15.7 |" in page
     assert "| add | 4×4 | 3 ms | 2000 | 50% |" in page
     assert "- PyTorch finds no GPU" in page
     assert "| launches | 1.2 |" in page

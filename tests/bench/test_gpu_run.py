@@ -14,18 +14,33 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import minipar
-from minipar.bench.gpu import bars, command, families, ladder, parts, process, steps, timing
+from minipar.bench.gpu import (
+    bars,
+    command,
+    cudnn,
+    families,
+    fused,
+    kernel_checks,
+    ladder,
+    nccl,
+    parts,
+    process,
+    steps,
+    timing,
+)
 from minipar.bench.gpu.bandwidth import bandwidths
-from minipar.bench.gpu.check import Check
+from minipar.bench.gpu.cases import Convolution
 from minipar.bench.gpu.contests import convolution_timings
-from minipar.bench.gpu.kernel_checks import REFERENCE, Convolution
 from minipar.bench.gpu.parts import ONE_PROCESS, Part
 from minipar.bench.gpu.process import rows_of
 from minipar.bench.gpu.rows import Condition, Failure, Note, to_line
 from minipar.bench.gpu.timing import launch_overhead
 from minipar.bench.workloads import WORKLOADS
 from minipar.kernels.cuda import detect, launcher
+from tests.bench.gpu_stand_ins import plain_kernels, pytorch_on_the_double
+from tests.cupy_double.double_nccl import nccl_installed
 from tests.cupy_double.installed import double_installed
+from tests.parallel.nccl.threads_with_nccl import launch as launch_on_threads
 
 HOME = str(Path(__file__).resolve().parents[2])
 
@@ -40,28 +55,39 @@ def inline(part, seconds):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """The double in CuPy's place, reference forms in the kernels', and every part small and short."""
-    with double_installed() as cupy:
+    """The doubles in CuPy's and NCCL's place, reference forms in the kernels', and every part small and short."""
+    with nccl_installed(gpus=2) as there:
+        cupy = there.cupy
         routines = SimpleNamespace(COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_TF32=7, types=[1])
         routines.get_compute_type = lambda dtype: routines.types[-1]
         routines.set_compute_type = lambda dtype, kind: routines.types.append(kind)
         core = ModuleType("cupy._core")
         core._routines_linalg = routines
         monkeypatch.setitem(sys.modules, "cupy._core", core)
-        cupy.cuda.nccl = SimpleNamespace(available=False)
-        monkeypatch.setitem(sys.modules, "cupy.cuda", cupy.cuda)
-        reference = {**REFERENCE, "matmul": cupy.matmul}
-        monkeypatch.setattr(parts, "kernels", lambda: reference)
+        monkeypatch.setattr(parts, "kernels", plain_kernels)
+        monkeypatch.setattr(parts, "_rung_names", lambda: ["double-buffered", "tf32"])
+        of_a_rung = {name: plain_kernels()[name] for name in ("matmul", "linear_forward")}
+        monkeypatch.setattr(parts, "kernels_of", lambda name: of_a_rung)
         monkeypatch.setattr(parts, "rungs", lambda capability: {"double-buffered": cupy.matmul, "tf32": cupy.matmul})
         monkeypatch.setattr(launcher, "_loaded", lambda kernel, device: lambda blocks, threads, args: None)
         monkeypatch.setattr(parts, "launch_overhead", partial(launch_overhead, launches=3))
         monkeypatch.setattr(parts, "ladder_timings", partial(ladder.ladder_timings, sizes=(8,)))
         monkeypatch.setattr(parts, "bandwidths", partial(bandwidths, shape=(4, 8)))
         small = Convolution((2, 3, 6, 6), (4, 3, 3, 3))
+        monkeypatch.setattr(kernel_checks, "LARGE_CONVOLUTIONS", (small,))
         monkeypatch.setattr(parts, "convolution_timings", partial(convolution_timings, convolutions=(small,)))
+        monkeypatch.setattr(cudnn, "cudnn_timings", partial(cudnn.cudnn_timings, convolutions=(small,)))
+        monkeypatch.setattr(cudnn, "same_bits_checks", partial(cudnn.same_bits_checks, convolutions=(small,)))
+        monkeypatch.setattr(bars, "RESNET18", {small: 3})
+        monkeypatch.setattr(fused, "fused_timings", partial(fused.fused_timings, numbers=1 << 15))
+        on_threads = lambda fn, *args, workers, backend: launch_on_threads(fn, *args, size=workers)  # noqa: E731
+        monkeypatch.setattr(nccl, "nccl_checks", partial(nccl.nccl_checks, launch=on_threads))
+        monkeypatch.setattr(nccl, "nccl_timings", partial(nccl.nccl_timings, launch=on_threads, sizes=(4096,)))
+        monkeypatch.setattr(command, "SIDE_BY_SIDE", 1)
         monkeypatch.setattr(bars, "BARRED_SIZES", (8,))
         monkeypatch.setattr(steps, "MODELS", {"MLP": WORKLOADS["W2a"]})
-        monkeypatch.setattr(steps, "FAMILIES", ("MLP", steps.GAN))
+        for module in (steps, bars):
+            monkeypatch.setattr(module, "FAMILIES", ("MLP", steps.GAN))
         monkeypatch.setattr(families, "FAMILIES", {"MLP": families.FAMILIES["MLP"]})
         monkeypatch.setattr(timing, "SAMPLES", (1, 1))
         monkeypatch.setattr(timing, "COPIES", (1, 1))
@@ -71,40 +97,53 @@ def small(monkeypatch, tmp_path):
     assert routines.types[-1] == 1  # as it was before
 
 
-def test_a_whole_run_finds_everything_and_writes_its_report(small, monkeypatch, capsys):
-    assert command.run(None, None, inline) == 1
+def test_a_whole_run_finds_everything_and_writes_its_report(small, capsys):
+    torch = pytest.importorskip("torch", reason='needs PyTorch: pip install ".[oracle]"')
+    with pytorch_on_the_double(torch):
+        assert command.run(None, None, inline) == 0
     captured = capsys.readouterr()
-    failed = captured.err.splitlines()
-    assert len(failed) == 1  # nothing but NCCL, which the double does not have
-    assert "NCCL all-reduce, world size 1: RuntimeError: CuPy finds no NCCL" in failed[0]
+    assert not captured.err
     (page,), (numbers,) = small.folder.glob("gpu-stand-in-0-*.md"), small.folder.glob("gpu-stand-in-0-*.json")
     found = json.loads(numbers.read_text())
     assert {timing["name"] for timing in found["timings"]} == {
-        "matmul, double-buffered", "matmul, tf32", "conv2d_forward", "conv2d_grad_input", "conv2d_grad_weight",
+        "matmul, double-buffered", "matmul, tf32", *cudnn.KERNELS, *fused.CASES,
+        *(cudnn.title(kernel, mode) for kernel in cudnn.KERNELS for mode in cudnn.MODES),
     }  # fmt: skip
+    assert {timing["opponent"] for timing in found["timings"]} == {"CuPy", "cuDNN", "CuPy's lines"}
     assert [step["name"] for step in found["steps"]] == ["MLP", "GAN"]
+    assert all(step["theirs"] for step in found["steps"])
+    assert [row["ranks"] for row in found["all_reduces"]] == [2]
     assert len(found["bandwidths"]) > 10
     assert len(found["launches"]) == 4
     assert found["conditions"]["device"] == "Stand-in 0"
     assert found["conditions"]["compute mode"] == "shared"
-    assert {name for name, check in {c["name"]: c for c in found["checks"]}.items() if not check["passed"]} == {
-        "NCCL all-reduce"
-    }
+    assert all(check["passed"] for check in found["checks"])
     ratios = {bar["name"]: bar["found"] for bar in found["bars"]}
+    assert ratios.keys() == {name for name, ratio in ratios.items() if ratio is not None}
+    assert ratios["conv2d_grad_weight over ResNet-18 in float32 ÷ cuDNN"] == "1.00"
+    assert ratios["adam_step ÷ CuPy's lines"] == "1.00"
     assert ratios["matmul 8³ in float32 ÷ cuBLAS"] == "1.00"
     assert ratios["launch overhead"] is not None
     assert set(found["seconds"]) == {"all", *(part.name for part in parts.parts())}
     assert "| launch overhead | ≤ 10 µs |" in page.read_text()
-    assert "check MLP in float32: " in captured.out
+    assert "check training of MLP: " in captured.out
     assert 7 in small.routines.types  # cuBLAS was allowed to use TF32, for a time
 
 
-def test_a_whole_run_passes_if_everything_does(small, monkeypatch, capsys):
-    monkeypatch.setattr(parts, "nccl_checks", lambda: iter([Check("NCCL", "", 0.0, 0.0)]))
+def test_without_pytorch_and_a_second_gpu_the_rest_is_found(small, monkeypatch, capsys):
+    monkeypatch.setattr(steps, "find_spec", lambda name: None)
+    monkeypatch.setattr(nccl, "gpus", lambda: 1)
     (small.folder / "benchmarks" / "results").mkdir(parents=True)
     assert command.run(small.folder / "given.json", None, inline) == 0
     assert not capsys.readouterr().err
-    assert (small.folder / "given.json").is_file()
+    found = json.loads((small.folder / "given.json").read_text())
+    assert found["notes"] == [
+        *["PyTorch is not installed: nothing is timed beside it"] * 2,
+        "there is one GPU: no all-reduce between GPUs is timed",
+    ]
+    assert not found["all_reduces"]
+    assert not any(timing["opponent"] == "cuDNN" for timing in found["timings"])
+    assert "NCCL all-reduce" in {check["name"] for check in found["checks"]}
     assert len(list((small.folder / "benchmarks" / "results").glob("gpu-stand-in-0-*.md"))) == 1
 
 
@@ -118,9 +157,9 @@ def test_what_fails_in_one_part_does_not_lose_the_rest(small, monkeypatch, capsy
     assert command.run(None, small.folder / "page.md", inline) == 1
     said = capsys.readouterr().err
     assert "matmul: MemoryError: 3 GiB (test_gpu_run.py, line " in said
-    assert "check kernels: MemoryError: 3 GiB (test_gpu_run.py, line " in said
+    assert "check products: MemoryError: 3 GiB (test_gpu_run.py, line " in said
     page = (small.folder / "page.md").read_text()
-    assert "3 parts did not run to their end" in page
+    assert f"{2 + len(kernel_checks.GROUPS)} parts did not run to their end" in page
     assert "- as far as here" in page
     assert "| MLP in float64, losses |" in page
     assert "conv2d_grad_weight" in page

@@ -8,6 +8,7 @@ import minipar
 from minipar.backend import dispatch
 from minipar.bench.gpu.kernel_checks import REFERENCE
 from minipar.bench.gpu.operations import OPERATIONS, TOLERANCE, operation_checks
+from tests.cuda.simulated_gpu import simulated_gpu
 
 
 def test_every_kernel_that_serves_an_operation_on_a_gpu_is_checked(monkeypatch):
@@ -17,6 +18,14 @@ def test_every_kernel_that_serves_an_operation_on_a_gpu_is_checked(monkeypatch):
             assert all(check.passed for check in operation_checks(name, dtype, "cpu"))
     used = {name for name, *_ in dispatch._loaded}
     assert set(dispatch.CUDA) <= set(REFERENCE) | used, "give it cases in kernel_checks.py, or in operations.py"
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operations_kernels_pass_in_lockstep(name):
+    with simulated_gpu() as gpu:
+        checks = list(operation_checks(name, "float32", "cuda"))
+    assert gpu.launched
+    assert [check for check in checks if not check.passed] == []
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

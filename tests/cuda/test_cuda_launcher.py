@@ -3,6 +3,9 @@
 import inspect
 import re
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -186,6 +189,25 @@ def test_a_kernel_is_compiled_once_and_its_file_appears_whole(built, cache_folde
     file = cubin_cache.cubin_file(KERNEL, (9, 0))
     assert file.read_bytes() == b"cubin of matmul_register_tile"
     assert cubin_cache.cubin_file(KERNEL, (9, 0)) == file
+    assert len(built) == 1
+    assert list(cache_folder.iterdir()) == [file]
+
+
+def test_those_who_ask_at_once_wait_for_one_to_compile(built, cache_folder, monkeypatch):
+    """Threads here; a lock is of an open file, so that it is the same among processes."""
+    build, everybody = compiler.build, threading.Barrier(4)
+
+    def slowly(kernel, capability):
+        time.sleep(0.2)
+        return build(kernel, capability)
+
+    def ask(_):
+        everybody.wait()
+        return cubin_cache.cubin_file(KERNEL, (9, 0))
+
+    monkeypatch.setattr(compiler, "build", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        (file,) = set(pool.map(ask, range(4)))
     assert len(built) == 1
     assert list(cache_folder.iterdir()) == [file]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minipar.bench.gpu.families import FAMILIES, family_checks, trained
-from minipar.bench.gpu.nccl import all_reduce_of_one
+from minipar.bench.gpu.nccl import gpus, nccl_checks
 from minipar.kernels.cuda import detect
 
 usable, reason = detect.status()
@@ -29,6 +29,7 @@ def test_the_same_training_twice_gives_the_same_bits(family):
             assert np.array_equal(ours[name], theirs[name]), name
 
 
-def test_an_all_reduce_in_a_world_of_one_is_the_identity():
-    array = np.random.default_rng(0).standard_normal(1003).astype(np.float32)
-    assert np.array_equal(all_reduce_of_one(array), array)
+def test_an_all_reduce_over_all_gpus_is_exact():
+    checks = list(nccl_checks(gpus()))
+    assert len(checks) == gpus()
+    assert all(check.passed for check in checks)

@@ -2,14 +2,17 @@
 
 ``command``         the whole of it: every part in turn, progress, files
 ``parts``           the parts, and the seconds that each may take; ``process``: each runs in a process of its own
+``cases``           matrix products and convolutions by their shapes: small ones, and ResNet-18's
 ``rows``            what a part finds, row by row; ``check``: an error, what it may be, and whether it passed
-``kernel_checks``   each kernel against float64 NumPy, on many shapes
+``kernel_checks``   products and convolutions against float64 NumPy, on many shapes; GROUPS names dtypes and precisions
 ``operations``      operations with kernels of their own, as a user calls them, against float64 on the CPU
 ``families``        some training steps of every family of models, on the device against float64 on the CPU
-``nccl``            an all-reduce in a world of one rank
+``nccl``            all-reduces between the GPUs, right and how fast
 ``timing``          CUDA events, medians, rotated inputs, launch overhead
 ``ladder``          the rungs of the matrix product against cuBLAS
-``contests``        convolution, against what of CuPy's (``cupy_convolution``)
+``cudnn``           every convolution of ResNet-18, forward and both gradients, against PyTorch's
+``fused``           each fused kernel, against CuPy's own lines; ``contests``: convolution, against an unfold and cuBLAS
+                    (``cupy_convolution``)
 ``bandwidth``       elementwise operations and reductions, against a copy
 ``steps``           training steps, against PyTorch's
 ``bars``            how fast it is meant to be

@@ -15,6 +15,7 @@ from ...parallel.comm.cores import usable_cores
 from ..report import duration
 from .bandwidth import Bandwidth
 from .check import Check
+from .nccl import AllReduce
 from .parts import COMPUTE_MODE, ONE_PROCESS, Part, parts
 from .process import guarded_rows, rows_of
 from .report import Report, data, failure_lines, file_stem, markdown
@@ -25,7 +26,7 @@ from .timing import Launch, Timing
 RESULTS = Path("benchmarks/results")
 SECONDS = 470.0  # of a whole run: less than eight minutes
 CHECK_SECONDS = 180.0  # of those, for the parts that run side by side
-SIDE_BY_SIDE = 8  # parts at a time, where there are cores to compile for them
+SIDE_BY_SIDE = 12  # parts at a time, where there are cores to compile for them
 
 Run = Callable[[Part, float], Iterator[Row]]  # a part, and the seconds that it may take
 
@@ -75,7 +76,7 @@ def measure(wanted: list[Part], run_part: Run, clock: Callable[[], float] = perf
         carry_out(SECONDS, part)
     alone = report.conditions.get(COMPUTE_MODE) == ONE_PROCESS
     end = min(SECONDS, clock() - started + CHECK_SECONDS)
-    with ThreadPoolExecutor(1 if alone else max(1, min(SIDE_BY_SIDE, usable_cores() // 2))) as pool:
+    with ThreadPoolExecutor(1 if alone else max(1, min(SIDE_BY_SIDE, usable_cores() - 2))) as pool:
         list(pool.map(partial(carry_out, end), together))
     for part in wanted[first_of_these:]:
         if part.alone:
@@ -90,13 +91,15 @@ def progress(row: Row) -> list[str]:
         case Condition():
             return [f"{row.name:>16}  {row.text}"]
         case Timing():
-            times = f"{duration(row.ours)}, CuPy {duration(row.theirs)}"
+            times = f"{duration(row.ours)}, {row.opponent} {duration(row.theirs)}"
             return [f"{row.name} {row.case}: {times}: {row.ratio:.2f} of its speed"]
         case Step():
             beside = f", PyTorch {duration(row.theirs)}: {row.ratio:.2f} of its speed" if row.theirs else ""
             return [f"step of {row.name}: {duration(row.ours)}{beside}"]
         case Bandwidth():
             return [f"{row.name}: {row.rate * 1e-9:.0f} GB/s, {row.share:.0%} of a copy"]
+        case AllReduce():
+            return [f"all-reduce, {row.ranks} GPUs, {row.bytes:,} bytes: {row.bus_rate * 1e-9:.1f} GB/s of the bus"]
         case Launch():
             return [f"{row.name}: {row.seconds * 1e6:.2f} µs a launch"]
         case Note():

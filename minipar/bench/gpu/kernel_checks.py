@@ -3,21 +3,23 @@
 Each number of a result is a sum of K products, computed with unit roundoff u. Its error is measured as a share of the
 sum of the products' absolute values, and may be 8·√K·u: the probabilistic bound of Higham & Mary 2019 ("A new approach
 to probabilistic rounding error analysis"), which holds for any order of summation. The worst-case bound K·u would let
-a dropped term pass.
+a dropped term pass. Products of float16 are added up in float32, and rounded once more.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...kernels.cuda import precision
 from ...kernels.reference import conv2d as reference
 from ...kernels.reference import linear
+from .cases import CONVOLUTIONS, LARGE_CONVOLUTIONS, LINEARS, PRODUCTS, Convolution, Product
 from .check import Check, guarded
 
 Kernels = Mapping[str, Callable[..., Any]]
@@ -31,66 +33,6 @@ REFERENCE: Kernels = {
     "conv2d_grad_input": reference.conv2d_grad_input,
     "conv2d_grad_weight": reference.conv2d_grad_weight,
 }
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-@dataclass(frozen=True)
-class Product:
-    """A matrix product: shapes of both factors, and whether each comes as a transposed view."""
-
-    a: tuple[int, ...]
-    b: tuple[int, ...]
-    transposed: tuple[bool, bool] = (False, False)
-
-    def __str__(self) -> str:
-        return " @ ".join(
-            f"{shape}{' transposed' * turned}" for shape, turned in zip((self.a, self.b), self.transposed)
-        )
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """Input (N, C, H, W), weight (O, C/groups, kh, kw) and how the one walks over the other."""
-
-    x: tuple[int, int, int, int]
-    w: tuple[int, int, int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    @property
-    def geometry(self) -> tuple[Any, ...]:
-        return self.stride, self.padding, self.dilation, self.groups
-
-    def __str__(self) -> str:
-        walk = f"stride {self.stride}, padding {self.padding}, dilation {self.dilation}, groups {self.groups}"
-        return f"{self.x} * {self.w}, {walk}"
-
-
-PRODUCTS = (
-    Product((1, 1), (1, 1)),
-    Product((5, 3), (3, 7)),
-    Product((64, 64), (64, 64)),
-    Product((64, 48), (48, 96), (True, True)),
-    Product((129, 65), (65, 33)),
-    Product((129, 65), (65, 33), (True, False)),
-    Product((31, 257), (257, 130), (False, True)),
-    Product((256, 1000), (1000, 128)),
-    Product((3, 17, 9), (3, 9, 21)),
-    Product((2, 1, 8, 16), (5, 16, 8)),
-    Product((4, 0), (0, 5)),
-)
-LINEARS = ((5, 3, 7), (64, 64, 64), (90, 40, 63), (33, 130, 64))  # rows, inputs, outputs
-CONVOLUTIONS = (
-    Convolution((1, 1, 5, 5), (1, 1, 3, 3)),
-    Convolution((2, 3, 9, 11), (4, 3, 3, 3), padding=(1, 1)),
-    Convolution((3, 4, 12, 10), (5, 4, 3, 2), stride=(2, 1), padding=(1, 0)),
-    Convolution((2, 6, 13, 13), (9, 2, 3, 3), padding=(2, 2), dilation=(2, 2), groups=3),
-    Convolution((4, 8, 7, 7), (16, 8, 1, 1)),
-    Convolution((8, 1, 28, 28), (32, 1, 5, 5), padding=(2, 2)),
-    Convolution((4, 32, 14, 14), (64, 32, 5, 5), padding=(2, 2)),
-)
 
 
 @dataclass(frozen=True)
@@ -127,20 +69,63 @@ def _several(x: Any) -> tuple[Any, ...]:
     return x if isinstance(x, tuple) else (x,)
 
 
-def kernel_checks(kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Check]:
-    """Every kernel on every case, in float32 and float64.
+@dataclass(frozen=True)
+class Group:
+    """Trials of a dtype, in which dtypes they are made, and how precisely float32 shall be multiplied in them."""
+
+    trials: Callable[[np.dtype, np.random.Generator], list[Trial]]
+    dtypes: tuple[str, ...]
+    precision: str = "highest"
+
+
+def _products(dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
+    return [product_trial(product, dtype, rng) for product in PRODUCTS]
+
+
+def _linears(dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
+    return [trial for sizes in LINEARS for trial in linear_trials(*sizes, dtype, rng)]
+
+
+def _convolutions(dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
+    return [trial for c in CONVOLUTIONS for trial in convolution_trials(c, dtype, rng)]
+
+
+def _large_convolutions(dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
+    return [trial for c in LARGE_CONVOLUTIONS for trial in convolution_trials(c, dtype, rng)]
+
+
+GROUPS: Mapping[str, Group] = {  # each is a part of the run
+    "products": Group(_products, ("float16", "float32", "float64")),
+    "linear layers": Group(_linears, ("float16", "float32", "float64")),
+    "linear layers in TF32": Group(_linears, ("float32",), "high"),
+    "linear layers in bfloat16": Group(_linears, ("float32",), "medium"),
+    "convolutions": Group(_convolutions, ("float16", "float32", "float64")),
+    "convolutions in TF32": Group(_convolutions, ("float32",), "high"),
+    "large convolutions": Group(_large_convolutions, ("float16", "float32")),
+    "large convolutions in TF32": Group(_large_convolutions, ("float32",), "high"),
+}
+SIGNIFICANT = {"highest": 24, "high": 11, "medium": 8}  # bits of the operands of a product, by precision
+
+
+def kernel_checks(group: Group, kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Check]:
+    """Every kernel of a group on each of its cases, in each of its dtypes.
 
     `kernels` by the names of REFERENCE; `put` brings a NumPy array to where they run, `get` brings a result back.
+    Rounding an operand to fewer bits adds half a unit of its last bit to the error.
     """
     rng = np.random.default_rng(0)
-    for dtype in DTYPES:
-        trials = [product_trial(product, dtype, rng) for product in PRODUCTS]
-        for sizes in LINEARS:
-            trials += _linear_trials(*sizes, dtype, rng)
-        for convolution in CONVOLUTIONS:
-            trials += _convolution_trials(convolution, dtype, rng)
-        for trial in trials:
-            yield from guarded(trial.kernel, trial.case, partial(trial.checks, kernels, put, get))
+    fewer, rounding = f", {group.precision}", 2 * 2.0 ** -SIGNIFICANT[group.precision]
+    if group.precision == "highest":
+        fewer, rounding = "", 0.0
+    before = precision.in_use()
+    precision.use(group.precision)
+    try:
+        for dtype in map(np.dtype, group.dtypes):
+            for trial in group.trials(dtype, rng):
+                for check in guarded(trial.kernel, trial.case, partial(trial.checks, kernels, put, get)):
+                    yield replace(check, name=check.name + fewer, tolerance=check.tolerance + rounding)
+    finally:
+        precision.use(before)
 
 
 def relative_error(result: np.ndarray, exact: np.ndarray, magnitude: np.ndarray) -> float:
@@ -154,7 +139,9 @@ def relative_error(result: np.ndarray, exact: np.ndarray, magnitude: np.ndarray)
 
 def tolerance(terms: int, dtype: np.dtype) -> float:
     """How large the relative error of a sum of `terms` products may be."""
-    return 8 * math.sqrt(max(terms, 1)) * float(np.finfo(dtype).eps) / 2
+    added = np.finfo(np.float32 if dtype == np.float16 else dtype)
+    rounded = float(np.finfo(dtype).eps) / 2 if dtype == np.float16 else 0.0
+    return 8 * math.sqrt(max(terms, 1)) * float(added.eps) / 2 + rounded
 
 
 def product_trial(p: Product, dtype: np.dtype, rng: np.random.Generator) -> Trial:
@@ -164,7 +151,7 @@ def product_trial(p: Product, dtype: np.dtype, rng: np.random.Generator) -> Tria
     return Trial("matmul", f"{p} {dtype}", _normal(rng, dtype, *stored), (), p.a[-1], p.transposed)
 
 
-def _linear_trials(rows: int, inputs: int, outputs: int, dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
+def linear_trials(rows: int, inputs: int, outputs: int, dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
     x, weight, bias, g = _normal(rng, dtype, (rows, inputs), (outputs, inputs), (outputs,), (rows, outputs))
     case = f"({rows}, {inputs}) to {outputs} {dtype}"
     return [
@@ -176,14 +163,17 @@ def _linear_trials(rows: int, inputs: int, outputs: int, dtype: np.dtype, rng: n
     ]
 
 
-def _convolution_trials(c: Convolution, dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
-    output = reference.conv2d_forward(np.zeros(c.x), np.zeros(c.w), None, *c.geometry).shape
-    x, w, bias, g = _normal(rng, dtype, c.x, c.w, (c.w[0],), output)
+def convolution_trials(c: Convolution, dtype: np.dtype, rng: np.random.Generator) -> list[Trial]:
+    """Forward with a bias, with one and a ReLU, and with neither; and both gradients."""
+    x, w, bias, g = _normal(rng, dtype, c.x, c.w, (c.w[0],), c.y)
     case, taps = f"{c} {dtype}", c.w[2] * c.w[3]
+    terms, rest = c.w[1] * taps + 1, c.geometry
     return [
-        Trial("conv2d_forward", case, (x, w, bias), c.geometry, c.w[1] * taps + 1),
-        Trial("conv2d_grad_input", case, (g, w), (c.x, *c.geometry), c.w[0] // c.groups * taps),
-        Trial("conv2d_grad_weight", case, (g, x), (c.w, *c.geometry), output[0] * output[2] * output[3]),
+        Trial("conv2d_forward", case, (x, w, bias), rest, terms),
+        Trial("conv2d_forward", f"{case}, ReLU", (x, w, bias), (*rest, True), terms),
+        Trial("conv2d_forward", f"{case}, no bias", (x, w), (None, *rest), terms),
+        Trial("conv2d_grad_input", case, (g, w), (c.x, *rest), c.w[0] // c.groups * taps),
+        Trial("conv2d_grad_weight", case, (g, x), (c.w, *rest), c.y[0] * c.y[2] * c.y[3]),
     ]
 
 

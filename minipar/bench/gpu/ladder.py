@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from .cases import LINEARS, PRODUCTS
 from .check import Check, guarded
-from .kernel_checks import PRODUCTS, Transfer, product_trial, relative_error, tolerance
+from .kernel_checks import Kernels, Transfer, linear_trials, product_trial, relative_error, tolerance
 from .timing import Stopwatch, Timing, compare, copies
 
 Products = Mapping[str, Callable[[Any, Any], Any]]
@@ -25,25 +27,38 @@ SAMPLED = 32  # rows and columns of a large product that are checked
 
 def rungs(capability: tuple[int, int]) -> Products:
     """Name → the product on that rung; without those of tensor cores on a GPU that is too old for them."""
+    from ...kernels.cuda.matmul import RUNGS
+
+    able = [name for name in RUNGS if name not in SIGNIFICANT or capability >= TENSOR_CORES]
+    return {name: kernels_of(name)["matmul"] for name in able}
+
+
+def kernels_of(name: str) -> Kernels:
+    """The product on this rung; and a linear layer, where its kernel adds the bias and cuts off below 0 itself."""
     from ...kernels.cuda.launcher import launch
-    from ...kernels.cuda.matmul import RUNGS, plan_matmul
+    from ...kernels.cuda.matmul import RUNGS, plan_linear, plan_matmul
 
-    return {
-        name: partial(launch, partial(plan_matmul, rung=rung))
-        for name, rung in RUNGS.items()
-        if name not in SIGNIFICANT or capability >= TENSOR_CORES
-    }
+    rung = RUNGS[name]
+    kernels = {"matmul": partial(launch, partial(plan_matmul, rung=rung))}
+    if "bias" in rung.options:
+        kernels["linear_forward"] = partial(launch, partial(plan_linear, rung=rung))
+    return kernels
 
 
-def ladder_checks(products: Products, put: Transfer, get: Transfer) -> Iterator[Check]:
-    """Every rung on every float32 product, against float64. Rounding an operand adds half a unit of its last bit."""
+def ladder_checks(name: str, kernels: Kernels, put: Transfer, get: Transfer) -> Iterator[Check]:
+    """A rung on every float32 product and linear layer, against float64.
+
+    Rounding an operand adds half a unit of its last bit.
+    """
     rng = np.random.default_rng(0)
     dtype = np.dtype(np.float32)
-    for name, product in products.items():
-        for case in PRODUCTS:
-            trial = product_trial(case, dtype, rng)
-            for check in guarded(f"matmul, {name}", str(case), partial(trial.checks, {"matmul": product}, put, get)):
-                yield Check(f"matmul, {name}", check.case, check.error, _allowed(name, case.a[-1]), check.exception)
+    trials = [product_trial(case, dtype, rng) for case in PRODUCTS]
+    trials += [trial for sizes in LINEARS for trial in linear_trials(*sizes, dtype, rng)]
+    for trial in trials:
+        if trial.kernel in kernels:
+            title = f"{trial.kernel}, {name}"
+            for check in guarded(title, trial.case, partial(trial.checks, kernels, put, get)):
+                yield replace(check, name=title, tolerance=_allowed(name, trial.terms))
 
 
 def ladder_timings(
@@ -79,7 +94,7 @@ def ladder_timings(
         del operands  # before the next, larger ones
 
 
-def _allowed(rung: str, terms: int) -> float:
+def _allowed(rung: str, terms: Any) -> float:
     rounding = 2 * 2.0 ** -SIGNIFICANT[rung] if rung in SIGNIFICANT else 0.0
     return tolerance(terms, np.dtype(np.float32)) + rounding
 

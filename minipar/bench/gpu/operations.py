@@ -36,10 +36,10 @@ class Numbers:
 Called = Callable[[Numbers], Iterator[tuple[str, Any]]]
 
 
-def _cross_entropy(reduction: str) -> Called:
+def _cross_entropy(reduction: str, samples: int, classes: int) -> Called:
     def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
-        logits, weight = numbers(37, 130), numbers(130).detach().abs()
-        target = numbers.classes(130, 37)
+        logits, weight = numbers(samples, classes), numbers(classes).detach().abs()
+        target = numbers.classes(classes, samples)
         target[3] = -100
         loss = F.cross_entropy(logits, target, weight, reduction=reduction)
         loss.sum().backward()
@@ -48,19 +48,29 @@ def _cross_entropy(reduction: str) -> Called:
     return call
 
 
-def _layer_norm(numbers: Numbers) -> Iterator[tuple[str, Any]]:
-    x, weight, bias = numbers(65, 200), numbers(200), numbers(200)
-    y = F.layer_norm(x, (200,), weight, bias)
-    (y * numbers(65, 200).detach()).sum().backward()
-    yield from (("y", y), ("dx", x.grad), ("dweight", weight.grad), ("dbias", bias.grad))
-
-
-def _batch_norm(training: bool) -> Called:
+def _layer_norm(rows: int, width: int) -> Called:
     def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
-        x, weight, bias = numbers(9, 7, 11, 13), numbers(7), numbers(7)
-        mean, variance = numbers(7).detach(), numbers(7).detach().abs() + 0.5
+        x, weight, bias = numbers(rows, width), numbers(width), numbers(width)
+        y = F.layer_norm(x, (width,), weight, bias)
+        (y * numbers(rows, width).detach()).sum().backward()
+        yield from (("y", y), ("dx", x.grad), ("dweight", weight.grad), ("dbias", bias.grad))
+
+    return call
+
+
+def _rms_norm(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+    x, weight = numbers(7, 300), numbers(300)
+    y = F.rms_norm(x, (300,), weight)
+    (y * numbers(7, 300).detach()).sum().backward()
+    yield from (("y", y), ("dx", x.grad), ("dweight", weight.grad))
+
+
+def _batch_norm(training: bool, *shape: int) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        x, weight, bias = numbers(*shape), numbers(shape[1]), numbers(shape[1])
+        mean, variance = numbers(shape[1]).detach(), numbers(shape[1]).detach().abs() + 0.5
         y = F.batch_norm(x, mean, variance, weight, bias, training)
-        (y * numbers(9, 7, 11, 13).detach()).sum().backward()
+        (y * numbers(*shape).detach()).sum().backward()
         yield from (("y", y), ("dx", x.grad), ("dweight", weight.grad), ("dbias", bias.grad))
         yield from (("running mean", mean), ("running variance", variance))
 
@@ -85,11 +95,14 @@ def _avg_pool(numbers: Numbers) -> Iterator[tuple[str, Any]]:
     yield from (("y", y), ("dx", x.grad))
 
 
-def _embedding(numbers: Numbers) -> Iterator[tuple[str, Any]]:
-    weight, rows = numbers(50, 33), numbers.classes(50, 41, 6)
-    y = F.embedding(rows, weight, padding_idx=7)
-    (y * y.detach()).sum().backward()
-    yield from (("y", y), ("gradient", weight.grad))
+def _embedding(words: int, width: int, *shape: int) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        weight, rows = numbers(words, width), numbers.classes(words, *shape)
+        y = F.embedding(rows, weight, padding_idx=7)
+        (y * y.detach()).sum().backward()
+        yield from (("y", y), ("gradient", weight.grad))
+
+    return call
 
 
 def _steps(make: Callable[[list[Any]], Any]) -> Called:
@@ -106,15 +119,22 @@ def _steps(make: Callable[[list[Any]], Any]) -> Called:
 
 
 OPERATIONS: dict[str, Called] = {
-    "cross entropy": _cross_entropy("mean"),
-    "cross entropy of each": _cross_entropy("none"),
-    "layer norm": _layer_norm,
-    "batch norm": _batch_norm(True),
-    "batch norm, running": _batch_norm(False),
+    "cross entropy": _cross_entropy("mean", 37, 130),
+    "cross entropy, a block for each row": _cross_entropy("mean", 5, 700),
+    "cross entropy of each": _cross_entropy("none", 37, 130),
+    "cross entropy of each, a block for each row": _cross_entropy("none", 5, 700),
+    "layer norm": _layer_norm(65, 200),
+    "layer norm, a block for each row": _layer_norm(5, 700),
+    "RMS norm": _rms_norm,
+    "batch norm": _batch_norm(True, 9, 7, 11, 13),
+    "batch norm of rows": _batch_norm(True, 65, 40),
+    "batch norm, running": _batch_norm(False, 9, 7, 11, 13),
+    "batch norm of rows, running": _batch_norm(False, 65, 40),
     "max pooling": _max_pool(False),
     "max pooling with indices": _max_pool(True),
     "average pooling": _avg_pool,
-    "embedding": _embedding,
+    "embedding": _embedding(50, 33, 41, 6),
+    "embedding, a block for each row": _embedding(9, 300, 4, 6),
     "SGD": _steps(lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)),
     "AdamW": _steps(lambda p: optim.AdamW(p, lr=0.1, amsgrad=True)),
 }

@@ -12,13 +12,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..machine import conditions, version
-from . import families, operations, steps
+from . import cudnn, families, fused, nccl, operations, steps
 from .bandwidth import bandwidths
 from .check import Check, guarded
 from .contests import convolution_timings
-from .kernel_checks import Kernels, kernel_checks
-from .ladder import cublas_in, ladder_checks, ladder_timings, rungs
-from .nccl import nccl_checks
+from .kernel_checks import GROUPS, Kernels, kernel_checks
+from .ladder import TENSOR_CORES, cublas_in, kernels_of, ladder_checks, ladder_timings, rungs
 from .rows import Condition, Note, Row
 from .timing import Launch, event_stopwatch, launch_overhead, wake
 
@@ -39,29 +38,29 @@ class Part(NamedTuple):
 def parts() -> list[Part]:
     """All of them; together, the seconds of those that run alone and CHECK_SECONDS are less than eight minutes."""
     return [
-        Part("device", 30, device_conditions),
+        Part("device", 20, device_conditions),
         *(Part(f"check {name}", 120, rows, alone=False) for name, rows in _checks().items()),
-        Part("launches", 20, launches),
-        Part("matmul", 90, matmul_timings),
-        Part("steps", 90, step_timings),
-        Part("bandwidth", 30, bandwidth_timings),
-        Part("conv2d", 40, conv2d_timings),
+        Part("launches", 10, launches),
+        Part("matmul", 65, matmul_timings),
+        Part("steps", 60, step_timings),
+        Part("cuDNN", 50, cudnn_timings),
+        Part("fused", 30, fused_timings),
+        Part("bandwidth", 20, bandwidth_timings),
+        Part("NCCL", 25, nccl_timings),
+        Part("conv2d", 20, conv2d_timings),
     ]
 
 
 def _checks() -> dict[str, Callable[[], Iterator[Row]]]:
     """Those first that take longest."""
     return {
-        "kernels": _kernel_checks,
+        "ResNet-18": _resnet18_checks,
+        **{name: partial(_kernel_checks, name) for name in GROUPS},
         **{f"rung {name}": partial(_rung_checks, name) for name in _rung_names()},
-        "operations": _operation_checks,
-        **{
-            f"{family} in {dtype}": partial(_guarded, f"{family} in {dtype}", families.family_checks, family, dtype)
-            for dtype in ("float32", "float64")
-            for family in families.FAMILIES
-        },
+        **{f"operations in {dtype}": partial(_operation_checks, dtype) for dtype in operations.TOLERANCE},
+        **{f"training of {family}": partial(_family_checks, family) for family in families.FAMILIES},
         **{f"step of {name}": partial(_guarded, f"step of {name}", steps.step_checks, name) for name in steps.FAMILIES},
-        "NCCL": lambda: guarded("NCCL all-reduce", "world size 1", nccl_checks),
+        "NCCL": _nccl_checks,
     }
 
 
@@ -92,16 +91,34 @@ def _guarded(name: str, checks: Callable[..., Iterator[Check]], *args: Any) -> I
     return guarded(name, "cuda", partial(checks, *args, "cuda"))
 
 
-def _kernel_checks() -> Iterator[Row]:
+def _kernel_checks(name: str) -> Iterator[Row]:
     import cupy
 
-    return kernel_checks(kernels(), cupy.asarray, cupy.asnumpy)
+    group = GROUPS[name]
+    if group.precision != "highest" and _capability() < TENSOR_CORES:
+        yield Note(f"{name} need tensor cores, which this GPU does not have: not checked")
+        return
+    yield from kernel_checks(group, kernels(), cupy.asarray, cupy.asnumpy)
 
 
-def _operation_checks() -> Iterator[Row]:
+def _resnet18_checks() -> Iterator[Row]:
+    import cupy
+
+    return cudnn.same_bits_checks(kernels(), cupy.asarray)
+
+
+def _operation_checks(dtype: str) -> Iterator[Row]:
     for name in operations.OPERATIONS:
-        for dtype in operations.TOLERANCE:
-            yield from _guarded(name, operations.operation_checks, name, dtype)
+        yield from _guarded(name, operations.operation_checks, name, dtype)
+
+
+def _family_checks(family: str) -> Iterator[Row]:
+    for dtype in ("float32", "float64"):
+        yield from _guarded(f"{family} in {dtype}", families.family_checks, family, dtype)
+
+
+def _nccl_checks() -> Iterator[Row]:
+    return guarded("NCCL all-reduce", f"{nccl.gpus()} ranks", partial(nccl.nccl_checks, nccl.gpus()))
 
 
 def _rung_names() -> list[str]:
@@ -113,11 +130,10 @@ def _rung_names() -> list[str]:
 def _rung_checks(name: str) -> Iterator[Row]:
     import cupy
 
-    here = rungs(_capability())
-    if name not in here:
+    if name not in rungs(_capability()):
         yield Note(f"the rung {name} needs tensor cores, which this GPU does not have: not checked and not timed")
         return
-    yield from ladder_checks({name: here[name]}, cupy.asarray, cupy.asnumpy)
+    yield from ladder_checks(name, kernels_of(name), cupy.asarray, cupy.asnumpy)
 
 
 def launches() -> Iterator[Row]:
@@ -149,6 +165,31 @@ def bandwidth_timings() -> Iterator[Row]:
 
     _wake()
     yield from bandwidths(cupy.asarray, cupy.copyto, event_stopwatch)
+
+
+def cudnn_timings() -> Iterator[Row]:
+    import cupy
+
+    torch, why_not = steps.pytorch("cuda")
+    if why_not:
+        yield Note(why_not)
+        return
+    _wake()
+    yield from cudnn.cudnn_timings(kernels(), torch, cupy.asarray, torch.from_dlpack, event_stopwatch)
+
+
+def fused_timings() -> Iterator[Row]:
+    import cupy
+
+    _wake()
+    yield from fused.fused_timings(fused.OURS, fused.LINES, cupy.asarray, event_stopwatch)
+
+
+def nccl_timings() -> Iterator[Row]:
+    if nccl.gpus() < 2:
+        yield Note("there is one GPU: no all-reduce between GPUs is timed")
+        return
+    yield from nccl.nccl_timings(nccl.gpus())
 
 
 def conv2d_timings() -> Iterator[Row]:

@@ -10,16 +10,20 @@ from ..report import duration, markdown_table
 from .bandwidth import Bandwidth
 from .bars import Verdict, verdicts
 from .check import Check
+from .nccl import AllReduce
 from .rows import Condition, Failure, Note, Row
 from .steps import Step
 from .timing import Launch, Timing
 
 METHOD = """\
 Timings: CUDA events around back-to-back calls, medians of alternating samples, operands rotated through copies that do
-not fit into the L2 cache, all in float32. *÷ CuPy*, *÷ PyTorch*: above 1, minipar is faster. CuPy's matmul is cuBLAS,
-for "tf32" and "bf16" with TF32 allowed; its convolution is composed of an unfold and a cuBLAS product. PyTorch is
-eager, without TF32. *of the copy*: the rate at which an operation moves the bytes that it must, as a share of the rate
-of a copy within the device in the same race. An error is relative, and may be as large as the tolerance."""
+not fit into the L2 cache, all in float32. *÷*: above 1, minipar is faster. CuPy's matmul is cuBLAS, for "tf32" and
+"bf16" with TF32 allowed; its convolution is composed of an unfold and a cuBLAS product; *CuPy's lines* are the plain
+form of a fused kernel over CuPy arrays. cuDNN's convolutions are PyTorch's, with the algorithms that it takes by
+default; "TF32" allows these to both sides. PyTorch's steps are eager, without TF32. *bus*: 2(n−1)/n of the bytes of an
+all-reduce a second, what each of n GPUs must send and receive. *of the copy*: the rate at which an operation moves the
+bytes that it must, as a share of the rate of a copy within the device in the same race. An error is relative, and may
+be as large as the tolerance."""
 
 R = TypeVar("R")
 
@@ -86,6 +90,7 @@ def markdown(report: Report) -> str:
         "Kernels": _timings_table(report.all(Timing)),
         "Training steps": _steps_table(report.all(Step)),
         "Bytes a second": _bandwidths_table(report.all(Bandwidth)),
+        "All-reduces": _all_reduces_table(report.all(AllReduce)),
         "Launch overhead": _launches_table(report.all(Launch)),
         "Time taken": (("part", "seconds"), [[part, f"{s:.1f}"] for part, s in report.seconds.items()]),
     }.items():
@@ -105,6 +110,7 @@ def data(report: Report) -> dict[str, Any]:
         "timings": [{**asdict(timing), "ratio": timing.ratio} for timing in report.all(Timing)],
         "steps": [{**asdict(step), "ratio": step.ratio} for step in report.all(Step)],
         "bandwidths": [{**asdict(row), "rate": row.rate, "share": row.share} for row in report.all(Bandwidth)],
+        "all_reduces": [{**asdict(row), "bus_rate": row.bus_rate} for row in report.all(AllReduce)],
         "launches": {launch.name: launch.seconds for launch in report.all(Launch)},
         "seconds": report.seconds,
     }
@@ -134,16 +140,19 @@ def _badness(check: Check) -> float:
 
 
 def _timings_table(timings: Sequence[Timing]) -> Table:
-    heads = ("kernel", "case", "minipar", "TFLOP/s", "CuPy", "TFLOP/s", "÷ CuPy")
+    heads = ("kernel", "case", "minipar", "TFLOP/s", "beside", "takes", "TFLOP/s", "÷")
     lines = [
-        [t.name, t.case, duration(t.ours), _rate(t, t.ours), duration(t.theirs), _rate(t, t.theirs), f"{t.ratio:.2f}"]
+        [
+            *(t.name, t.case, duration(t.ours), _rate(t, t.ours)),
+            *(t.opponent, duration(t.theirs), _rate(t, t.theirs), f"{t.ratio:.2f}"),
+        ]
         for t in timings
     ]
     return heads, lines
 
 
 def _rate(timing: Timing, seconds: float) -> str:
-    return f"{timing.flop / seconds * 1e-12:.3g}"
+    return f"{timing.flop / seconds * 1e-12:.3g}" if timing.flop else "–"
 
 
 def _steps_table(steps: Sequence[Step]) -> Table:
@@ -157,6 +166,11 @@ def _steps_table(steps: Sequence[Step]) -> Table:
 def _bandwidths_table(rows: Sequence[Bandwidth]) -> Table:
     lines = [[r.name, r.case, duration(r.seconds), f"{r.rate * 1e-9:.0f}", f"{r.share:.0%}"] for r in rows]
     return ("operation", "on", "time", "GB/s", "of the copy"), lines
+
+
+def _all_reduces_table(rows: Sequence[AllReduce]) -> Table:
+    lines = [[str(r.ranks), f"{r.bytes:,}", duration(r.seconds), f"{r.bus_rate * 1e-9:.1f}"] for r in rows]
+    return ("GPUs", "bytes", "time", "GB/s of the bus"), lines
 
 
 def _launches_table(launches: Sequence[Launch]) -> Table:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .bandwidth import Bandwidth
 from .check import Check
+from .nccl import AllReduce
 from .steps import Step
 from .timing import Launch, Timing
 
@@ -37,7 +38,7 @@ class Failure:
     text: str
 
 
-Row = Bandwidth | Check | Condition | Failure | Launch | Note | Step | Timing
+Row = AllReduce | Bandwidth | Check | Condition | Failure | Launch | Note | Step | Timing
 KINDS: dict[str, Any] = {kind.__name__: kind for kind in Row.__args__}
 
 

@@ -12,16 +12,22 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..workloads import WORKLOADS, ordinary_step, prepare, rnn
+from ..workloads import WORKLOADS, classes, ordinary_step, prepare, rnn
 from ..zoo import discriminator, generator
 from .check import Check
 from .timing import Stopwatch, race
 
-_RECURRENT = WORKLOADS["W4b"]
+_RECURRENT, _CNN = WORKLOADS["W4b"], WORKLOADS["W3"]
 MODELS = {
     "MLP": WORKLOADS["W2b"],
     "wide MLP": WORKLOADS["W2c"],
-    "CNN": WORKLOADS["W3"],
+    "CNN": _CNN,
+    **{
+        f"CNN, batch {n}": replace(
+            _CNN, summary=_CNN.summary.replace("batch 64", f"batch {n}"), batch=classes(n, 1, 28, 28)
+        )
+        for n in (128, 256, 512)
+    },
     "RNN": _RECURRENT,
     "LSTM": replace(_RECURRENT, summary=_RECURRENT.summary.replace("RNN", "LSTM"), model=rnn(64, 256, "LSTM")),
     "GRU": replace(_RECURRENT, summary=_RECURRENT.summary.replace("RNN", "GRU"), model=rnn(64, 256, "GRU")),
@@ -77,11 +83,11 @@ def step_timings(device: str, torch: Any, stopwatch: Stopwatch) -> Iterator[Chec
 def pytorch(device: str) -> tuple[Any, str]:
     """(PyTorch, without TF32; ""), or (None, why there is none for this device)."""
     if find_spec("torch") is None:
-        return None, "PyTorch is not installed: no training steps beside it"
+        return None, "PyTorch is not installed: nothing is timed beside it"
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
-        return None, f"PyTorch {torch.__version__} finds no GPU: no training steps beside it"
+        return None, f"PyTorch {torch.__version__} finds no GPU: nothing is timed beside it"
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False  # by default it is allowed in convolutions
     return torch, ""

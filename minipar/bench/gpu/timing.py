@@ -29,7 +29,8 @@ Stopwatch = Callable[[Callable[[], Any]], float]  # runs what it is given; the s
 
 @dataclass(frozen=True)
 class Timing:
-    """Median and minimum seconds a call of ours and of theirs, and the work of a call in floating-point operations."""
+    """Median and minimum seconds a call of ours and of theirs, and the work of a call in floating-point operations (0:
+    it is not these that count); and who they are."""
 
     name: str
     case: str
@@ -38,6 +39,7 @@ class Timing:
     ours_minimum: float
     theirs_minimum: float
     flop: float
+    opponent: str = "CuPy"
 
     @property
     def ratio(self) -> float:
@@ -93,12 +95,19 @@ def race(sides: Mapping[str, Call], operands: Sequence[tuple], stopwatch: Stopwa
 
 
 def compare(
-    name: str, case: str, ours: Call, theirs: Call, operands: Sequence[tuple], flop: float, stopwatch: Stopwatch
+    name: str,
+    case: str,
+    ours: Call,
+    theirs: Call,
+    operands: Sequence[tuple],
+    flop: float,
+    stopwatch: Stopwatch,
+    opponent: str = "CuPy",
 ) -> Timing:
     """Two functions on the same operands."""
     found = race({"ours": ours, "theirs": theirs}, operands, stopwatch)
     medians, minima = ({side: pick(seconds) for side, seconds in found.items()} for pick in (statistics.median, min))
-    return Timing(name, case, medians["ours"], medians["theirs"], minima["ours"], minima["theirs"], flop)
+    return Timing(name, case, medians["ours"], medians["theirs"], minima["ours"], minima["theirs"], flop, opponent)
 
 
 def wake(work: Callable[[], Any], stopwatch: Stopwatch) -> None:
