@@ -8,6 +8,7 @@ import minipar
 from minipar.backend import dispatch
 from minipar.bench.gpu.kernel_checks import REFERENCE
 from minipar.bench.gpu.operations import OPERATIONS, TOLERANCE, operation_checks
+from minipar.kernels.cuda.recurrent import persistent
 from tests.cuda.simulated_gpu import simulated_gpu
 
 
@@ -21,7 +22,10 @@ def test_every_kernel_that_serves_an_operation_on_a_gpu_is_checked(monkeypatch):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operations_kernels_pass_in_lockstep(name):
+def test_an_operations_kernels_pass_in_lockstep(name, monkeypatch):
+    name, way, _ = name.partition(", step by step")
+    if way:  # a few units, as if they did not fit: so many that they do not would be long in lockstep
+        monkeypatch.setattr(persistent, "width_that_fits", lambda *_: None)
     with simulated_gpu() as gpu:
         checks = list(operation_checks(name, "float32", "cuda"))
     assert gpu.launched

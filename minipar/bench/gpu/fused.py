@@ -1,6 +1,6 @@
 """What each fused kernel saves: beside the same function in CuPy's own lines (its reference form over CuPy arrays).
 
-All operands are larger than the L2 cache, so that they are not rotated.
+All operands but those of recurrent layers are larger than the L2 cache, so that they are not rotated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Operands:
     def __init__(self, put: Transfer, numbers: int) -> None:
         draw = np.random.default_rng(0)
         self._put, self.numbers = put, numbers
-        self._normal = draw.standard_normal(numbers, dtype=np.float32)
+        self._normal = draw.standard_normal(max(numbers, 1 << 18), dtype=np.float32)
         self._whole = draw.integers(0, 1 << 62, numbers >> 8)
 
     def normal(self, *shape: int) -> Any:
@@ -39,6 +39,14 @@ class Operands:
 
     def whole(self, below: int, count: int) -> Any:
         return self._put(self._whole[:count] % below)
+
+    def weights(self, *shape: int) -> Any:
+        """Small ones."""
+        return self.normal(*shape) / 16
+
+    def sequences(self) -> tuple[int, int, int]:
+        """(steps, sequences, inputs): 64 sequences of 64 steps, of 2^25 numbers."""
+        return 64, max(self.numbers >> 19, 1), 64
 
     def matrix(self) -> tuple[int, int]:
         """Rows of 1024."""
@@ -139,6 +147,46 @@ def _embedding_backward(named: Named, operands: Operands) -> Call:
     return partial(named("embedding_backward"), g, words, 30_000, 0, False)
 
 
+def _follow_statistics(named: Named, operands: Operands) -> Call:
+    samples, channels = operands.matrix()
+    running, statistics = (operands.normal(channels) for _ in range(2)), operands.normal(2, samples // 2, channels)
+    return partial(named("follow_statistics"), *running, statistics, samples, 0.1)
+
+
+def _relu_gradient(named: Named, operands: Operands) -> Call:
+    return partial(named("relu_gradient"), *(operands.normal(operands.numbers) for _ in range(2)))
+
+
+def _recurrent(layer: str, hidden: int, named: Named, operands: Operands) -> Call:
+    """All steps of an RNN, LSTM or GRU in one direction."""
+    steps, batch, inputs = operands.sequences()
+    gates = GATES[layer] * hidden
+    states = [operands.normal(batch, hidden) for _ in range(2 if layer == "lstm" else 1)]
+    weights = (operands.weights(gates, size) for size in (inputs, hidden))
+    biases = (operands.weights(gates) for _ in range(2))
+    x = operands.normal(steps, batch, inputs)
+    return partial(named(f"{layer}_sequence"), x, *states, *weights, *biases, *WALKS[layer])
+
+
+def _recurrent_backward(layer: str, hidden: int, named: Named, operands: Operands) -> Call:
+    steps, batch, _ = operands.sequences()
+    forward = _recurrent(layer, hidden, named, operands)
+    *_, kept = forward()
+    x, w_ih, w_hh = forward.args[0], *forward.args[-len(WALKS[layer]) - 4 :][:2]
+    gradients = operands.normal(steps, batch, hidden), *[None] * (2 if layer == "lstm" else 1)
+    needs = (True,) * (8 if layer == "lstm" else 6)
+    return partial(named(f"{layer}_sequence_backward"), *gradients, x, kept, w_ih, w_hh, *WALKS[layer], needs)
+
+
+HIDDEN = 64, 256  # units: all steps in one launch, and step by step
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+WALKS: Mapping[str, tuple[Any, ...]] = {  # not packed, time first, forwards; and what a layer of its own asks for
+    "rnn": (None, False, False, "tanh"),
+    "lstm": (None, None, False, False),  # no projection
+    "gru": (None, False, False),
+}
+
+
 def _sgd_step(named: Named, operands: Operands) -> Call:
     p, g, momentum = (operands.normal(operands.numbers) for _ in range(3))
     return partial(named("sgd_step"), p, g, momentum, 1e-6, 0.9, 0.0, 1e-4, False, False, False)
@@ -150,7 +198,7 @@ def _adam_step(named: Named, operands: Operands) -> Call:
     return partial(named("adam_step"), p, g, exp_avg, exp_avg_sq, 3, 1e-6, 0.9, 0.999, 1e-8, 1e-2, False, True)
 
 
-CASES: Mapping[str, Case] = {  # every kernel of dispatch.CUDA but the products and the convolutions
+CASES: Mapping[str, Case] = {  # each kernel of dispatch.CUDA but products and convolutions; after a comma, of what size
     "cross_entropy_loss": _cross_entropy_loss,
     "cross_entropy_gradient": _cross_entropy_gradient,
     "cross_entropy_forward": _cross_entropy_forward,
@@ -159,6 +207,8 @@ CASES: Mapping[str, Case] = {  # every kernel of dispatch.CUDA but the products 
     "layer_norm_backward": _layer_norm_backward,
     "batch_norm_forward": _batch_norm_forward,
     "batch_norm_backward": _batch_norm_backward,
+    "follow_statistics": _follow_statistics,
+    "relu_gradient": _relu_gradient,
     "max_pool2d_forward": partial(_max_pool_forward, "max_pool2d_forward"),
     "max_pool2d_backward": _max_pool_backward,
     "max_pool2d_taps": partial(_max_pool_forward, "max_pool2d_taps"),
@@ -166,6 +216,12 @@ CASES: Mapping[str, Case] = {  # every kernel of dispatch.CUDA but the products 
     "avg_pool2d_forward": _avg_pool_forward,
     "avg_pool2d_backward": _avg_pool_backward,
     "embedding_backward": _embedding_backward,
+    **{f"{layer}_sequence, {units} units": partial(_recurrent, layer, units) for layer in GATES for units in HIDDEN},
+    **{
+        f"{layer}_sequence_backward, {units} units": partial(_recurrent_backward, layer, units)
+        for layer in GATES
+        for units in HIDDEN
+    },
     "sgd_step": _sgd_step,
     "adam_step": _adam_step,
 }

@@ -77,6 +77,13 @@ def _batch_norm(training: bool, *shape: int) -> Called:
     return call
 
 
+def _relu(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+    x = numbers(7, 300)
+    y = x.relu()
+    (y * y.detach()).sum().backward()
+    yield from (("y", y), ("dx", x.grad))
+
+
 def _max_pool(return_indices: bool) -> Called:
     def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
         x = numbers(3, 5, 23, 18)
@@ -105,6 +112,19 @@ def _embedding(words: int, width: int, *shape: int) -> Called:
     return call
 
 
+def _recurrent(layer: str, hidden: int) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        net = getattr(nn, layer)(5, hidden).to(numbers.device, as_dtype(numbers.dtype))
+        for parameter in net.parameters():
+            parameter.data = numbers(*parameter.shape).detach() / hidden**0.5
+        x = numbers(4, 3, 5)
+        y, _ = net(x)
+        (y * numbers(*y.shape).detach()).sum().backward()
+        yield from (("y", y), ("dx", x.grad), *((f"d{name}", p.grad) for name, p in net.named_parameters()))
+
+    return call
+
+
 def _steps(make: Callable[[list[Any]], Any]) -> Called:
     def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
         parameters = [nn.Parameter(numbers(*shape).detach()) for shape in ((1000, 3), (17,))]
@@ -118,6 +138,7 @@ def _steps(make: Callable[[list[Any]], Any]) -> Called:
     return call
 
 
+RECURRENT = ("RNN", "LSTM", "GRU")
 OPERATIONS: dict[str, Called] = {
     "cross entropy": _cross_entropy("mean", 37, 130),
     "cross entropy, a block for each row": _cross_entropy("mean", 5, 700),
@@ -133,8 +154,12 @@ OPERATIONS: dict[str, Called] = {
     "max pooling": _max_pool(False),
     "max pooling with indices": _max_pool(True),
     "average pooling": _avg_pool,
+    "ReLU": _relu,
     "embedding": _embedding(50, 33, 41, 6),
     "embedding, a block for each row": _embedding(9, 300, 4, 6),
+    "embedding, frequent rows": _embedding(8, 33, 40, 20),
+    **{name: _recurrent(name, 10) for name in RECURRENT},
+    **{f"{name}, step by step": _recurrent(name, 130) for name in RECURRENT},
     "SGD": _steps(lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)),
     "AdamW": _steps(lambda p: optim.AdamW(p, lr=0.1, amsgrad=True)),
 }
