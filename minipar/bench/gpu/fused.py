@@ -157,7 +157,7 @@ def _relu_gradient(named: Named, operands: Operands) -> Call:
     return partial(named("relu_gradient"), *(operands.normal(operands.numbers) for _ in range(2)))
 
 
-def _recurrent(layer: str, hidden: int, named: Named, operands: Operands) -> Call:
+def _recurrent(layer: str, hidden: int, named: Named, operands: Operands) -> partial[Any]:
     """All steps of an RNN, LSTM or GRU in one direction."""
     steps, batch, inputs = operands.sequences()
     gates = GATES[layer] * hidden
@@ -172,8 +172,9 @@ def _recurrent_backward(layer: str, hidden: int, named: Named, operands: Operand
     steps, batch, _ = operands.sequences()
     forward = _recurrent(layer, hidden, named, operands)
     *_, kept = forward()
-    x, w_ih, w_hh = forward.args[0], *forward.args[-len(WALKS[layer]) - 4 :][:2]
-    gradients = operands.normal(steps, batch, hidden), *[None] * (2 if layer == "lstm" else 1)
+    first = 3 if layer == "lstm" else 2  # x and the states come before the weights
+    x, w_ih, w_hh = (forward.args[i] for i in (0, first, first + 1))
+    gradients = operands.normal(steps, batch, hidden), *[None] * (first - 1)
     needs = (True,) * (8 if layer == "lstm" else 6)
     return partial(named(f"{layer}_sequence_backward"), *gradients, x, kept, w_ih, w_hh, *WALKS[layer], needs)
 
