@@ -78,9 +78,9 @@ class Way(NamedTuple):
 
 
 def summed(plan: Plan) -> np.ndarray:
-    """The parts of a weight's gradient, computed and added up."""
+    """The parts of a weight's gradient, computed and added up; those of float16 in float32, which is rounded then."""
     (total,) = interpreter.run(strips.plan_sum_of_strips(run(plan)[:, None], None, threads=32))
-    return total
+    return total.astype(plan.kernel.dtype)
 
 
 def run(plan: Plan) -> np.ndarray:

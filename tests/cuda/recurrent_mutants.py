@@ -10,6 +10,7 @@ from simulated_gpu import simulated_gpu
 from test_cuda_recurrent import SMALL, on_gpu, problem, reference
 
 from minipar.kernels.cuda import matmul
+from minipar.kernels.cuda.interpreter import KernelError
 from minipar.kernels.cuda.recurrent import cells, persistent, stepwise, walk
 
 LOADED = "weights[k] = weight[at] if unit < H and k < H else number(0)\n            "  # before how the next is found
@@ -138,6 +139,8 @@ def walk_is_right(way: str) -> bool:
         ):
             try:
                 answers = on_gpu(gpu, asked)
+            except KernelError:
+                raise
             except AssertionError:  # an operand is another one afterwards
                 return False
             for ours, theirs in zip(answers, reference(asked), strict=True):
