@@ -180,6 +180,15 @@ def operations() -> Iterator[tuple[str, str, int, Calls]]:
 
     yield "average pooling, 2 × 2", "2 × 4 × 32 × 32", image.size, avg_pool
 
+    thinned, of_thinned = numbers(64, 128), numbers(64, 128)
+
+    def dropout(kernel: Any) -> None:
+        ticket = np.array([1.0, 2.0, 3.0, 0.0, 0.0])
+        _, kept = kernel("dropout_forward")(thinned, ticket, (1, 64, 128, 1), 0.5, 2.0)
+        kernel("dropout_backward")(of_thinned, kept, 2.0)
+
+    yield "dropout", "64 × 128", thinned.size, dropout
+
     lstm = (
         numbers(8, 4, 32),
         numbers(4, 32),

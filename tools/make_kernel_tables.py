@@ -25,6 +25,7 @@ from minipar.kernels.cuda import (
     channel_sums,
     compiler,
     cross_entropy,
+    dropout,
     layer_norm,
     max_pool2d,
     optimizer_steps,
@@ -194,6 +195,8 @@ def fused(dtype: np.dtype) -> Named:
         yield f"max pooling, {kept} kept", max_pool2d.forward_kernel(dtype, winner)
     yield "max pooling, gradient by taps", max_pool2d.taps_backward_kernel(dtype)
     yield "max pooling, gradient by places", max_pool2d.backward_kernel(dtype)
+    yield "dropout", dropout.forward_kernel(dtype)
+    yield "dropout, gradient", dropout.apply_kernel(dtype)
     yield "ReLU, gradient", relu_gradient.gradient_kernel(dtype)
     yield "average pooling", avg_pool2d.forward_kernel(dtype)
     yield "average pooling, gradient", avg_pool2d.backward_kernel(dtype)

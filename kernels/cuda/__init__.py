@@ -5,8 +5,8 @@
                         ``matmul`` and ``conv2d`` are ladders: a kernel for each idea that makes it faster
 ``cross_entropy``, ``layer_norm``, ``batch_norm``, ``max_pool2d``, ``avg_pool2d``, ``picked_rows``, ``optimizer_steps``
                         likewise: a launch or two each, where the reference's lines over CuPy are many
-``relu_gradient``, ``running_statistics``
-                        one launch each
+``relu_gradient``, ``running_statistics``, ``dropout``
+                        one launch each way
 ``recurrent``           likewise RNN, LSTM and GRU: all steps in one launch, or two launches a step
 ``rows``                rows among threads, and sums and maxima that the threads of a row find together;
                         ``channel_sums`` and ``strips``: sums of channels and columns, likewise in a fixed order;

@@ -203,6 +203,8 @@ CUDA = {
     "embedding_backward": "cuda.picked_rows",
     "follow_statistics": "cuda.running_statistics",
     "relu_gradient": "cuda.relu_gradient",
+    "dropout_forward": "cuda.dropout",
+    "dropout_backward": "cuda.dropout",
     "rnn_sequence": "cuda.recurrent",
     "rnn_sequence_backward": "cuda.recurrent",
     "lstm_sequence": "cuda.recurrent",

@@ -13,6 +13,7 @@ from minipar.kernels.cuda import (
     batch_norm,
     channel_sums,
     cross_entropy,
+    dropout,
     layer_norm,
     max_pool2d,
     optimizer_steps,
@@ -25,6 +26,7 @@ from minipar.kernels.cuda import (
     wrong_targets,
 )
 from minipar.kernels.reference import activations, normalization, pool2d, softmax_cross_entropy
+from minipar.kernels.reference import dropout as reference_dropout
 from minipar.kernels.reference import optimizer_steps as reference_steps
 from minipar.kernels.reference import picked_rows as reference_rows
 
@@ -128,6 +130,18 @@ def relu_gradient_is_right(gpu: SimpleNamespace) -> bool:
     g, y = np.random.default_rng(0).standard_normal((2, 300))
     y[:3] = 0, np.nan, np.inf
     return np.array_equal(gpu.call(relu_gradient.relu_gradient, g, y), activations.relu_gradient(g, y))
+
+
+def dropout_is_right(gpu: SimpleNamespace) -> bool:
+    rng, right = np.random.default_rng(0), True
+    ticket = np.array([2.0**32 - 1, 2.0**31 + 7, 2.0**32 - 2, 2.0**31, 2.0**32 - 9])
+    for sizes, shifts in (((1, 5, 13, 1), (0.0, 0.0)), ((3, 4, 5, 1), (0.25, -1.3)), ((1, 3, 5, 7), (0.25, -1.3))):
+        x, g = rng.standard_normal((2, *sizes))
+        got = gpu.call(dropout.dropout_forward, x, ticket, sizes, 1 / 3, 1.5, shifts)
+        right &= all(map(np.array_equal, got, reference_dropout.dropout_forward(x, ticket, sizes, 1 / 3, 1.5, shifts)))
+        dx = gpu.call(dropout.dropout_backward, g, got[1], 1.5)
+        right &= np.array_equal(dx, reference_dropout.dropout_backward(g, got[1], 1.5))
+    return right
 
 
 def picked_rows_are_right(gpu: SimpleNamespace) -> bool:
@@ -472,6 +486,34 @@ MUTATIONS = {
         ("line // uint32(rows)", "line // uint32(columns)"),
         ("line - plane * uint32(rows)", "line"),
     ],
+    dropout: [
+        ("uint64(c0) * uint64(MULTIPLIERS[0])", "uint64(c0) * uint64(MULTIPLIERS[1])"),
+        ("^ uint64(c1) ^ uint64(k0)", "^ uint64(c1)"),
+        ("^ uint64(c3) ^ uint64(k1)", "^ uint64(c1) ^ uint64(k1)"),
+        ("uint64(k1) + uint64(WEYL[1])", "uint64(k1) + uint64(WEYL[0])"),
+        ("philox(my_block, uint32(first + mine)", "philox(my_block, uint32(mine)"),
+        ("philox(my_block, uint32(first + mine)", "philox(mine, uint32(first + my_block)"),
+        ("words[k] >> uint32(8)", "words[0] >> uint32(8)"),
+        ("uint32(8)) >= least", "uint32(8)) >= least + uint32(1 << 20)"),
+        ("int32(1 << k)", "int32(1)"),
+        ("int32(8 * k + lane // 4)", "int32(8 * k)"),
+        ("int32(8 * k + lane // 4)", "int32(lane // 4)"),
+        ("cuda.shfl_sync(ALL_LANES, my_bits, drawn_by)", "my_bits"),
+        ("cuda.shfl_sync(ALL_LANES, int32(mine), drawn_by)", "int32(mine)"),
+        ("drawn_by) + lane % 4)", "drawn_by))"),
+        ("sample < samples and e", "e"),
+        ("and e < outer * inner:", "and e <= outer * inner:"),
+        ("(part * samples + sample) * inner", "(sample * outer + part) * inner"),
+        ("bits >> (lane % 4)", "bits >> 0"),
+        ("kept[at] = uint8(is_kept)", "kept[at] = uint8(1 - is_kept)"),
+        ("if applied:", "if not applied:"),
+        ("value += of_kept if is_kept else of_dropped\n                    y", "y"),
+        ("if i < n:\n            is_kept", "if i <= n:\n            is_kept"),
+        ("kept[uint32(i // uint32(repeats))]", "kept[uint32(i % uint32(repeats))]"),
+        ("value += of_kept if is_kept else of_dropped\n            y", "value += of_kept\n            y"),
+        ("int(repeats == 1), int(any(shifts))", "int(repeats == 1), 0"),
+        ("x.size, repeats, int(any(shifts))", "x.size, repeats, 0"),
+    ],
     relu_gradient: [
         ("if i < n:", "if i <= n:"),
         ("y[i] <= number(0)", "y[i] < number(0)"),
@@ -503,6 +545,7 @@ CHECKS = {
     layer_norm: layer_norm_is_right,
     optimizer_steps: optimizer_steps_are_right,
     planes: max_pool2d_is_right,
+    dropout: dropout_is_right,
     relu_gradient: relu_gradient_is_right,
     running_statistics: running_statistics_are_right,
 }

@@ -157,6 +157,17 @@ def _relu_gradient(named: Named, operands: Operands) -> Call:
     return partial(named("relu_gradient"), *(operands.normal(operands.numbers) for _ in range(2)))
 
 
+def _dropout_forward(named: Named, operands: Operands) -> Call:
+    rows, width = operands.matrix()
+    ticket = np.array([1.0, 2.0, 3.0, 0.0, 0.0])
+    return partial(named("dropout_forward"), operands.normal(rows, width), ticket, (1, rows, width, 1), 0.5, 2.0)
+
+
+def _dropout_backward(named: Named, operands: Operands) -> Call:
+    _, kept = _dropout_forward(named, operands)()
+    return partial(named("dropout_backward"), operands.normal(*operands.matrix()), kept, 2.0)
+
+
 def _recurrent(layer: str, hidden: int, named: Named, operands: Operands) -> partial[Any]:
     """All steps of an RNN, LSTM or GRU in one direction."""
     steps, batch, inputs = operands.sequences()
@@ -210,6 +221,8 @@ CASES: Mapping[str, Case] = {  # each kernel of dispatch.CUDA but products and c
     "batch_norm_backward": _batch_norm_backward,
     "follow_statistics": _follow_statistics,
     "relu_gradient": _relu_gradient,
+    "dropout_forward": _dropout_forward,
+    "dropout_backward": _dropout_backward,
     "max_pool2d_forward": partial(_max_pool_forward, "max_pool2d_forward"),
     "max_pool2d_backward": _max_pool_backward,
     "max_pool2d_taps": partial(_max_pool_forward, "max_pool2d_taps"),

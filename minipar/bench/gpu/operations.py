@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import nn, optim, tensor
+from ... import manual_seed, nn, optim, tensor
 from ...backend.dtypes import as_dtype
 from .check import Check
 
@@ -82,6 +82,17 @@ def _relu(numbers: Numbers) -> Iterator[tuple[str, Any]]:
     y = x.relu()
     (y * y.detach()).sum().backward()
     yield from (("y", y), ("dx", x.grad))
+
+
+def _dropout(layer: Callable[..., Any], *shape: int) -> Called:
+    def call(numbers: Numbers) -> Iterator[tuple[str, Any]]:
+        manual_seed(0)
+        x = numbers(*shape)
+        y = layer(x, 0.3, training=True)
+        (y * y.detach()).sum().backward()
+        yield from (("y", y), ("dx", x.grad))
+
+    return call
 
 
 def _max_pool(return_indices: bool) -> Called:
@@ -155,6 +166,9 @@ OPERATIONS: dict[str, Called] = {
     "max pooling with indices": _max_pool(True),
     "average pooling": _avg_pool,
     "ReLU": _relu,
+    "dropout": _dropout(F.dropout, 7, 301),
+    "dropout of channels": _dropout(F.dropout2d, 3, 5, 6, 7),
+    "alpha dropout": _dropout(F.alpha_dropout, 7, 301),
     "embedding": _embedding(50, 33, 41, 6),
     "embedding, a block for each row": _embedding(9, 300, 4, 6),
     "embedding, frequent rows": _embedding(8, 33, 40, 20),
