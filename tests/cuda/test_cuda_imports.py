@@ -10,7 +10,7 @@ import minipar.kernels.cuda
 
 FOLDER = Path(minipar.kernels.cuda.__file__).parent
 INSIDERS = {"compiler.py", "intrinsics.py"}
-NUMBERS = {"float16", "float32", "int32", "int64", "uint32", "uint64"}
+NUMBERS = {"float16", "float32", "int32", "int64", "uint8", "uint32", "uint64"}
 # What any file may take from outside: names that Numba documents for users; and whether libraries can be loaded.
 PUBLIC = {
     "numba",

@@ -18,6 +18,7 @@ import pytest
 from minipar import parallel
 from minipar.parallel.ranks import mpiexec, processes
 from minipar.parallel.ranks.mpi_crew import MPICrew
+from minipar.parallel.ranks.mpi_rank import MPIRank
 from tests.parallel.mpi_programs import ROOT, needs_mpi
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # ranks need not import pytest
@@ -294,9 +295,18 @@ def test_a_rank_that_dies_before_its_task(monkeypatch):
         while not crew.ranks[1].has_ended():
             time.sleep(0.01)
 
+    gone = []
+    close = MPIRank.close
+
+    def noted(rank):
+        gone.append(rank.has_ended())
+        close(rank)
+
     monkeypatch.setattr(MPICrew, "start", start_and_kill)
+    monkeypatch.setattr(MPIRank, "close", noted)
     with pytest.raises(parallel.WorkerError, match=r"rank 1 was killed by SIGKILL .*, while it was starting"):
         launch(lambda comm: None, workers=2)
+    assert gone == [True, True]  # before what they have left is swept
 
 
 @needs_mpi

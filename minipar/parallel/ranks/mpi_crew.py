@@ -30,6 +30,7 @@ from .output import Screen
 
 _POLL = 0.1  # seconds between two looks at mpiexec while ranks start
 _LAST_WORDS = 0.5  # seconds that mpiexec has to say why it ended a rank
+_DYING = 5.0  # seconds that a killed rank may take to be gone
 _COMPARE_CALLS = {"MINIPAR_DEBUG": "1"}  # on one machine that costs little; the caller's environment may say otherwise
 _BOOT = "import runpy, sys; sys.path[:] = {path!r}; runpy.run_path({watcher!r})['main']()"
 _WATCHER = str(Path(__file__).with_name("mpi_watcher.py"))
@@ -97,6 +98,7 @@ class MPICrew:
             self._end_mpiexec(self._mpiexec)
             self._scratch.__exit__(None, None, None)
         for rank in self.ranks:
+            rank.has_ended(within=_DYING)  # mpiexec may be quicker; what a rank still has open could not be swept
             rank.close()
         self.screen.finish()
         os.close(self._said)

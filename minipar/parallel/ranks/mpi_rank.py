@@ -59,8 +59,9 @@ class MPIRank:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, number)
 
-    def has_ended(self) -> bool:
-        return is_readable(self._handle)
+    def has_ended(self, within: float = 0.0) -> bool:
+        """Whether it has, in so many seconds at the most; all that it had open is closed then."""
+        return is_readable(self._handle, within)
 
     def has_written(self) -> bool:
         return is_readable(self.channel)
