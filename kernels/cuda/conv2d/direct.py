@@ -18,8 +18,8 @@ import numpy as np
 from numba import cuda, int32, uint32
 
 from ...reference.namespace import array_namespace
-from ..plan import Kernel, Plan, blocks_for, check_operands
-from .geometry import Geometry, check_bias, check_gradient, flat
+from ..plan import Kernel, Plan, blocks_for, check_operands, flat
+from .geometry import Geometry, check_bias, check_gradient
 
 Array = Any
 

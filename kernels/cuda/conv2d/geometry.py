@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from ...reference.namespace import array_namespace
 from ...reference.shapes import conv_output_size
 from ..plan import check_size
 
@@ -82,8 +81,3 @@ def check_gradient(g: Any, geometry: Geometry) -> None:
     """ValueError unless g has the output's shape."""
     if g.shape != geometry.y_shape:
         raise ValueError(f"g must have the output's shape {geometry.y_shape}, got {g.shape}")
-
-
-def flat(array: Any) -> Any:
-    """All of an array, contiguous."""
-    return array_namespace(array).ascontiguousarray(array).reshape(-1)

@@ -19,8 +19,8 @@ from numba import cuda, int32, uint32
 
 from ...reference.namespace import array_namespace
 from ...reference.shapes import window_span
-from ..plan import Kernel, Plan, blocks_for, check_operands
-from .geometry import Geometry, Pair, check_bias, flat
+from ..plan import Kernel, Plan, blocks_for, check_operands, flat
+from .geometry import Geometry, Pair, check_bias
 
 Array = Any
 

@@ -11,8 +11,8 @@ from ...reference.namespace import accumulator_dtype, array_namespace
 from ..matmul.operands import address
 from ..matmul.tile import Tile
 from ..matmul.warp_product import WarpTile
-from ..plan import Kernel, Plan, blocks_for, check_operands, check_size
-from .geometry import Geometry, check_bias, check_gradient, flat
+from ..plan import Kernel, Plan, blocks_for, check_operands, check_size, flat
+from .geometry import Geometry, check_bias, check_gradient
 from .implicit_gemm import implicit_gemm_kernel
 from .offsets import forward_table, grad_input_phases, grad_input_table, grad_input_weights, on_device
 from .tensor_cores import tensor_core_kernel
@@ -75,7 +75,7 @@ def plan_forward(
         check_bias(bias, geometry)
     y = xp.empty(geometry.y_shape, x.dtype)
     table = on_device(forward_table, geometry, x)
-    weights = xp.ascontiguousarray(w).reshape(-1)
+    weights = flat(w)
     M = geometry.group_outputs
     return _plan(
         (weights, flat(x), y, None if bias is None else xp.ascontiguousarray(bias), table),

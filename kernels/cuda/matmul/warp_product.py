@@ -13,8 +13,7 @@ import numpy as np
 from numba import cuda, uint64
 
 from ..intrinsics import mma_bf16, mma_f16, mma_tf32
-
-WARP = 32
+from ..plan import WARP
 
 
 class WarpTile(NamedTuple):

@@ -21,13 +21,12 @@ SIZES = (256, 512, 1024, 2048, 4096, 8192)
 SLOW = ("naive", "coalesced", "shared tile")
 LARGEST_FOR_SLOW = 2048  # they would take seconds a product
 SIGNIFICANT = {"tf32": 11, "bf16": 8}  # bits of the operands; of the others' 24
-TENSOR_CORES = (8, 0)  # the least compute capability that has these
 SAMPLED = 32  # rows and columns of a large product that are checked
 
 
 def rungs(capability: tuple[int, int]) -> Products:
     """Name → the product on that rung; without those of tensor cores on a GPU that is too old for them."""
-    from ...kernels.cuda.matmul import RUNGS
+    from ...kernels.cuda.matmul import RUNGS, TENSOR_CORES
 
     able = [name for name in RUNGS if name not in SIGNIFICANT or capability >= TENSOR_CORES]
     return {name: kernels_of(name)["matmul"] for name in able}

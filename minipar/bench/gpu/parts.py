@@ -17,7 +17,7 @@ from .bandwidth import bandwidths
 from .check import Check, guarded
 from .contests import convolution_timings
 from .kernel_checks import GROUPS, Kernels, kernel_checks
-from .ladder import TENSOR_CORES, cublas_in, kernels_of, ladder_checks, ladder_timings, rungs
+from .ladder import cublas_in, kernels_of, ladder_checks, ladder_timings, rungs
 from .rows import Condition, Note, Row
 from .timing import Launch, event_stopwatch, launch_overhead, wake
 
@@ -93,6 +93,8 @@ def _guarded(name: str, checks: Callable[..., Iterator[Check]], *args: Any) -> I
 
 def _kernel_checks(name: str) -> Iterator[Row]:
     import cupy
+
+    from ...kernels.cuda.matmul import TENSOR_CORES
 
     group = GROUPS[name]
     if group.precision != "highest" and _capability() < TENSOR_CORES:
@@ -233,8 +235,9 @@ def tiny_launches() -> dict[str, Callable[[], Any]]:
 def _capability() -> tuple[int, int]:
     import cupy
 
-    found = cupy.cuda.Device().compute_capability  # "90" is 9.0, "120" is 12.0
-    return int(found[:-1]), int(found[-1])
+    from ...kernels.cuda.launcher import capability_of
+
+    return capability_of(cupy.cuda.Device())
 
 
 def _wake() -> None:
