@@ -140,7 +140,7 @@ def record(
 ) -> tuple[Recording, Any]:
     """Run the step once, and note what it does. Returns the recording, and the step's results."""
     from .fusion import fuse
-    from .patches import Listening
+    from .patches import listening
     from .program import may_warn
     from .recorder import Recorder
     from .replay import replay_of
@@ -150,7 +150,7 @@ def record(
     if tape.mode.guard is not None:
         raise RuntimeError("minipar.compile: a step cannot be recorded under detect_anomaly; call it without compile")
     inputs = [np.copy(x.array, order="K") for x in tensors]
-    with Listening(recorder):
+    with listening(recorder):
         given = [wrap(array) for array in inputs]
         for array in inputs:
             recorder.vary(array)

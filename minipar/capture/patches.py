@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..optim.optimizer import Optimizer
 from ..tape import Value
 from ..tensor.interop import Interop
 from .memory import array_slot, data_dependent, grad_slot
-from .raw import KernelCalls
+from .raw import kernel_calls_told
 from .recorder import Recorder
 from .traced import PLAIN, RAW, TRACE, Traced, active, plain_of
 
@@ -38,28 +39,22 @@ _TO_PYTHON = ["item", "tolist", "numpy", "__float__", "__int__", "__index__", "_
 _DRAWS = ("uniform", "normal", "integers", "permutation", "_ticket")
 
 
-class Listening:
-    """Context manager: what this thread does is told to the recorder."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
-
-    def __enter__(self) -> None:
-        _lock.acquire()
-        self.before = [(place, name, vars(place)[name]) for place, name, _ in _hooks()]
-        self.kernels = KernelCalls()
-        self.kernels.__enter__()
-        for place, name, hook in list(_hooks()):
-            setattr(place, name, hook)
-        self.guard = tape.mode.guard
-        active.recorder = tape.mode.guard = self.recorder
-
-    def __exit__(self, *_: object) -> None:
-        active.recorder, tape.mode.guard = None, self.guard
-        for place, name, original in self.before:
-            setattr(place, name, original)
-        self.kernels.__exit__()
-        _lock.release()
+@contextmanager
+def listening(recorder: Recorder) -> Iterator[None]:
+    """What this thread does meanwhile is told to the recorder; Ctrl-C at any moment leaves no hook behind."""
+    with _lock:
+        before = [(place, name, vars(place)[name]) for place, name, _ in _hooks()]
+        guard = tape.mode.guard
+        try:
+            with kernel_calls_told():
+                for place, name, hook in list(_hooks()):
+                    setattr(place, name, hook)
+                active.recorder = tape.mode.guard = recorder
+                yield
+        finally:
+            active.recorder, tape.mode.guard = None, guard
+            for place, name, original in before:
+                setattr(place, name, original)
 
 
 def _hooks() -> Iterator[tuple[Any, str, Any]]:

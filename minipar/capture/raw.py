@@ -8,7 +8,8 @@ Only if the bits are there again do they stand for the operation.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,25 +133,25 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
 
 
-class KernelCalls:
-    """Context manager: every call of a compiled kernel, by whatever name or plan it is known, is told to the recorder.
+@contextmanager
+def kernel_calls_told() -> Iterator[None]:
+    """Every call of a compiled kernel, by whatever name or plan it is known, is told to the recorder meanwhile.
 
     Their class tells it, for as long as this lasts; then a call is Numba's own again.
     """
-
-    def __enter__(self) -> None:
-        compiler = sys.modules.get("minipar.kernels.cpu.compile")
-        kinds = [compiler.Kernel, *compiler.Kernel.__subclasses__()] if compiler is not None else []
-        self.before = [(kind, vars(kind).get("__call__")) for kind in kinds]
+    compiler = sys.modules.get("minipar.kernels.cpu.compile")
+    kinds = [compiler.Kernel, *compiler.Kernel.__subclasses__()] if compiler is not None else []
+    before = [(kind, vars(kind).get("__call__")) for kind in kinds]
+    try:
         for kind, told in [(kind, _told(kind.__call__)) for kind in kinds]:
             kind.__call__ = told
-
-    def __exit__(self, *_: object) -> None:
-        for kind, own in self.before:
-            if own is None:
-                del kind.__call__
-            else:
+        yield
+    finally:
+        for kind, own in before:
+            if own is not None:
                 kind.__call__ = own
+            elif "__call__" in vars(kind):
+                del kind.__call__
 
 
 def _told(original: Callable[..., Any]) -> Callable[..., Any]:

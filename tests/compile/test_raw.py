@@ -6,7 +6,7 @@ import pytest
 import minipar
 from minipar import nn, optim
 from minipar.capture import replay
-from minipar.capture.patches import Listening
+from minipar.capture.patches import listening
 from minipar.capture.raw import Watch
 from minipar.capture.recorder import Recorder
 
@@ -76,7 +76,7 @@ def test_a_kernel_that_is_first_wanted_while_a_step_is_recorded_is_compiled(monk
     monkeypatch.setattr(twice, "cache_entry", lambda signature: None)
     x, y = np.arange(3.0), np.zeros(3)
     own = np.empty
-    with Listening(Recorder()):
+    with listening(Recorder()):
         twice(x, y)
         assert np.empty is not own  # who listens listens on
     assert np.empty is own

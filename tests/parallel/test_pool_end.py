@@ -121,10 +121,11 @@ pool = parallel.Pool(workers=2)
 before = pool.run(lambda comm: os.getpid())
 
 def work(comm):
-    comm.barrier()
-    if comm.rank == 0:
-        print("ready", flush=True)
     try:
+        {first}
+        comm.barrier()
+        if comm.rank == 0:
+            print("ready", flush=True)
         {last}
     except KeyboardInterrupt:
         print("cleaned up")
@@ -141,21 +142,22 @@ print([before[rank] == after[rank] for rank in range(2)])
 
 
 @pytest.mark.parametrize(
-    ("last", "heard", "kept"),
+    ("first", "last", "heard", "kept"),
     [
-        ("time.sleep(60)", ["[rank 0] cleaned up", "[rank 1] cleaned up"], [True, True]),
-        ("comm.recv(1 - comm.rank)", ["[rank 0] cleaned up", "[rank 1] cleaned up"], [True, True]),
+        ("pass", "time.sleep(60)", ["[rank 0] cleaned up", "[rank 1] cleaned up"], [True, True]),
+        ("pass", "comm.recv(1 - comm.rank)", ["[rank 0] cleaned up", "[rank 1] cleaned up"], [True, True]),
         (
-            "signal.signal(signal.SIGINT, signal.SIG_IGN) if comm.rank else None; time.sleep(60)",
+            "if comm.rank: signal.signal(signal.SIGINT, signal.SIG_IGN)",
+            "time.sleep(60)",
             ["[rank 0] cleaned up"],
             [True, False],
         ),
     ],
 )
-def test_an_interrupt_stops_the_task_and_keeps_the_pool(last, heard, kept):
+def test_an_interrupt_stops_the_task_and_keeps_the_pool(first, last, heard, kept):
     """As a terminal does it: the signal goes to the caller's whole process group."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = INTERRUPTED.format(last=last)
+    code = INTERRUPTED.format(first=first, last=last)
     program = subprocess.Popen(
         [sys.executable, "-c", code],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,

@@ -29,13 +29,14 @@ class Contact(Protocol):
     channel: Channel
     stack: ProcessStack
     streams: list[RankStream]
-    process: Any  # takes `send_signal`
 
     def has_ended(self) -> bool: ...
 
     def has_written(self) -> bool: ...
 
     def exit_code(self) -> int | None: ...
+
+    def send_signal(self, number: int) -> None: ...
 
 
 class Answers:
@@ -71,7 +72,7 @@ class Answers:
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the ranks, and give them GRACE seconds to answer; nobody wants to know what."""
         for worker in self._missing.values():
-            worker.process.send_signal(signal.SIGINT)
+            worker.send_signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE
         while self._missing and time.monotonic() < deadline:
             ready = self._wait(deadline)

@@ -22,6 +22,7 @@ from ...backend.device import device
 from ..comm.shared_memory import create_block
 from . import mpiexec, processes
 from .channel import Kind
+from .child import has_exited
 from .environment import RANK_NAMES
 from .errors import Failure, WorkerError
 from .leaving import wait_until_gone
@@ -58,7 +59,7 @@ class MPICrew:
             while len(self.ranks) < size:
                 if is_readable(door, _POLL):
                     self._let_in(door.accept()[0], list(places))
-                elif self._mpiexec.poll() is not None or time.monotonic() > deadline:
+                elif has_exited(self._mpiexec) or time.monotonic() > deadline:
                     raise self._not_started(size)
         self.ranks.sort(key=lambda rank: rank.rank)
 
@@ -106,11 +107,9 @@ class MPICrew:
     @staticmethod
     def _end_mpiexec(process: subprocess.Popen) -> None:
         """It has things of its own to clear away: it may notice by itself, is then asked, and only then killed."""
-        for step in (lambda: None, process.terminate, process.kill):
-            step()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0)
-                return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not has_exited(process, within=1.0):
+                os.kill(process.pid, number)
         process.wait()
 
     # -- what mpiexec says -----------------------------------------------------------------------------------------
@@ -118,8 +117,7 @@ class MPICrew:
     def last_words(self) -> str:
         """What mpiexec has said, which has ended a rank or is about to end."""
         if self._mpiexec is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._mpiexec.wait(_LAST_WORDS)
+            has_exited(self._mpiexec, within=_LAST_WORDS)
         return os.pread(self._said, 1 << 16, 0).decode(errors="replace").strip("\0 \n")
 
     def _not_started(self, size: int) -> WorkerError:

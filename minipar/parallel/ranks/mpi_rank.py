@@ -52,7 +52,6 @@ class MPIRank:
                 socket.send_fds(watcher, [told], descriptors)
             process, (self._handle,), _, _ = socket.recv_fds(watcher, 4, 1)
             self.stack.pid = int.from_bytes(process, "little")
-            self.process: Any = self  # it takes signals
             made.pop_all()
 
     def send_signal(self, number: int) -> None:

@@ -25,6 +25,7 @@ from ...backend.device import device
 from ..comm.cores import usable_cores
 from ..comm.nccl_gpu import CONNECTIONS, MOST_CONNECTIONS
 from .channel import Channel
+from .child import has_exited
 from .launch import GRACE
 from .output import RankStream, Screen
 from .stacks import ProcessStack
@@ -111,10 +112,8 @@ class WorkerProcess:
 
     def _exit_code(self, within: float) -> int | None:
         """When it is seen that it has not left in good order, what it had started is ended too."""
-        if self.process.returncode is None:
-            with suppress(subprocess.TimeoutExpired):
-                if self.process.wait(within) != 0:
-                    self._kill_group()
+        if self.process.returncode is None and has_exited(self.process, within) and self.process.wait() != 0:
+            self._kill_group()
         return self.process.returncode
 
     def has_written(self) -> bool:
@@ -127,6 +126,10 @@ class WorkerProcess:
         """Show what it has written since it was looked at last, a line without an end too."""
         for stream in self.streams:
             stream.finish()
+
+    def send_signal(self, number: int) -> None:
+        if not self.has_ended():
+            os.kill(self.process.pid, number)
 
     def kill(self) -> None:
         """End it at once, and the programs that it has started and that have not left its process group."""
