@@ -5,11 +5,14 @@ import itertools
 import os
 import signal
 import subprocess
+import threading
+import time
 
 import pytest
 
 from minipar import parallel
 from minipar.parallel.ranks.child import has_exited
+from minipar.parallel.ranks.processes import WorkerProcess
 from tests.parallel.interrupted import at_most, interrupted_at
 
 OURS = ("minipar/parallel", "subprocess.py", "contextlib.py")
@@ -71,3 +74,28 @@ def test_a_pool_is_usable_after_an_interrupt_at_any_moment(step):
             if not was_interrupted:
                 break
     assert moment > 200
+
+
+def test_every_rank_is_interrupted_though_another_has_failed_before(monkeypatch, capsys):
+    """The signals are sent one after the other, and the first rank to have its own is quick."""
+    send_signal = WorkerProcess.send_signal
+
+    def sent_late(worker, number):
+        if worker.rank == 1:
+            time.sleep(0.2)
+        send_signal(worker, number)
+
+    def wait(comm):
+        try:
+            comm.recv(1 - comm.rank)
+        except BaseException as error:
+            print(type(error).__name__)
+            raise
+
+    monkeypatch.setattr(WorkerProcess, "send_signal", sent_late)
+    with parallel.Pool(workers=2, timeout=42) as pool:
+        pool.run(lambda comm: None)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            pool.run(wait)
+    assert sorted(capsys.readouterr().out.splitlines()) == ["[rank 0] KeyboardInterrupt", "[rank 1] KeyboardInterrupt"]

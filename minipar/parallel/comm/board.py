@@ -9,7 +9,7 @@ and two texts, and only that rank writes them:
     group               (of MPI) the communicator of its last collective call
     texts               its last collective call, its last send or recv
 
-The first line of the board says which rank has failed first.
+The first line of the board says which rank has failed first, and whether the caller is interrupting them all.
 """
 
 from enum import IntEnum
@@ -81,6 +81,14 @@ class Board:
         """Tell everybody that `rank` has failed, unless another has failed before it."""
         if not self._words[0]:
             self._words[0] = rank + 1
+
+    @property
+    def is_interrupted(self) -> bool:
+        return bool(self._words[1])
+
+    def interrupt(self) -> None:
+        """Tell everybody that each rank is being sent a signal (Ctrl-C), and fails as soon as it has it."""
+        self._words[1] = 1
 
     # -- calls -----------------------------------------------------------------------------------------------------
 

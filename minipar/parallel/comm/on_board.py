@@ -5,6 +5,7 @@ How ranks wait for one another, and how data moves, is not known here: meeting.p
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -15,6 +16,8 @@ from .board import CALLER, Activity, Board
 from .communicator import Communicator
 from .errors import CommunicatorError, PeerFailedError
 from .work import Steps, Waiting
+
+_SIGNAL_LIMIT = 0.5  # seconds that the signal of a caller may take that interrupts all ranks, one after the other
 
 
 class BoardCommunicator(Communicator):
@@ -117,6 +120,8 @@ class BoardCommunicator(Communicator):
         if failed == self._me:
             self._tell_untold()
             raise CommunicatorError(f"rank {failed} has failed before: its communicator can no longer be used")
+        if self._board.is_interrupted:  # as this rank is: it is to hear that, and not what came of it elsewhere
+            time.sleep(_SIGNAL_LIMIT)
         raise PeerFailedError(f"rank {failed} has failed, {when}")
 
     def _give_up(self, error: CommunicatorError) -> NoReturn:

@@ -71,6 +71,7 @@ class Answers:
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the ranks, and give them GRACE seconds to answer; nobody wants to know what."""
+        self._board.interrupt()
         for worker in self._missing.values():
             worker.send_signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE
