@@ -145,6 +145,7 @@ def convolution(dtype: np.dtype) -> Named:
         yield f"{of}, bias, ReLU", depthwise.depthwise_kernel(dtype, threads, taps, True, True)
         yield f"{of}, gradient by the input", depthwise.depthwise_grad_input_kernel(dtype, threads, taps, step)
         yield f"{of}, gradient by the weight", depthwise.depthwise_grad_weight_kernel(dtype, threads, taps)
+    yield "depthwise, 7 × 7, gradient by the weight", depthwise.depthwise_grad_weight_kernel(dtype, threads, wide)
     for tile in products.TILES if dtype == FLOAT32 else ():
         of = f"implicit GEMM, {tile.m} × {tile.n}"
         by_fours = tile.fetches[0] % 4 == 0

@@ -19,7 +19,7 @@ from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..tape import Value
 from .op import Op, check_dtypes
-from .reduce import sum
+from .reduce import added_up, sum
 from .select import where
 from .windows import Sizes, batched, framed, sizes, with_unit_axis, without_unit_axis
 
@@ -81,7 +81,7 @@ class Convolution(_Conv):
             else:
                 dw = grad_weight(g, x, self.shapes[1], *self.geometry, gate, False, self.room(1))
         elif with_bias:
-            db = (g if gate is None else kernel("relu_gradient", g)(g, gate)).sum((0, 2, 3))
+            db = added_up(g if gate is None else kernel("relu_gradient", g)(g, gate), (0, 2, 3), keepdim=False)
         return (dx, dw) if len(self.needs) == 2 else (dx, dw, db)
 
 

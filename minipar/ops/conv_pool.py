@@ -17,6 +17,7 @@ from ..tape import Value
 from .conv import Convolution, RectifiedConvolution, convolve
 from .op import array_of
 from .pool import Unpool, max_pool2d
+from .reduce import added_up
 from .select import where
 from .windows import Sizes
 
@@ -53,7 +54,7 @@ class PooledConvolution(Convolution):
             else:
                 dw = grad_weight(g, winners, x, of_weight, *geometry, False, self.room(1))
         elif with_bias:
-            db = self._unpooled_array(g).sum((0, 2, 3))
+            db = added_up(self._unpooled_array(g), (0, 2, 3), keepdim=False)
         return (dx, dw) if len(self.needs) == 2 else (dx, dw, db)
 
     def _unpooled(self, g):

@@ -148,8 +148,8 @@ def planned(monkeypatch):
             found.kernels.add((plan.kernel.name, plan.kernel.dtype.name))
         return plan.result
 
-    def noted(channels, pixels, multiplied):
-        tile = tile_for(channels, pixels, multiplied)
+    def noted(channels, pixels, multiplied, *parts):
+        tile = tile_for(channels, pixels, multiplied, *parts)
         found.tiles.setdefault((found.now, multiplied), set()).add(tile)
         return tile
 
@@ -162,6 +162,8 @@ def planned(monkeypatch):
 
     monkeypatch.setattr(launcher, "launch", launch_nothing)
     monkeypatch.setattr(products, "tile_for", noted)
+    for kept in (products._forward, products._grad_input, products._grad_weight):
+        kept.cache_clear()
     kernels = {"matmul": matmul.matmul, "linear_forward": linear.linear_forward}
     kernels |= {"linear_backward": linear.linear_backward, **{name: getattr(conv2d, name) for name in KERNELS}}
     found.of = {name: named(name, kernel) for name, kernel in kernels.items()}

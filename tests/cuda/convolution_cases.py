@@ -47,7 +47,10 @@ ODD = [
     ConvCase("float32", 2, 1, 2, 3, (4, 5), (3, 2), (2, 1), (1, 1), (1, 2)),
     ConvCase("float32", 2, 1, 1, 5, (6, 6), (3, 3), (2, 2), (1, 1), (2, 2)),
     ConvCase("float32", 1, 2, 3, 1, (1, 40), (1, 5), (1, 3), (0, 2), (1, 4)),
+    ConvCase("float32", 1, 1, 2, 2, (5, 6), (5, 7), (1, 1), (4, 3), (2, 1)),  # windows that depthwise cuts into pieces:
+    ConvCase("float32", 1, 1, 1, 2, (3, 20), (2, 17), (1, 2), (1, 1), (1, 1)),  # along rows, and along columns
 ]
+IN_PIECES = ODD[-2:]
 
 
 def fitting(case: ConvCase) -> bool:
@@ -111,6 +114,12 @@ WAYS = {
     "direct": by_definition(16),
     "halo tile": Way(
         lambda x, w, bias, geometry, relu=False: halo_tile.plan_halo_forward(x, w, bias, geometry, relu, 4), None, None
+    ),
+    "halo tile, backwards": Way(
+        None,
+        lambda g, w, geometry: halo_tile.plan_halo_grad_input(g, w, geometry, 4),
+        None,
+        lambda geometry: geometry.stride == (1, 1),
     ),
     "depthwise": Way(
         lambda x, w, bias, geometry, relu=False: depthwise.plan_depthwise_forward(x, w, bias, geometry, relu, 32),

@@ -110,7 +110,8 @@ OFFSETS = [
     ("weights += K * weights_of_k", "pass"),
     ("(c * height + down)", "(c * width + down)"),
     (".transpose(0, 1, 3, 4, 2)", ".transpose(0, 1, 4, 3, 2)"),
-    ("slice(taps[0],", "slice(0,"),
+    ("order[begin : begin + part.size]", "order[: part.size]"),
+    ("places[:, :, rows.taps]", "places[:, :, columns.taps]"),
     ("exists = pixel < N * rows * columns", "exists = pixel < N * rows * columns - 1"),
     ("exists = pixel < N * rows * columns", "exists = pixel <= N * rows * columns"),
     ("number // uint32(columns)", "number // uint32(rows)"),
@@ -132,7 +133,8 @@ PIXEL_LANES = [
     ("p - P if carry else p", "p"),
     ("held[i * numbers + u] = value if present", "held[i] = value if present"),
     ("held[i * numbers + u] = value if inside", "held[i] = value if inside"),
-    ("start + line + i * lines", "start + i * lines"),
+    ("int32(line + i * lines)", "int32(i * lines)"),
+    (" ^ turned_by", ""),
 ]
 WORDS = [
     ("held[2 * i], held[2 * i + 1]", "held[2 * i + 1], held[2 * i]"),  # in one matrix, but not in the other
@@ -220,9 +222,15 @@ HALO_TILE = [
     ("sums[k] = number(0)", "pass"),
     ("image % groups", "0"),
 ]
+HALO_BACKWARDS = [
+    ("[..., ::-1, ::-1]", "[..., ::-1]"),
+    (".swapaxes(1, 2)", ".swapaxes(0, 0)"),
+    ("- 1 - padding", "- 1 + padding"),
+    ("O // groups, R, S, H, W", "O // groups, R, S, P, Q"),
+]
 DEPTHWISE_FORWARD = [
     ("if i >= count:", "if i > count:"),
-    ("plane % (C * multiple)", "plane % C"),
+    ("uint32(C * multiple)", "uint32(C)"),
     ("uint32(plane) // uint32(multiple)", "plane"),
     ("inside = (uint32(h) < uint32(H)) & (uint32(v) < uint32(W))", "inside = uint32(h) < uint32(H)"),
     ("inside = (uint32(h) < uint32(H)) & (uint32(v) < uint32(W))", "inside = uint32(v) < uint32(W)"),
@@ -242,11 +250,16 @@ DEPTHWISE_GRAD_WEIGHT = [
     ("min(first + share, N * P * Q)", "N * P * Q"),
     ("min(first + share, N * P * Q)", "first + share"),
     ("range(first + thread,", "range(first,"),
-    ("o // multiple", "o"),
+    ("uint32(o) // uint32(multiple)", "o"),
     ("inside = (uint32(h) < uint32(H)) & (uint32(v) < uint32(W))", "inside = uint32(h) < uint32(H)"),
     ("partial[thread + half]", "partial[thread]"),
     ("while half > 0:", "while half > 1:"),
-    ("block * window + tap", "tap * window + block"),
+    ("int32(of) * R + r", "int32(of) * R"),
+    ("and r < R", ""),
+    ("and s < S", ""),
+    ("(first_r + r) * dil_h", "r * dil_h"),
+    ("(first_s + s) * dil_w", "s * dil_w"),
+    ("block % uint32(across) * columns", "0"),
 ]
 
 # Taps fall outside on all four sides, some output pixels are never reached, and the last block has idle threads.
@@ -261,7 +274,9 @@ NARROW = ConvCase("float32", 13, 1, 1, 1, (2, 3), (2, 2), (1, 1), (0, 0), (1, 1)
 Runs = list[tuple[ConvCase, Way]]
 DIRECT: Runs = [(CASE, by_definition(64))]
 HALO: Runs = [(CASE, WAYS["halo tile"])]
+BACKWARDS: Runs = [(CASE._replace(stride=(1, 1)), WAYS["halo tile, backwards"])]
 DEPTHWISE: Runs = [(CASE._replace(group_inputs=1, group_outputs=2, groups=3, stride=(2, 2)), WAYS["depthwise"])]
+PIECES: Runs = [*((case, WAYS["depthwise"]) for case in convolutions.IN_PIECES), *DEPTHWISE]
 IMPLICIT: Runs = [(NARROW, implicit(TILE, 2)), (WIDE, implicit(WIDE_TILE, 2)), (CASE, implicit(TILE, 2))]
 # More columns than a table has entries.
 OF_WEIGHTS: Runs = [(NARROW, implicit(Tile(8, 64, 4, 4, 8), 2)), *IMPLICIT]
@@ -288,12 +303,13 @@ TABLE = {
     "direct grad_input": (direct, "conv2d_grad_input", DIRECT_GRAD_INPUT, ("grad_input",), DIRECT),
     "direct grad_weight": (direct, "conv2d_grad_weight", DIRECT_GRAD_WEIGHT, ("grad_weight",), DIRECT),
     "halo tile": (halo_tile, "", HALO_TILE, ("forward",), HALO),
+    "halo tile, backwards": (halo_tile, "", HALO_BACKWARDS, ("grad_input",), BACKWARDS),
     "depthwise forward": (depthwise, "conv2d_depthwise", DEPTHWISE_FORWARD, ("forward",), DEPTHWISE),
     "depthwise grad_input": (
         depthwise, "conv2d_depthwise_grad_input", DEPTHWISE_GRAD_INPUT, ("grad_input",), DEPTHWISE
     ),
     "depthwise grad_weight": (
-        depthwise, "conv2d_depthwise_grad_weight", DEPTHWISE_GRAD_WEIGHT, ("grad_weight",), DEPTHWISE
+        depthwise, "conv2d_depthwise_grad_weight", DEPTHWISE_GRAD_WEIGHT, ("grad_weight",), PIECES
     ),
     "implicit_gemm": (implicit_gemm, "", IMPLICIT_GEMM, ("forward", "grad_input"), IMPLICIT),
     "windows": (windows, "", WINDOWS, ("forward",), [*IMPLICIT, *OF_WARPS]),

@@ -9,6 +9,7 @@ import pytest
 from convolution_cases import CASES, WAYS, geometry_for, name_of, run, within
 from cuda_cases import ConvCase
 
+from minipar.kernels import simulate
 from minipar.kernels.cuda import interpreter, precision
 from minipar.kernels.cuda.conv2d import choice, depthwise, direct, pointwise, products
 from minipar.kernels.cuda.conv2d.geometry import geometry_of
@@ -29,6 +30,9 @@ USUAL = ConvCase("float32", 2, 3, 5, 1, (4, 5), (3, 3), (1, 1), (1, 1), (1, 1))
 def parts_of_a_step(monkeypatch):
     """The pixels of the tests' small images are shared out too."""
     monkeypatch.setattr(products, "LEAST_STEPS", 1)
+    products._grad_weight.cache_clear()
+    yield
+    products._grad_weight.cache_clear()
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
@@ -194,10 +198,12 @@ POINTWISE = ConvCase("float32", 1, 100, 128, 1, (16, 16), (1, 1), (1, 1), (0, 0)
         (LARGE._replace(size=(6, 40_000)), OF_DEFINITION),
         (LARGE._replace(images=0), OF_DEFINITION),
         (LARGE._replace(group_outputs=8), ("conv2d_halo", *OF_PRODUCTS[1:])),
+        (LARGE._replace(group_inputs=8), (IMPLICIT, "conv2d_halo", OF_PRODUCTS[2])),
+        (LARGE._replace(group_inputs=8, groups=2, stride=(2, 1)), OF_PRODUCTS),
         (LARGE._replace(group_outputs=8, size=(7, 7)), OF_PRODUCTS),
         (LARGE._replace(group_outputs=8, size=(99, 99), dilation=(40, 40)), OF_PRODUCTS),
         (LARGE._replace(group_inputs=1, groups=3), OF_DEPTHWISE),
-        (LARGE._replace(group_inputs=1, groups=3, kernel=(5, 7)), OF_PRODUCTS),
+        (LARGE._replace(group_inputs=1, groups=3, kernel=(5, 7)), OF_DEPTHWISE),
         (POINTWISE, (PRODUCT, PRODUCT, OF_PRODUCTS[2])),
         (POINTWISE._replace(group_inputs=90), (PRODUCT, *OF_PRODUCTS[1:])),
         (POINTWISE._replace(size=(7, 7)), OF_PRODUCTS),
@@ -253,6 +259,29 @@ def test_pointwise_forward():
 )
 def test_the_tile_leaves_few_rows_idle_and_the_gpu_enough_blocks(channels, pixels, rows):
     assert products.tile_for(channels, pixels).m == rows
+
+
+@pytest.mark.parametrize(("channels", "images", "rows"), [(64, 32, 64), (64, 1, 32), (512, 32, 128), (20, 32, 32)])
+def test_the_tile_of_a_weights_gradient_counts_the_parts_of_its_pixels(channels, images, rows, monkeypatch):
+    """One tile of dw alone would leave a GPU idle; as many blocks as there are parts do not."""
+    monkeypatch.setattr(products, "LEAST_STEPS", 32)
+    x = np.zeros((images, channels, 28, 28), np.float32)
+    plan = products.plan_grad_weight(x, x, geometry_of(x.shape, (channels, channels, 3, 3), (1, 1), (1, 1), (1, 1), 1))
+    tile = next(t for t in products.TILES if products.grad_weight_kernel(np.dtype("f4"), t) is plan.kernel)
+    assert tile.m == rows
+    assert rows == 32 or products.MANY_BLOCKS <= plan.blocks <= 3 * products.MANY_BLOCKS
+
+
+@pytest.mark.parametrize("multiplied", products.MULTIPLICATIONS)
+def test_the_weights_gradient_meets_in_no_bank(multiplied):
+    case = ConvCase(
+        "float16" if multiplied == "fp16" else "float32", 1, 4, 32, 1, (8, 8), (3, 3), (1, 1), (1, 1), (1, 1)
+    )
+    x, _, _, g = case.operands()
+    plan = products.plan_grad_weight(g, x, geometry_for(case), multiplied=multiplied)
+    report = simulate.run(plan.kernel.function, plan.blocks, plan.kernel.threads, *plan.args)
+    assert report.count("shared", "store").requests > 100
+    assert report.bank_conflicts == 0
 
 
 def test_what_does_not_fit_is_refused():

@@ -19,7 +19,7 @@ BIAS = ["channel_totals", "sum_of_strips"]  # the launches of its gradient
 # What is called, its operands' shapes (input, weight, bias), its options, and the kernels that it takes there and back.
 CALLS = {
     "conv2d": (F.conv2d, [(1, 2, 4, 5), (9, 2, 3, 2), (9,)], {"stride": 2, "padding": 1}, {PRODUCT, WEIGHT}),
-    "conv2d, few channels": (F.conv2d, [(1, 1, 9, 9), (2, 1, 2, 2), (2,)], {}, {HALO, PRODUCT, WEIGHT}),
+    "conv2d, few channels": (F.conv2d, [(1, 1, 9, 9), (2, 1, 2, 2), (2,)], {}, {HALO, WEIGHT}),
     "conv1d": (F.conv1d, [(2, 3, 7), (9, 3, 3), (9,)], {"dilation": 2}, {PRODUCT, WEIGHT}),
     "conv_transpose1d": (F.conv_transpose1d, [(1, 2, 4), (2, 9, 3), (9,)], {"stride": 2}, {PRODUCT, WEIGHT}),
     "conv_transpose2d": (

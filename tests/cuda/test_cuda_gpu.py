@@ -7,11 +7,14 @@ import cuda_cases as cases
 import numpy as np
 import pytest
 
-from minipar.kernels.cuda import conv2d, detect
+from minipar.kernels.cuda import conv2d, detect, recurrent
 from minipar.kernels.cuda.launcher import launch
 from minipar.kernels.cuda.linear import linear_forward
 from minipar.kernels.cuda.matmul import RUNGS, matmul, plan_matmul
+from minipar.kernels.reference import gru as reference_gru
 from minipar.kernels.reference import linear
+from minipar.kernels.reference import lstm as reference_lstm
+from minipar.kernels.reference import rnn as reference_rnn
 
 usable, reason = detect.status()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not usable, reason=f"needs a GPU: {reason}")]
@@ -99,3 +102,38 @@ def test_kernels_run_on_the_current_stream_of_the_gpu(cupy):
         c = matmul(matmul(a, a), a)
     stream.synchronize()
     assert (c == 512.0 * 512.0).all()
+
+
+@pytest.mark.parametrize("hidden", [20, 96, 200])  # one launch for all steps, as many units as fit, a launch a step
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_recurrent_layers_on_the_gpu(name, hidden, cupy):
+    check_recurrent(name, hidden, cupy)
+
+
+def check_recurrent(name, hidden, cupy):
+    """Sequences of several lengths, backwards: outputs and all gradients beside the reference's in float64."""
+    sizes, inputs, gates = [4, 4, 3, 1, 1], 11, {"rnn": 1, "gru": 3, "lstm": 4}[name]
+    rng = np.random.default_rng(hidden)
+    shapes = {"x": (sum(sizes), inputs), "h0": (4, hidden), "c0": (4, hidden), "w_ih": (gates * hidden, inputs)}
+    shapes |= {"w_hh": (gates * hidden, hidden), "b_ih": (gates * hidden,), "b_hh": (gates * hidden,)}
+    given = {key: rng.standard_normal(shape) / max(1, shape[-1]) ** 0.5 for key, shape in shapes.items()}
+    if name != "lstm":
+        del given["c0"]
+    g, g_n = rng.standard_normal((sum(sizes), hidden)), rng.standard_normal((4, hidden))
+    last = [None] if name == "lstm" else []  # an LSTM's projection, and the gradient of its memory
+    how = (sizes, False, True, *(["tanh"] if name == "rnn" else []))
+
+    def computed(package, put):
+        of = getattr(package, f"{name}_sequence"), getattr(package, f"{name}_sequence_backward")
+        operands = {key: put(value) for key, value in given.items()}
+        h, *states, saved = of[0](*operands.values(), *last, *how)
+        weights = operands["w_ih"], operands["w_hh"], *last
+        needs = [True] * (len(given) + len(last))
+        return [h, *states, *of[1](put(g), put(g_n), *last, operands["x"], saved, *weights, *how, needs)]
+
+    reference_of = {"rnn": reference_rnn, "gru": reference_gru, "lstm": reference_lstm}[name]
+    exact = computed(reference_of, np.asarray)
+    for here, there in zip(computed(recurrent, lambda a: cupy.asarray(a, cupy.float32)), exact, strict=True):
+        assert (here is None) == (there is None)
+        if here is not None:
+            np.testing.assert_allclose(here.get(), there, rtol=1e-4, atol=1e-4)

@@ -132,3 +132,17 @@ def test_float16_sums_and_means_do_not_overflow_on_the_way() -> None:
     y = minipar.full((4096,), 1.0, dtype=minipar.float16)
     assert y.sum().item() == 4096.0
     assert y.sum().dtype == minipar.float16
+
+
+@pytest.mark.parametrize("then", [[], ["ReLU"], ["ReLU", "MaxPool2d"]])
+def test_a_float16_bias_whose_weight_is_frozen_has_its_gradient_added_up_in_float32(then: list[str]) -> None:
+    net = minipar.nn.Sequential(
+        minipar.nn.Conv2d(1, 2, 1), *(getattr(minipar.nn, name)(*[2] * (name == "MaxPool2d")) for name in then)
+    ).half()
+    net[0].weight.requires_grad_(False)
+    minipar.nn.init.constant_(net[0].bias, 9)  # no ReLU cuts off
+    y = net(minipar.rand(3, 1, 64, 64).half())
+    g = (minipar.rand(*y.shape) * 0.1 + 0.05).half()
+    y.backward(g)
+    wanted = g.numpy().astype(np.float64).sum((0, 2, 3)).astype(np.float16)
+    np.testing.assert_array_equal(net[0].bias.grad.numpy(), wanted)

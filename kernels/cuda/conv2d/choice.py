@@ -3,9 +3,9 @@
 | the convolution | forward | gradient by the input | by the weight |
 | --- | --- | --- | --- |
 | float64; or too large for the offset table; or without channels | ``direct`` | ``direct`` | ``direct`` |
-| each input channel by itself, a window of few taps | ``depthwise`` | ``depthwise`` | ``depthwise`` |
+| each input channel by itself | ``depthwise`` | ``depthwise`` | ``depthwise`` |
 | a window of 1 x 1 that fills a matrix product's tiles | ``pointwise``, if without bias | ``pointwise`` | as below |
-| float32, few output channels in a group | ``halo_tile`` | as below | as below |
+| float32, few channels in a group to compute, stride 1 for the gradient | ``halo_tile`` | ``halo_tile`` | as below |
 | float16, or float32 where TF32 will do | ``tensor_cores`` | ``tensor_cores`` | ``warp_weight_gradient`` |
 | all others | ``implicit_gemm`` | ``implicit_gemm`` | ``weight_gradient`` |
 
@@ -13,6 +13,7 @@ Of the first two lines, and on GPUs before compute capability 8.0, float16 is co
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ def plan_conv2d_grad_input(
         return depthwise.plan_depthwise_grad_input(g, w, geometry)
     if by_matmul(geometry.C, geometry):
         return pointwise.plan_pointwise_grad_input(g, w, geometry, multiplied_as(g))
+    if g.dtype == np.float32 and geometry.stride == (1, 1) and by_halo(halo_tile.backwards(geometry)):
+        return halo_tile.plan_halo_grad_input(g, w, geometry)
     return products.plan_grad_input(g, w, geometry, multiplied=multiplied_as(g))
 
 
@@ -98,8 +101,8 @@ def by_definition(array: Array, geometry: Geometry) -> bool:
 
 
 def is_depthwise(geometry: Geometry) -> bool:
-    """Whether each input channel is convolved by itself, with few enough taps."""
-    return geometry.D == 1 and geometry.groups > 1 and geometry.R * geometry.S <= depthwise.MOST_TAPS
+    """Whether each input channel is convolved by itself."""
+    return geometry.D == 1 and geometry.groups > 1
 
 
 def by_matmul(channels: int, geometry: Geometry) -> bool:
@@ -107,6 +110,7 @@ def by_matmul(channels: int, geometry: Geometry) -> bool:
     return pointwise.is_pointwise(geometry) and pointwise.fills_tiles(channels, geometry.H * geometry.W)
 
 
+@lru_cache(products.KEPT)
 def by_halo(geometry: Geometry) -> bool:
     """Whether a group has so few output channels that a matrix product's lowest tile would be three quarters idle, and
     the image fills a quarter of the halo's tiles or more.

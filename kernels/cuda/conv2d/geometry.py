@@ -1,5 +1,6 @@
 """The sizes of one convolution, checked once: everything else of this package may rely on them."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...reference.shapes import conv_output_size
@@ -49,6 +50,7 @@ class Geometry(NamedTuple):
         return (*self[:11], *self.stride, *self.padding, *self.dilation)
 
 
+@lru_cache(1024)
 def geometry_of(
     x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Geometry:

@@ -7,10 +7,13 @@ rung 1 read from global memory R S times (for every slice of channels) is read h
 thread has read from shared memory serves CHANNELS multiplications. What it costs: two barriers a channel, threads
 without a pixel where the image is no multiple of the tile, and a kernel compiled for each window, stride and dilation,
 since the size of shared memory must be known. Each number is added up by one thread, in the order of c, r, s.
+
+With stride 1 the gradient by the input is a convolution, too: of g, with every window turned around.
+
 (Kirk & Hwu, *Programming Massively Parallel Processors*, the chapters on convolution and stencils.)
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numba
@@ -20,7 +23,7 @@ from numba import cuda, int32, uint32
 from ...reference.namespace import array_namespace
 from ...reference.shapes import window_span
 from ..plan import Kernel, Plan, blocks_for, check_operands, flat
-from .geometry import Geometry, Pair, check_bias
+from .geometry import Geometry, Pair, check_bias, check_gradient
 
 Array = Any
 
@@ -52,6 +55,27 @@ def plan_halo_forward(
     memory = (flat(x), flat(w), y.reshape(-1), y.reshape(-1) if bias is None else flat(bias))
     sizes = (geometry.D, geometry.H, geometry.W, geometry.group_outputs, geometry.P, geometry.Q, geometry.groups)
     return Plan(kernel, blocks if y.size else 0, (*memory, *sizes, *geometry.padding), y)
+
+
+def plan_halo_grad_input(g: Array, w: Array, geometry: Geometry, side: int = SIDE) -> Plan:
+    """dx (N, C, H, W), where the stride is 1; float32 or float64."""
+    check_operands(g=g, w=w)
+    check_gradient(g, geometry)
+    of_groups = w.reshape(geometry.groups, geometry.group_outputs, *geometry.w_shape[1:])
+    turned = of_groups.swapaxes(1, 2)[..., ::-1, ::-1]
+    back = backwards(geometry)
+    return plan_halo_forward(g, turned.reshape(back.w_shape), None, back, side=side)
+
+
+@lru_cache(1024)
+def backwards(geometry: Geometry) -> Geometry:
+    """The convolution over g that gives the gradient by the input of one with stride 1."""
+    rows, columns = (
+        window_span(taps, apart) - 1 - padding
+        for taps, apart, padding in zip(geometry.w_shape[2:], geometry.dilation, geometry.padding)
+    )
+    N, C, H, W, O, _, R, S, P, Q, groups, *_, dilation = geometry
+    return Geometry(N, O, P, Q, C, O // groups, R, S, H, W, groups, (1, 1), (rows, columns), dilation)
 
 
 def _halo(geometry: Geometry, side: int) -> Pair:

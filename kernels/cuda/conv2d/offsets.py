@@ -14,6 +14,7 @@ The table, int64: HEADER numbers for each phase, then the phases' entries, each 
 Entries are rounded up to a multiple of STEP by entries so far down that they lie outside of every image.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from .geometry import Geometry
 HEADER = 9
 STEP = 32  # the kernels read entries in steps that divide this
 OUTSIDE = 0x7FFF << 48
+KEPT = 512  # tables: more than a model has convolutions
 FAR = 0x7FFF  # rows and columns of the source, with all that hangs over, must stay below
 
 
@@ -47,6 +49,7 @@ class Axis(NamedTuple):
 Phases = list[tuple[Axis, Axis]]  # rows and columns
 
 
+@lru_cache(KEPT)
 def fits(geometry: Geometry) -> bool:
     """Whether every distance of this geometry finds room in a table."""
     sides = zip((geometry.H, geometry.W), (geometry.R, geometry.S), geometry.dilation, geometry.padding)
@@ -102,13 +105,13 @@ def make_table(
     return np.concatenate([np.array(headers, np.int64).reshape(-1), *entries])
 
 
-@lru_cache(maxsize=512)
+@lru_cache(KEPT)
 def forward_table(geometry: Geometry) -> np.ndarray:
     """Over the input channels of a group; the weights are read as they are."""
     return make_table([forward_phase(geometry)], geometry.D, geometry.H, geometry.W, 0)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(KEPT)
 def grad_input_table(geometry: Geometry) -> np.ndarray:
     """Over the output channels of a group; the weights are those of ``grad_input_weights``."""
     phases = grad_input_phases(geometry)
@@ -118,34 +121,42 @@ def grad_input_table(geometry: Geometry) -> np.ndarray:
 def grad_input_weights(w: Any, geometry: Geometry) -> Any:
     """The weights, flat, in the order in which the phases read them: phase, group, k = (o, r, s), input channel."""
     xp = array_namespace(w)
-    shape = (geometry.groups, geometry.group_outputs, *geometry.w_shape[1:])
-    by_taps = w.reshape(shape).transpose(0, 1, 3, 4, 2)
     if geometry.stride == (1, 1):
-        return xp.ascontiguousarray(by_taps).reshape(-1)
-    ordered, begin = xp.empty(w.size, w.dtype), 0
+        return xp.ascontiguousarray(_by_taps(w, geometry)).reshape(-1)
+    return xp.take(w, on_device(_order_of_weights, geometry, w))
+
+
+def _by_taps(w: Any, geometry: Geometry) -> Any:
+    shape = (geometry.groups, geometry.group_outputs, *geometry.w_shape[1:])
+    return w.reshape(shape).transpose(0, 1, 3, 4, 2)
+
+
+@lru_cache(KEPT)
+def _order_of_weights(geometry: Geometry) -> np.ndarray:
+    """Which of the weights comes where. Of taps that reach no pixel nothing is read: the end has the first weight."""
+    places = _by_taps(np.arange(math.prod(geometry.w_shape), dtype=np.int32), geometry)
+    order, begin = np.zeros(places.size, np.int32), 0
     for rows, columns in grad_input_phases(geometry):
-        if rows.taps and columns.taps:
-            part = by_taps[:, :, _progression(rows.taps)][:, :, :, _progression(columns.taps)]
-            ordered[begin : begin + part.size].reshape(part.shape)[...] = part
-            begin += part.size
-    return ordered
-
-
-def _progression(taps: tuple[int, ...]) -> slice:
-    """Evenly spaced taps as a slice, which reads in place."""
-    step = taps[1] - taps[0] if len(taps) > 1 else 1
-    return slice(taps[0], taps[-1] + 1, step)
+        part = places[:, :, rows.taps][:, :, :, columns.taps].reshape(-1)
+        order[begin : begin + part.size] = part
+        begin += part.size
+    return order
 
 
 def on_device(make: Callable[[Geometry], np.ndarray], geometry: Geometry, like: Any) -> Any:
     """The table that ``make`` makes for a geometry, where ``like`` lies; made and copied there once."""
-    geometry = geometry._replace(N=1)  # the number of images makes no difference
+    geometry = _of_one_image(geometry)  # their number makes no difference
     if isinstance(like, np.ndarray):
         return make(geometry)
     return _copied(make, geometry, like.device.id)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(KEPT)
+def _of_one_image(geometry: Geometry) -> Geometry:
+    return geometry._replace(N=1)
+
+
+@lru_cache(KEPT)
 def _copied(make: Callable[[Geometry], np.ndarray], geometry: Geometry, device: int) -> Any:
     """Other streams may read the copy too, so it is waited for."""
     import cupy

@@ -30,8 +30,8 @@ def lane_mover(lines: int, held_g: int, held_x: int, multiplied: str) -> tuple[C
     """(fetch_g, fetch_x, store): how a lane brings ``held_g`` lines of g and ``held_x`` of x, ``lines`` apart.
 
     ``fetch_g(g, base, line_g, first_m, M, inside, held, u)`` and ``fetch_x(x, taps, line, row, column, base, H, W,
-    held, u)`` read the u-th number of each word; ``store(tile, start, line, held, count)`` makes ``words`` and puts
-    them into the lane's line of the tile, which begins at ``start``.
+    held, u)`` read the u-th number of each word; ``store(tile, start, turned_by, line, held, count)`` makes ``words``
+    and puts them into the lane's line of the tile, which begins at ``start``, its places turned (``warp_product``).
     """
     _, numbers, number, _, make_word = words(multiplied)
 
@@ -54,8 +54,8 @@ def lane_mover(lines: int, held_g: int, held_x: int, multiplied: str) -> tuple[C
             held[i * numbers + u] = value if inside else number(0)
 
     @cuda.jit(device=True, forceinline=True)
-    def store(tile, start, line, held, count):
+    def store(tile, start, turned_by, line, held, count):
         for i in range(count):
-            tile[uint32(start + line + i * lines)] = make_word(held, i)
+            tile[uint32(start + (int32(line + i * lines) ^ turned_by))] = make_word(held, i)
 
     return fetch_g, fetch_x, store

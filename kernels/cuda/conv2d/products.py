@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +57,15 @@ MULTIPLICATIONS = {
 DTYPES = ("float32", "float16")
 MANY_BLOCKS = 256  # a GPU of today works on so many blocks of the highest tile at once
 LEAST_STEPS = 32  # of a part: writing and adding up its numbers takes the time of a few
+KEPT = 1024  # launches: more than a model has convolutions, with all the sizes of its batches
+
+
+class Launch(NamedTuple):
+    """What a geometry decides of a launch: kept, since a model asks for the same ones step after step."""
+
+    kernel: Kernel
+    blocks: int
+    numbers: tuple[int, ...]
 
 
 def plan_forward(
@@ -73,88 +82,94 @@ def plan_forward(
     check_operands(DTYPES, x=x, w=w, **({} if bias is None else {"bias": bias}))
     if bias is not None:
         check_bias(bias, geometry)
-    y = xp.empty(geometry.y_shape, x.dtype)
-    table = on_device(forward_table, geometry, x)
-    weights = flat(w)
-    M = geometry.group_outputs
-    return _plan(
-        (weights, flat(x), y, None if bias is None else xp.ascontiguousarray(bias), table),
-        (M, geometry.D, geometry.H, geometry.W, geometry.P, geometry.Q, geometry.groups),
-        (1, geometry.N * geometry.P * geometry.Q),
-        (*geometry.stride, 1, 1),
-        multiplied,
-        tile or tile_for(M, geometry.N * geometry.P * geometry.Q * geometry.groups, multiplied),
-        transposed=False,
-        line=math.prod(geometry.w_shape[1:]),
-        relu=relu,
+    y, weights, table = xp.empty(geometry.y_shape, x.dtype), flat(w), on_device(forward_table, geometry, x)
+    kernel, blocks, numbers = _forward(
+        geometry, x.dtype, multiplied, tile, starts_evenly(weights), bias is not None, relu
     )
+    to = y.reshape(-1)
+    return Plan(kernel, blocks, (weights, flat(x), to, to if bias is None else flat(bias), table, *numbers), y)
+
+
+@lru_cache(KEPT)
+def _forward(
+    geometry: Geometry,
+    dtype: np.dtype,
+    multiplied: str,
+    tile: Tile | WarpTile | None,
+    w_starts_evenly: bool,
+    bias: bool,
+    relu: bool,
+) -> Launch:
+    M, pixels = geometry.group_outputs, geometry.N * geometry.P * geometry.Q
+    tile = tile or tile_for(M, pixels * geometry.groups, multiplied)
+    given = {
+        "vector_w": w_starts_evenly and weights_by_many(tile, math.prod(geometry.w_shape[1:]), multiplied, False),
+        "vector_y": geometry.P * geometry.Q % 4 == 0,
+        "bias": bias,
+        "relu": relu,
+    }
+    kernel = _product(dtype, tile, False, multiplied, given)
+    blocks = blocks_for(M, tile.m) * geometry.groups * blocks_for(pixels, tile.n)
+    sizes = (geometry.D, geometry.N, geometry.H, geometry.W, geometry.P, geometry.Q, geometry.groups)
+    return Launch(kernel, blocks, (M, *sizes, 1, *geometry.stride, 1, 1))
 
 
 def plan_grad_input(
     g: Array, w: Array, geometry: Geometry, tile: Tile | WarpTile | None = None, multiplied: str = "float32"
 ) -> Plan:
     """dx (N, C, H, W) from the output's gradient; float32, or float16 as "fp16"."""
-    xp = array_namespace(g)
     check_operands(DTYPES, g=g, w=w)
     check_gradient(g, geometry)
-    dx = xp.empty(geometry.x_shape, g.dtype)
-    table = on_device(grad_input_table, geometry, g)
-    phases = grad_input_phases(geometry)
+    dx = array_namespace(g).empty(geometry.x_shape, g.dtype)
+    weights, table = grad_input_weights(w, geometry), on_device(grad_input_table, geometry, g)
+    kernel, blocks, numbers = _grad_input(geometry, g.dtype, multiplied, tile, starts_evenly(weights))
+    to = dx.reshape(-1)
+    return Plan(kernel, blocks, (weights, flat(g), to, to, table, *numbers), dx)
+
+
+@lru_cache(KEPT)
+def _grad_input(
+    geometry: Geometry, dtype: np.dtype, multiplied: str, tile: Tile | WarpTile | None, w_starts_evenly: bool
+) -> Launch:
+    M, phases = geometry.D, grad_input_phases(geometry)
     largest = max((rows.pixels * columns.pixels for rows, columns in phases), default=0)
-    return _plan(
-        (grad_input_weights(w, geometry), flat(g), dx, None, table),
-        (geometry.D, geometry.group_outputs, geometry.P, geometry.Q, geometry.H, geometry.W, geometry.groups),
-        (len(phases), geometry.N * largest),
-        (1, 1, *geometry.stride),
-        multiplied,
-        tile or tile_for(geometry.D, geometry.N * geometry.H * geometry.W * geometry.groups, multiplied),
-        transposed=True,
-        line=geometry.D,
-    )
-
-
-def _plan(
-    arrays: tuple[Array, ...],
-    sizes: tuple[int, ...],
-    pixels: tuple[int, int],
-    steps: tuple[int, ...],
-    multiplied: str,
-    tile: Tile | WarpTile,
-    transposed: bool,
-    line: int,
-    relu: bool = False,
-) -> Plan:
-    """One launch: ``sizes`` M, D, H, W, P, Q, groups; phases and the most pixels of one; steps in source and target.
-
-    ``line``: how many weights lie between two lines of them.
-    """
-    w, source, target, bias, table = arrays
-    M, D, H, W, P, Q, groups = sizes
-    phases, count = pixels
-    product, _, _, width, options = MULTIPLICATIONS[multiplied]
-    at_once = 2 * width if transposed and multiplied == "fp16" else width  # a pair across the lines is on two of them
-    evenly = tile.m * tile.k % (tile.threads * at_once) == 0
+    tile = tile or tile_for(M, geometry.N * geometry.H * geometry.W * geometry.groups, multiplied)
     given = {
-        "vector_w": evenly and line % width == 0 and address(w) % 16 == 0,
-        "vector_y": steps[2:] == (1, 1) and P * Q % 4 == 0,
-        "bias": bias is not None,
-        "relu": relu,
+        "vector_w": w_starts_evenly and weights_by_many(tile, M, multiplied, True),
+        "vector_y": geometry.stride == (1, 1) and geometry.H * geometry.W % 4 == 0,
     }
-    kernel = product(np.dtype(source.dtype), tile, transposed, **{name: given[name] for name in options})
-    blocks = blocks_for(M, tile.m) * groups * phases * blocks_for(count, tile.n) if target.size else 0
-    memory = (w, source, target.reshape(-1), target.reshape(-1) if bias is None else bias, table)
-    numbers = (M, D, target.shape[0], H, W, P, Q, groups, phases, *steps)
-    return Plan(kernel, blocks, (*memory, *numbers), target)
+    kernel = _product(dtype, tile, True, multiplied, given)
+    blocks = blocks_for(M, tile.m) * geometry.groups * len(phases) * blocks_for(geometry.N * largest, tile.n)
+    sizes = (geometry.group_outputs, geometry.N, geometry.P, geometry.Q, geometry.H, geometry.W, geometry.groups)
+    return Launch(kernel, blocks, (M, *sizes, len(phases), 1, 1, *geometry.stride))
 
 
-def tile_for(channels: int, pixels: int, multiplied: str = "float32") -> Any:
+def _product(
+    dtype: np.dtype, tile: Tile | WarpTile, transposed: bool, multiplied: str, given: dict[str, bool]
+) -> Kernel:
+    of, options = MULTIPLICATIONS[multiplied].product, MULTIPLICATIONS[multiplied].options
+    return of(np.dtype(dtype), tile, transposed, **{name: given.get(name, False) for name in options})
+
+
+def weights_by_many(tile: Any, line: int, multiplied: str, transposed: bool) -> bool:
+    """Whether the threads can read weights, ``line`` of which lie between two lines, by 16 bytes each."""
+    width = MULTIPLICATIONS[multiplied].width
+    at_once = 2 * width if transposed and multiplied == "fp16" else width  # a pair across the lines is on two of them
+    return tile.m * tile.k % (tile.threads * at_once) == 0 and line % width == 0
+
+
+def starts_evenly(weights: Array) -> bool:
+    return address(weights) % 16 == 0
+
+
+def tile_for(channels: int, pixels: int, multiplied: str = "float32", parts: int = 1) -> Any:
     """The highest tile that leaves no more rows idle than a lower one would, and enough blocks for a whole GPU.
 
-    A number has the same bits in every tile, so that the choice makes no difference to the result.
+    A tile has up to ``parts`` blocks. What is added up in one part has the same bits in every tile.
     """
     fitting, *higher = MULTIPLICATIONS[multiplied].tiles
     for tile in higher:
-        blocks = blocks_for(channels, tile.m) * blocks_for(pixels, tile.n)
+        blocks = blocks_for(channels, tile.m) * blocks_for(pixels, tile.n) * parts
         if -channels % tile.m <= -channels % fitting.m and (blocks >= MANY_BLOCKS or channels <= fitting.m):
             fitting = tile
     return fitting
@@ -174,18 +189,27 @@ def plan_grad_weight(
     """
     check_operands(DTYPES, g=g, x=x)
     check_gradient(g, geometry)
-    J, M = math.prod(geometry.w_shape[1:]), geometry.group_outputs
-    tile = tile or tile_for(M, J * geometry.groups, multiplied)
-    tiles = blocks_for(M, tile.m) * blocks_for(J, tile.n) * geometry.groups
-    pixels = geometry.N * geometry.P * geometry.Q
-    split, splits = share_pixels(pixels, tile.k, splits or blocks_for(MANY_BLOCKS * 2, max(tiles, 1)))
+    (kernel, blocks, numbers), splits = _grad_weight(geometry, g.dtype, multiplied, tile, splits)
     parts = array_namespace(g).empty((splits, *geometry.w_shape), accumulator_dtype(g.dtype))
-    check_size("the parts of the weight's gradient", parts.shape)
-    table = on_device(forward_table, geometry, g)
-    memory = (flat(g), flat(x), parts.reshape(-1), table)
+    memory = (flat(g), flat(x), parts.reshape(-1), on_device(forward_table, geometry, g))
+    return Plan(kernel, blocks, (*memory, *numbers), parts)
+
+
+@lru_cache(KEPT)
+def _grad_weight(
+    geometry: Geometry, dtype: np.dtype, multiplied: str, tile: Tile | WarpTile | None, splits: int | None
+) -> tuple[Launch, int]:
+    J, M = math.prod(geometry.w_shape[1:]), geometry.group_outputs
+    pixels = geometry.N * geometry.P * geometry.Q
+    if tile is None:
+        most = blocks_for(pixels, MULTIPLICATIONS[multiplied].tiles[0].k * LEAST_STEPS)
+        tile = tile_for(M, J * geometry.groups, multiplied, most)
+    tiles = blocks_for(M, tile.m) * blocks_for(J, tile.n) * geometry.groups
+    split, splits = share_pixels(pixels, tile.k, splits or blocks_for(MANY_BLOCKS * 2, max(tiles, 1)))
+    check_size("the parts of the weight's gradient", (splits, *geometry.w_shape))
     sizes = (M, geometry.D, geometry.N, geometry.H, geometry.W, geometry.P, geometry.Q, geometry.groups, split)
-    kernel = MULTIPLICATIONS[multiplied].grad_weight(np.dtype(g.dtype), tile)
-    return Plan(kernel, tiles * splits, (*memory, *sizes, *geometry.stride, *geometry.padding), parts)
+    kernel = MULTIPLICATIONS[multiplied].grad_weight(np.dtype(dtype), tile)
+    return Launch(kernel, tiles * splits, (*sizes, *geometry.stride, *geometry.padding)), splits
 
 
 def share_pixels(pixels: int, step: int, wanted: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numba import cuda, float32, int32, int64, uint32, uint64
 
-from ..matmul.warp_product import PADDING, WARP, WarpTile, warp_product
+from ..matmul.warp_product import PADDING, WARP, WarpTile, turn, warp_product
 from ..plan import Kernel
 from .offsets import HEADER, OUTSIDE
 from .pixel_lanes import lane_mover, moved_on
@@ -29,7 +29,7 @@ def warp_grad_weight_kernel(dtype: np.dtype, tile: WarpTile, multiplied: str = "
         raise TypeError(f"this kernel is for {of_arrays}, not {dtype}")
     threads = tile.threads
     tile_m, tile_n, tile_k, warp_m, warp_n = tile
-    multiply = warp_product(tile, multiplied)
+    multiply = warp_product(tile, multiplied, turned=True)
     depth = tile_k // numbers  # in words: as many lanes
     lines = threads // depth  # that the block fetches at once, depth pixels of each
     if not lines or threads % depth or tile_m % lines or tile_n % lines:
@@ -76,6 +76,7 @@ def warp_grad_weight_kernel(dtype: np.dtype, tile: WarpTile, multiplied: str = "
         # This thread's first pixel, and how far it is to the next: the other one of a pair, or that of the next tile.
         lane = int32(thread % depth)
         line = int32(thread // depth)
+        turned_by = int32(turn(lane))
         pixel = int32(part * split + lane)
         end = int32(min(part * split + split, N * P * Q))
         q = int32(uint32(pixel) % uint32(Q))
@@ -110,8 +111,8 @@ def warp_grad_weight_kernel(dtype: np.dtype, tile: WarpTile, multiplied: str = "
                 multiply(g_tile, x_tile, g_at, x_at, g_part, x_part, sums)
             if step < steps:
                 half = int32(1 - half)
-                store(g_tile, int32(half * g_size + lane * g_pitch), line, next_g, words_g)
-                store(x_tile, int32(half * x_size + lane * x_pitch), line, next_x, words_x)
+                store(g_tile, int32(half * g_size + lane * g_pitch), turned_by, line, next_g, words_g)
+                store(x_tile, int32(half * x_size + lane * x_pitch), turned_by, line, next_x, words_x)
                 cuda.syncthreads()  # the next tiles are whole, and nobody reads the half before last any more
 
         for i in range(rows):

@@ -114,8 +114,8 @@ def grad_weight_kernel(dtype: np.dtype, tile: Tile) -> Kernel:
                     multiply(g_tile, x_tile, g_at, x_at, g_column, x_row, sums)
             if step < steps:
                 half = int32(1 - half)
-                store(g_tile, int32(half * g_size + lane * g_pitch), line, next_g, held_g)
-                store(x_tile, int32(half * x_size + lane * x_pitch), line, next_x, held_x)
+                store(g_tile, int32(half * g_size + lane * g_pitch), int32(0), line, next_g, held_g)
+                store(x_tile, int32(half * x_size + lane * x_pitch), int32(0), line, next_x, held_x)
                 cuda.syncthreads()  # the next tiles are whole, and nobody reads the half before last any more
 
         for i in range(thread_m):

@@ -116,7 +116,8 @@ def _rung_for(a: Array) -> Rung:
         return HALVES
     if a.dtype == np.float64:
         return RUNGS["register tile"]
-    return RUNGS[OF_PRECISION[precision.in_use()] if has_tensor_cores(a) else OF_PRECISION["highest"]]
+    rung = OF_PRECISION[precision.in_use()]
+    return RUNGS[rung if rung == OF_PRECISION["highest"] or has_tensor_cores(a) else OF_PRECISION["highest"]]
 
 
 class _Product:

@@ -37,6 +37,13 @@ def operand(x: Array, batch: tuple[int, ...]) -> Operand:
     xp = array_namespace(x)
     if not x.size:
         return Operand(xp.empty(0, x.dtype), 0, 0, False)
+    rows, columns = x.shape[-2:]
+    if x.shape[:-2] == batch:  # what most are, so that nothing else has to be found out
+        if x.flags.c_contiguous:
+            matrix = rows * columns if math.prod(batch) > 1 else 0
+            return Operand(x.reshape(-1), columns if rows > 1 else 0, matrix, False)
+        if x.ndim == 2 and x.flags.f_contiguous:
+            return Operand(x.T.reshape(-1), rows if columns > 1 else 0, 0, True)
     if _line_axis(x) is None or any(stride < 0 and size > 1 for size, stride in zip(x.shape, x.strides)):
         x = xp.ascontiguousarray(x)
     line = _line_axis(x)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda, uint64
 
-from ..intrinsics import mma_bf16, mma_f16, mma_tf32
+from ..intrinsics import INLINED, mma_bf16, mma_f16, mma_tf32
 from ..plan import WARP
 
 
@@ -44,7 +44,18 @@ PADDING = 8
 WORDS = 8  # along k, that one instruction takes
 
 
-def warp_product(tile: WarpTile, multiplied: str) -> Callable[..., Any]:
+@cuda.jit(device=True, **INLINED)
+def turn(line):
+    """With what the places of a line are combined (exclusive or) where tiles are ``turned``.
+
+    Who fills tiles along k stores neighbouring words into neighbouring lines, and these begin in four banks only. Every
+    four lines are turned by two places more within their groups of eight: two words of 16 lines are then in 32 banks.
+    The lanes that read have four lines that are turned alike, and stay in 32 banks.
+    """
+    return line // 4 % 4 * 2
+
+
+def warp_product(tile: WarpTile, multiplied: str, turned: bool = False) -> Callable[..., Any]:
     """``multiply(a_tile, b_tile, a_at, b_at, a, b, sums)``: adds the products of a warp's parts of two tiles.
 
     These lie as (k, m + PADDING) and (k, n + PADDING) words. With g = lane // 4 and t = lane % 4, ``a_at`` is the place
@@ -65,10 +76,12 @@ def warp_product(tile: WarpTile, multiplied: str) -> Callable[..., Any]:
             # Of 64 bits and unsigned, so that what is added becomes a part of the load, and none can be negative.
             for i in range(rows):
                 for r in range(4):
-                    a[i, r] = a_tile[a_at + uint64(k * a_pitch + 16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
+                    start = a_at ^ uint64(turn(k + r // 2 * 4) if turned else 0)
+                    a[i, r] = a_tile[start + uint64(k * a_pitch + 16 * i + r % 2 * 8 + r // 2 * 4 * a_pitch)]
             for j in range(columns):
                 for r in range(2):
-                    b[j, r] = b_tile[b_at + uint64(k * b_pitch + 8 * j + r * 4 * b_pitch)]
+                    start = b_at ^ uint64(turn(k + r * 4) if turned else 0)
+                    b[j, r] = b_tile[start + uint64(k * b_pitch + 8 * j + r * 4 * b_pitch)]
             for i in range(rows):
                 for j in range(columns):
                     a0, a1, a2, a3 = a[i, 0], a[i, 1], a[i, 2], a[i, 3]
