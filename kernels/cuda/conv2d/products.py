@@ -108,7 +108,7 @@ def _forward(
         "bias": bias,
         "relu": relu,
     }
-    kernel = _product(dtype, tile, False, multiplied, given)
+    kernel = MULTIPLICATIONS[multiplied].product(np.dtype(dtype), tile, False, **_options(multiplied, given))
     blocks = blocks_for(M, tile.m) * geometry.groups * blocks_for(pixels, tile.n)
     sizes = (geometry.D, geometry.N, geometry.H, geometry.W, geometry.P, geometry.Q, geometry.groups)
     return Launch(kernel, blocks, (M, *sizes, 1, *geometry.stride, 1, 1))
@@ -138,17 +138,15 @@ def _grad_input(
         "vector_w": w_starts_evenly and weights_by_many(tile, M, multiplied, True),
         "vector_y": geometry.stride == (1, 1) and geometry.H * geometry.W % 4 == 0,
     }
-    kernel = _product(dtype, tile, True, multiplied, given)
+    kernel = MULTIPLICATIONS[multiplied].product(np.dtype(dtype), tile, True, **_options(multiplied, given))
     blocks = blocks_for(M, tile.m) * geometry.groups * len(phases) * blocks_for(geometry.N * largest, tile.n)
     sizes = (geometry.group_outputs, geometry.N, geometry.P, geometry.Q, geometry.H, geometry.W, geometry.groups)
     return Launch(kernel, blocks, (M, *sizes, len(phases), 1, 1, *geometry.stride))
 
 
-def _product(
-    dtype: np.dtype, tile: Tile | WarpTile, transposed: bool, multiplied: str, given: dict[str, bool]
-) -> Kernel:
-    of, options = MULTIPLICATIONS[multiplied].product, MULTIPLICATIONS[multiplied].options
-    return of(np.dtype(dtype), tile, transposed, **{name: given.get(name, False) for name in options})
+def _options(multiplied: str, given: dict[str, bool]) -> dict[str, bool]:
+    """Those that the product has, each as given or not."""
+    return {name: given.get(name, False) for name in MULTIPLICATIONS[multiplied].options}
 
 
 def weights_by_many(tile: Any, line: int, multiplied: str, transposed: bool) -> bool:
