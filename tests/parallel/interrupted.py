@@ -62,11 +62,11 @@ def interrupted_at(moment: int, call: Callable[[], Any], within: tuple[str, ...]
 
 
 @contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """TimeoutError if what is done inside takes longer; also where Python waits for a lock."""
+def at_most(seconds: float, error: type[Exception] = TimeoutError) -> Iterator[None]:
+    """This error if what is done inside takes longer; also where Python waits for a lock."""
 
     def too_long(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"not done in {seconds:g} s")
+        raise error(f"not done in {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)

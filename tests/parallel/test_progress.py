@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from minipar import parallel
 from minipar.parallel.comm import process
 from minipar.parallel.comm.inbox import Inbox
+from tests.parallel.interrupted import at_most
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -22,25 +22,11 @@ class Bell(Exception):
     pass
 
 
-@contextlib.contextmanager
-def ringing_after(seconds):
-    def ring(*_):
-        raise Bell
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def is_interrupted(comm, begin):
     if comm.rank == 1:
         time.sleep(0.6)
     else:
-        with contextlib.suppress(Bell), ringing_after(0.2):
+        with contextlib.suppress(Bell), at_most(0.2, Bell):
             begin(comm)
     comm.barrier()  # out of step: nobody may be told that all have come
 

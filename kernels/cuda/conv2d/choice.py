@@ -22,7 +22,7 @@ from .. import precision
 from ..matmul import has_tensor_cores
 from ..plan import Plan, blocks_for
 from . import depthwise, direct, halo_tile, pointwise, products
-from .geometry import Geometry, Pair, geometry_of
+from .geometry import KEPT, Geometry, Pair, geometry_of
 from .offsets import fits
 
 Array = Any
@@ -110,7 +110,7 @@ def by_matmul(channels: int, geometry: Geometry) -> bool:
     return pointwise.is_pointwise(geometry) and pointwise.fills_tiles(channels, geometry.H * geometry.W)
 
 
-@lru_cache(products.KEPT)
+@lru_cache(KEPT)
 def by_halo(geometry: Geometry) -> bool:
     """Whether a group has so few output channels that a matrix product's lowest tile would be three quarters idle, and
     the image fills a quarter of the halo's tiles or more.

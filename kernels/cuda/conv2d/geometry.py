@@ -7,6 +7,7 @@ from ...reference.shapes import conv_output_size
 from ..plan import check_size
 
 Pair = tuple[int, int]
+KEPT = 1024  # of what a geometry decides: more than a model has convolutions, with all the sizes of its batches
 
 
 class Geometry(NamedTuple):
@@ -50,7 +51,7 @@ class Geometry(NamedTuple):
         return (*self[:11], *self.stride, *self.padding, *self.dilation)
 
 
-@lru_cache(1024)
+@lru_cache(KEPT)
 def geometry_of(
     x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Geometry:

@@ -23,7 +23,7 @@ from numba import cuda, int32, uint32
 from ...reference.namespace import array_namespace
 from ...reference.shapes import window_span
 from ..plan import Kernel, Plan, blocks_for, check_operands, flat
-from .geometry import Geometry, Pair, check_bias, check_gradient
+from .geometry import KEPT, Geometry, Pair, check_bias, check_gradient
 
 Array = Any
 
@@ -67,7 +67,7 @@ def plan_halo_grad_input(g: Array, w: Array, geometry: Geometry, side: int = SID
     return plan_halo_forward(g, turned.reshape(back.w_shape), None, back, side=side)
 
 
-@lru_cache(1024)
+@lru_cache(KEPT)
 def backwards(geometry: Geometry) -> Geometry:
     """The convolution over g that gives the gradient by the input of one with stride 1."""
     rows, columns = (

@@ -24,7 +24,7 @@ from numba import cuda, int32, uint32
 
 from ...reference.namespace import array_namespace
 from ..intrinsics import INLINED
-from .geometry import Geometry
+from .geometry import KEPT, Geometry
 
 # What the header says of a phase: how many entries (K) there are and where the first is; where its weights begin; its
 # pixels' rows and columns; where its first pixel lies in the target; and how far from a pixel's place in the source its
@@ -32,7 +32,6 @@ from .geometry import Geometry
 HEADER = 9
 STEP = 32  # the kernels read entries in steps that divide this
 OUTSIDE = 0x7FFF << 48
-KEPT = 512  # tables: more than a model has convolutions
 FAR = 0x7FFF  # rows and columns of the source, with all that hangs over, must stay below
 
 

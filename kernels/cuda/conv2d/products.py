@@ -12,7 +12,7 @@ from ..matmul.operands import address
 from ..matmul.tile import Tile
 from ..matmul.warp_product import WarpTile
 from ..plan import Kernel, Plan, blocks_for, check_operands, check_size, flat
-from .geometry import Geometry, check_bias, check_gradient
+from .geometry import KEPT, Geometry, check_bias, check_gradient
 from .implicit_gemm import implicit_gemm_kernel
 from .offsets import forward_table, grad_input_phases, grad_input_table, grad_input_weights, on_device
 from .tensor_cores import tensor_core_kernel
@@ -57,7 +57,6 @@ MULTIPLICATIONS = {
 DTYPES = ("float32", "float16")
 MANY_BLOCKS = 256  # a GPU of today works on so many blocks of the highest tile at once
 LEAST_STEPS = 32  # of a part: writing and adding up its numbers takes the time of a few
-KEPT = 1024  # launches: more than a model has convolutions, with all the sizes of its batches
 
 
 class Launch(NamedTuple):

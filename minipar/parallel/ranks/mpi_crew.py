@@ -26,8 +26,9 @@ from .child import has_exited
 from .environment import RANK_NAMES
 from .errors import Failure, WorkerError
 from .leaving import wait_until_gone
-from .mpi_rank import MPIRank, is_ours, is_readable
+from .mpi_rank import MPIRank, is_ours
 from .output import Screen
+from .readable import is_readable
 
 _POLL = 0.1  # seconds between two looks at mpiexec while ranks start
 _LAST_WORDS = 0.5  # seconds that mpiexec has to say why it ended a rank

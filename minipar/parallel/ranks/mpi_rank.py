@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import select
 import signal
 import socket
 import struct
-from typing import Any
 
 from ...backend.device import device
 from . import processes
@@ -17,6 +15,7 @@ from .channel import Channel
 from .launch import GRACE
 from .mpi_watcher import EXIT_CODE
 from .output import RankStream, Screen
+from .readable import is_readable
 from .stacks import ProcessStack
 
 _CREDENTIALS = struct.Struct("3i")  # process, user and group at the other end of a socket
@@ -97,9 +96,3 @@ def is_ours(end: socket.socket) -> bool:
     """Whether who has called is a process of this user; the name of a socket is nobody's secret."""
     _, user, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return user == os.getuid()
-
-
-def is_readable(file: Any, seconds: float = 0.0) -> bool:
-    poller = select.poll()
-    poller.register(file, select.POLLIN)
-    return bool(poller.poll(1000 * seconds))

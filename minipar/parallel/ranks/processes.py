@@ -18,7 +18,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
 from ...backend.device import device
@@ -28,6 +27,7 @@ from .channel import Channel
 from .child import has_exited
 from .launch import GRACE
 from .output import RankStream, Screen
+from .readable import is_readable
 from .stacks import ProcessStack
 
 if TYPE_CHECKING:
@@ -118,9 +118,7 @@ class WorkerProcess:
 
     def has_written(self) -> bool:
         """Whether there is a message to receive, or the end of all messages."""
-        poller = poll()
-        poller.register(self.channel, POLLIN)
-        return bool(poller.poll(0))
+        return is_readable(self.channel)
 
     def show_all(self) -> None:
         """Show what it has written since it was looked at last, a line without an end too."""
