@@ -122,7 +122,7 @@ def grad_input_weights(w: Any, geometry: Geometry) -> Any:
     xp = array_namespace(w)
     if geometry.stride == (1, 1):
         return xp.ascontiguousarray(_by_taps(w, geometry)).reshape(-1)
-    return xp.take(w, on_device(_order_of_weights, geometry, w))
+    return xp.take(w, on_device(order_of_weights, _of_least_image(geometry), w))
 
 
 def _by_taps(w: Any, geometry: Geometry) -> Any:
@@ -131,7 +131,14 @@ def _by_taps(w: Any, geometry: Geometry) -> Any:
 
 
 @lru_cache(KEPT)
-def _order_of_weights(geometry: Geometry) -> np.ndarray:
+def _of_least_image(geometry: Geometry) -> Geometry:
+    """With the same order of weights: an order is as large as the weights, and images of any size are to share it."""
+    H, W = min(geometry.H, geometry.stride[0]), min(geometry.W, geometry.stride[1])
+    return geometry._replace(H=H, W=W, P=1, Q=1)
+
+
+@lru_cache(KEPT)
+def order_of_weights(geometry: Geometry) -> np.ndarray:
     """Which of the weights comes where. Of taps that reach no pixel nothing is read: the end has the first weight."""
     places = _by_taps(np.arange(math.prod(geometry.w_shape), dtype=np.int32), geometry)
     order, begin = np.zeros(places.size, np.int32), 0
