@@ -33,7 +33,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     >>> minipar.clone(minipar.tensor([1, 2]))
     tensor([1, 2])
     """
-    needs_tensors("clone", input=input)
+    needs_tensors(input)
     return input.clone(memory_format=memory_format)
 
 
@@ -43,7 +43,7 @@ def detach(input: Tensor) -> Tensor:
     >>> minipar.detach(minipar.ones(1, requires_grad=True)).requires_grad
     False
     """
-    needs_tensors("detach", input=input)
+    needs_tensors(input)
     return input.detach()
 
 
@@ -53,7 +53,7 @@ def numel(input: Tensor) -> int:
     >>> minipar.numel(minipar.ones(2, 3))
     6
     """
-    needs_tensors("numel", input=input)
+    needs_tensors(input)
     return input.numel()
 
 
@@ -63,7 +63,7 @@ def get_device(input: Tensor) -> int:
     >>> minipar.get_device(minipar.ones(2))
     -1
     """
-    needs_tensors("get_device", input=input)
+    needs_tensors(input)
     return input.get_device()
 
 
@@ -73,7 +73,7 @@ def is_complex(input: Tensor) -> bool:
     >>> minipar.is_complex(minipar.ones(2))
     False
     """
-    needs_tensors("is_complex", input=input)
+    needs_tensors(input)
     return input.is_complex()
 
 
@@ -83,7 +83,7 @@ def is_signed(input: Tensor) -> bool:
     >>> minipar.is_signed(minipar.ones(2)), minipar.is_signed(minipar.ones(2).byte())
     (True, False)
     """
-    needs_tensors("is_signed", input=input)
+    needs_tensors(input)
     return input.is_signed()
 
 

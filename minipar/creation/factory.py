@@ -17,6 +17,7 @@ import numpy as np
 from ..backend import device as Device
 from ..backend import dtypes, on_device
 from ..backend.memory import only_row_major
+from ..ops.accepts import no_tensor
 from ..tensor import Tensor, wrap
 
 
@@ -76,6 +77,6 @@ def number(x: Any, name: str) -> Any:
 def like(make: Callable[..., Tensor], input: Any, *args: Any, dtype: Any, device: Any, options: dict) -> Tensor:
     """`make(input's shape, …)` in input's dtype and on its device, unless others are given."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"{make.__name__}_like: input must be a tensor, not {type(input).__name__}")
+        raise no_tensor(input)
     options["dtype"] = input.dtype if dtype is None else dtype
     return make(tuple(input.shape), *args, device=input.device if device is None else device, **options)

@@ -14,7 +14,7 @@ import numpy as np
 from ..backend import device as Device
 from ..backend import dtypes, on_device, random
 from ..backend.current_gpu import on_gpu_of
-from ..ops.accepts import accepts
+from ..ops.accepts import accepts, needs_tensors
 from ..tensor import Tensor, wrap
 from .factory import factory, float_default, like, number, shape_of, sized
 
@@ -148,6 +148,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -
     >>> minipar.bernoulli(minipar.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """
+    needs_tensors(input)
     return input.bernoulli(p, generator=generator)
 
 
@@ -157,6 +158,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     >>> minipar.multinomial(minipar.tensor([0.0, 1.0, 0.0]), 2, replacement=True)
     tensor([1, 1])
     """
+    needs_tensors(input)
     return input.multinomial(num_samples, replacement, generator=generator)
 
 

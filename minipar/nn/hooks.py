@@ -47,7 +47,7 @@ def _refuse_no_tensor(name: str, error: AttributeError, args: tuple) -> None:
     """TypeError if what was asked in vain for an attribute is an argument which has to be a tensor, and is a list."""
     if isinstance(error.obj, (list, tuple, int, float, NoneType)) and any(error.obj is value for value in args):
         given = "None" if error.obj is None else type(error.obj).__name__
-        raise TypeError(f"{name}: expected a Tensor, got {given}; minipar.tensor(…) makes one of numbers") from error
+        raise TypeError(f"{name}: expected a tensor, not {given}; minipar.tensor(…) makes one of numbers") from error
 
 
 class Hooked:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from ..backend.current_gpu import on_its_gpu
@@ -23,23 +25,73 @@ def looks_only(check: Callable[..., Any]) -> Callable[..., Any]:
     return LOOKERS[-1]
 
 
-def needs_tensors(name: str, **given: Any) -> None:
-    """TypeError naming the first argument that is neither a tensor nor an array."""
-    for argument, x in given.items():
+def needs_tensors(*given: Any) -> None:
+    """TypeError for the first that is neither a tensor nor an array."""
+    for x in given:
         if not hasattr(x, "dtype"):
-            raise TypeError(f"{name}: {argument} must be a tensor, not {type(x).__name__}")
+            raise no_tensor(x)
+
+
+def rank(x: Any) -> int:
+    """How many axes x has; TypeError if it is neither a tensor nor an array."""
+    try:
+        return len(x.shape)
+    except AttributeError:
+        raise no_tensor(x) from None
+
+
+def tensor_shape(x: Any) -> Any:
+    """x.shape; TypeError if x is neither a tensor nor an array."""
+    try:
+        return x.shape
+    except AttributeError:
+        raise no_tensor(x) from None
+
+
+def tensor_dtype(x: Any) -> Any:
+    """x.dtype; TypeError if x is neither a tensor nor an array."""
+    try:
+        return x.dtype
+    except AttributeError:
+        raise no_tensor(x) from None
+
+
+def no_tensor(x: Any) -> TypeError:
+    """The error for x where a tensor belongs. It names the function that the user called, and the argument.
+
+    Both are looked up now, in the frames of the functions that x came through: who checks need not be told.
+    """
+    named = "expected"
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("minipar."):
+        function = frame.f_code
+        for parameter in function.co_varnames[: function.co_argcount + function.co_kwonlyargcount]:
+            if frame.f_locals.get(parameter, frame) is x and not function.co_name.startswith(("_", "<")):
+                module = frame.f_locals.get("self") if function.co_name == "forward" else None
+                name = type(module).__name__ if module is not None else function.co_name
+                named = f"{name}: {parameter} must be"
+                break
+        frame = frame.f_back
+    kind = "None" if x is None else type(x).__name__
+    return TypeError(f"{named} a tensor, not {kind}; minipar.tensor(…) makes one of numbers")
 
 
 def needs_float(name: str, x: Any) -> None:
     """RuntimeError unless x is floating point."""
-    if x.dtype.kind != "f":
+    if tensor_dtype(x).kind != "f":
         raise RuntimeError(f"{name} needs a floating-point tensor, not {x.dtype.name}; convert it first: x.float()")
+
+
+def needs_numbers(name: str, input: Any) -> None:
+    """RuntimeError if input holds bools."""
+    if tensor_dtype(input).kind == "b":
+        raise RuntimeError(f"{name}: input must hold numbers, not bool; convert it first: x.float()")
 
 
 def accepts(name: str, kinds: str, *arrays: Any) -> None:
     """NotImplementedError unless the arrays' kinds are among `kinds` ("b" bool, "i" integer, "f" floating point)."""
     for x in arrays:
-        kind = "i" if x.dtype.kind == "u" else x.dtype.kind
+        kind = tensor_dtype(x).kind.replace("u", "i")
         if kind not in kinds:
             words = " or ".join(_WORDS[k] for k in kinds)
             raise NotImplementedError(

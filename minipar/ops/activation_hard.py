@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .accepts import needs_numbers
 from .activation import Activation, applied, in_place_form
 from .op import check_dtypes
 from .select import where
@@ -90,8 +91,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     >>> F.threshold(minipar.tensor([0.5, 1.0, 2.0]), 1.0, 20.0).tolist()
     [20.0, 20.0, 2.0]
     """
-    if input.dtype.kind == "b":
-        raise RuntimeError("threshold: input must hold numbers, not bool; convert it first: x.float()")
+    needs_numbers("threshold", input)
     return applied("threshold", input, inplace, Threshold(threshold, value))
 
 
@@ -105,8 +105,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     """
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val must be at most max_val, got min_val={min_val} and max_val={max_val}")
-    if input.dtype.kind == "b":
-        raise RuntimeError("hardtanh: input must hold numbers, not bool; convert it first: x.float()")
+    needs_numbers("hardtanh", input)
     if input.dtype.kind == "u" and min_val < 0:
         raise RuntimeError(f"hardtanh: min_val must be 0 or more for {input.dtype.name}, not {min_val}")
     return applied("hardtanh", input, inplace, Hardtanh(min_val, max_val))
@@ -118,8 +117,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
     >>> F.relu6(minipar.tensor([-1.0, 3.0, 8.0])).tolist()
     [0.0, 3.0, 6.0]
     """
-    if input.dtype.kind == "b":
-        raise RuntimeError("relu6: input must hold numbers, not bool; convert it first: x.float()")
+    needs_numbers("relu6", input)
     return applied("relu6", input, inplace, Hardtanh(0, 6))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.random import default_generator
+from .accepts import needs_numbers, rank
 from .activation import Activation, applied, in_place_form
 from .exponential import exp
 from .op import Elementwise, array_of, check_devices, check_dtypes
@@ -74,8 +75,7 @@ def relu(input: Any) -> Any:
     >>> minipar.relu(minipar.tensor([-2.0, 3.0])).tolist()
     [0.0, 3.0]
     """
-    if input.dtype.kind == "b":
-        raise RuntimeError("relu: input must hold numbers, not bool; convert it first: x.float()")
+    needs_numbers("relu", input)
     return ReLU()(input)
 
 
@@ -102,7 +102,7 @@ def prelu(input: Any, weight: Any) -> Any:
     """
     check_dtypes("prelu", input, weight)
     check_devices("prelu", input, weight)
-    if len(weight.shape) > 1:
+    if rank(weight) > 1:
         raise RuntimeError(f"prelu: weight must have 0 or 1 axes, not shape {tuple(weight.shape)}")
     count = weight.shape[0] if len(weight.shape) else 1
     ndim = len(input.shape)

@@ -163,7 +163,7 @@ def softsign(input: Any) -> Any:
     >>> F.softsign(minipar.tensor([-1.0, 0.0, 3.0])).tolist()
     [-0.5, 0.0, 0.75]
     """
-    needs_tensors("softsign", input=input)
+    needs_tensors(input)
     return Softsign()(input)
 
 

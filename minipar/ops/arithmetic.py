@@ -10,7 +10,7 @@ import numpy as np
 from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.dtypes import result_type
-from .accepts import accepts
+from .accepts import accepts, tensor_dtype
 from .op import Elementwise, array_of
 
 
@@ -154,7 +154,7 @@ def positive(input: Any) -> Any:
     >>> minipar.positive(minipar.tensor([1, -2]))
     tensor([ 1, -2])
     """
-    if input.dtype.kind == "b":
+    if tensor_dtype(input).kind == "b":
         raise RuntimeError("a plus sign (+) is not defined for bool tensors; convert it first: x.long()")
     return input
 
@@ -193,7 +193,7 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     """
     from .division import div
 
-    if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
+    if tensor_dtype(tensor1).kind != "f" and tensor2.dtype.kind != "f":
         raise RuntimeError(
             f"addcdiv: tensor1 and tensor2 are {tensor1.dtype.name} and {tensor2.dtype.name}; one must be floating "
             "point, or write what is meant: input + value * div(tensor1, tensor2, rounding_mode='trunc')"

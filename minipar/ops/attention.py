@@ -12,6 +12,7 @@ from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..backend.dtypes import float16, float32
+from .accepts import rank, tensor_shape
 from .dropout import check_probability, dropout
 from .linalg import matmul
 from .op import Fat, array_of, broadcast_error, cast, check_dtypes, unbroadcast
@@ -137,7 +138,7 @@ def packed_self_attention(
     Each row holds a query, a key and a value of E = heads·D features. `mask` is an array that broadcasts to
     (N, heads, L, L) and is added to the scores, or None. Returns (N, L, E) or (L, N, E).
     """
-    shape = x.shape
+    shape = tensor_shape(x)
     batch, length = shape[batch_axis], shape[1 - batch_axis]
     noise = _noise(x, dropout_p, (batch, heads, length, length))
     width = shape[2] // (3 * heads)
@@ -188,7 +189,7 @@ def scaled_dot_product_attention(
 
 def _served(query: Any, x: Any) -> Any:
     """x with each of its heads repeated for the several of query that it serves."""
-    if len(query.shape) < 3 or len(x.shape) < 3 or not x.shape[-3] or query.shape[-3] % x.shape[-3]:
+    if rank(query) < 3 or rank(x) < 3 or not x.shape[-3] or query.shape[-3] % x.shape[-3]:
         raise RuntimeError(
             "scaled_dot_product_attention: with enable_gqa the heads (axis −3) of query must be a multiple of those of "
             f"key and value, got query {tuple(query.shape)} and {tuple(x.shape)}"
@@ -199,7 +200,7 @@ def _served(query: Any, x: Any) -> Any:
 
 def _matched(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
     """The three with leading axes of one shape."""
-    shapes = [tuple(x.shape) for x in (query, key, value)]
+    shapes = [tuple(tensor_shape(x)) for x in (query, key, value)]
     fits = all(len(shape) > 1 for shape in shapes)
     if not fits or shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
         raise RuntimeError(
@@ -225,7 +226,7 @@ def _masks(query: Any, mask: Any, scores: tuple[int, ...]) -> tuple[Any, Any]:
     """(constant, bias) to be added to the scores: an array or None, and a floating-point value or None."""
     if mask is None:
         return None, None
-    shape = tuple(mask.shape)
+    shape = tuple(tensor_shape(mask))
     if len(shape) > len(scores) or any(n not in (1, m) for n, m in zip(shape[::-1], scores[::-1])):
         raise RuntimeError(
             f"scaled_dot_product_attention: attn_mask must broadcast to the scores' shape {scores}, got {shape}"

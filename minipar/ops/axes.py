@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .accepts import rank
 from .shape import normal_dims, permute, transpose
 
 
@@ -32,7 +33,7 @@ def t(input: Any) -> Any:
     >>> minipar.t(minipar.zeros(2, 3)).shape
     (3, 2)
     """
-    if len(input.shape) > 2:
+    if rank(input) > 2:
         raise RuntimeError(f"t: input must have two axes or fewer, not shape {tuple(input.shape)}; use mT or permute")
     return permute(input, tuple(range(len(input.shape)))[::-1])
 
@@ -43,7 +44,7 @@ def adjoint(input: Any) -> Any:
     >>> minipar.adjoint(minipar.zeros(5, 2, 3)).shape
     (5, 3, 2)
     """
-    if not len(input.shape):
+    if not rank(input):
         return input
     if len(input.shape) < 2:
         raise RuntimeError(f"adjoint: input must be a matrix or a batch of them, not of shape {tuple(input.shape)}")
@@ -58,7 +59,7 @@ def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence
     >>> minipar.movedim(minipar.zeros(2, 3, 4), 0, -1).shape
     (3, 4, 2)
     """
-    ndim = len(input.shape)
+    ndim = rank(input)
     old, new = normal_dims(source, ndim, "source"), normal_dims(destination, ndim, "destination")
     if len(old) != len(new):
         raise RuntimeError(f"movedim: source and destination must be as many, got {source} and {destination}")

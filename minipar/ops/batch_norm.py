@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backend import random
 from ..backend.dispatch import kernel
+from .accepts import rank, tensor_shape
 from .normalization import ChannelNorm, GroupNorm, by_channel, check_parameters, check_several, scaled, standardized
 from .op import array_of, cast
 from .power import sqrt
@@ -60,7 +61,7 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
-    shape = tuple(input.shape)
+    shape = tuple(tensor_shape(input))
     if shape == (0,):  # which PyTorch lets pass
         return input
     if not _fit(input, running_mean, running_var, weight, bias):
@@ -132,7 +133,7 @@ def _fit(x: Any, running_mean: Any, running_var: Any, *affine: Any) -> bool:
     for given in (running_mean, running_var, *affine):
         if given is not None:
             array = array_of(given)
-            if array.shape != shape or (array.dtype is not real and array.dtype != real):
+            if tensor_shape(array) != shape or (array.dtype is not real and array.dtype != real):
                 return False
     if running_mean is None or running_var is None:
         return running_mean is running_var
@@ -140,7 +141,7 @@ def _fit(x: Any, running_mean: Any, running_var: Any, *affine: Any) -> bool:
 
 
 def _check(name: str, x: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any) -> None:
-    if len(x.shape) < 2:
+    if rank(x) < 2:
         raise RuntimeError(f"{name}: input must have shape (N, C, …), got {tuple(x.shape)}")
     check_parameters(name, x, (x.shape[1],), weight, bias)
     if (running_mean is None) != (running_var is None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .accepts import rank
 from .linalg import matmul
 from .op import check_dtypes
 from .reduce import sum
@@ -32,7 +33,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _check_shapes(input1: Any, input2: Any, weight: Any, bias: Any) -> None:
-    if len(weight.shape) != 3:
+    if rank(weight) != 3:
         raise RuntimeError(f"bilinear: weight must have shape (out, in1, in2), not {tuple(weight.shape)}")
     for name, x, features in (("input1", input1, weight.shape[1]), ("input2", input2, weight.shape[2])):
         if not len(x.shape) or x.shape[-1] != features:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_shape
 from .index import getitem
 from .join import stack
 from .op import array_of, broadcast_error, check_devices, unbroadcast
@@ -63,7 +64,7 @@ def broadcast_tensors(*tensors: Any) -> tuple:
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
     try:
-        shape = np.broadcast_shapes(*[t.shape for t in tensors])
+        shape = np.broadcast_shapes(*[tensor_shape(t) for t in tensors])
     except ValueError:
         raise RuntimeError(broadcast_error("broadcast_tensors", [tuple(t.shape) for t in tensors])) from None
     return tuple([expand(t, shape) for t in tensors])
@@ -86,7 +87,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f"meshgrid: indexing must be 'ij' or 'xy', not {indexing!r}")
     for i, t in enumerate(tensors):
-        if len(t.shape) > 1:
+        if rank(t) > 1:
             raise RuntimeError(f"meshgrid: tensors must have one axis or none, but tensors[{i}] has shape {t.shape}")
         if t.dtype != tensors[0].dtype:
             raise RuntimeError(f"meshgrid: tensors must have one dtype, got {tensors[0].dtype.name} and {t.dtype.name}")
@@ -118,7 +119,7 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     >>> minipar.combinations(minipar.tensor([1, 2, 3])).tolist()
     [[1, 2], [1, 3], [2, 3]]
     """
-    if len(input.shape) != 1:
+    if rank(input) != 1:
         raise RuntimeError(f"combinations: input must have one axis, not shape {tuple(input.shape)}")
     if r < 0:
         raise RuntimeError(f"combinations: r must be 0 or more, not {r}")

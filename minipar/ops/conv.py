@@ -18,6 +18,7 @@ import numpy as np
 from ..backend import namespace
 from ..backend.dispatch import kernel
 from ..tape import Value
+from .accepts import rank, tensor_shape
 from .op import Op, check_dtypes
 from .reduce import added_up, sum
 from .select import where
@@ -196,7 +197,7 @@ def convolve(
     operation: type[Convolution] = Convolution,
 ) -> Any:
     name = f"conv{dims}d"
-    if len(x.shape) != dims + 2:
+    if rank(x) != dims + 2:
         return batched(
             name, dims, x, lambda x: convolve(dims, x, weight, bias, stride, padding, dilation, groups, operation)
         )
@@ -232,7 +233,7 @@ def convolve(
 
 
 def check_weight(name: str, dims: int, weight: Any, groups: Any) -> None:
-    if len(weight.shape) != dims + 2 or 0 in weight.shape[2:]:
+    if rank(weight) != dims + 2 or 0 in weight.shape[2:]:
         raise RuntimeError(
             f"{name}: weight must have {dims + 2} axes, two of channels and {dims} of a window of 1 or more taps, "
             f"not shape {tuple(weight.shape)}"
@@ -244,7 +245,7 @@ def check_weight(name: str, dims: int, weight: Any, groups: Any) -> None:
 
 
 def check_bias(name: str, bias: Any, channels: int) -> None:
-    if bias is not None and tuple(bias.shape) != (channels,):
+    if bias is not None and tuple(tensor_shape(bias)) != (channels,):
         raise RuntimeError(f"{name}: bias must have shape ({channels},), not {tuple(bias.shape)}")
 
 

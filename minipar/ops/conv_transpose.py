@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .accepts import rank
 from .conv import ConvInput, check_bias, check_weight
 from .op import check_dtypes
 from .shape import reshape
@@ -91,7 +92,7 @@ def _spread(
     dilation: Any,
 ) -> Any:
     name = f"conv_transpose{dims}d"
-    if len(x.shape) != dims + 2:
+    if rank(x) != dims + 2:
         options = bias, stride, padding, output_padding, groups, dilation
         return batched(name, dims, x, lambda x: _spread(dims, x, weight, *options))
     check_weight(name, dims, weight, groups)

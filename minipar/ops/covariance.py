@@ -6,6 +6,7 @@ from typing import Any
 from warnings import warn
 
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_shape
 from .extremes import clamp
 from .linalg import mm
 from .op import array_of
@@ -26,7 +27,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     tensor([[ 1., -1.],
             [-1.,  1.]])
     """
-    if len(input.shape) > 2:
+    if rank(input) > 2:
         raise RuntimeError(f"cov: input must have at most two axes, not shape {tuple(input.shape)}")
     x = input if len(input.shape) == 2 else reshape(input, (1, -1))
     count = x.shape[1]
@@ -62,7 +63,7 @@ def corrcoef(input: Any) -> Any:
     tensor([[ 1., -1.],
             [-1.,  1.]])
     """
-    if len(input.shape) > 2:
+    if rank(input) > 2:
         raise RuntimeError(f"corrcoef: input must have at most two axes, not shape {tuple(input.shape)}")
     found = cov(input)
     if not len(found.shape):
@@ -75,7 +76,7 @@ def corrcoef(input: Any) -> Any:
 def _check_weights(name: str, weights: Any, count: int, kinds: str) -> None:
     if weights is None:
         return
-    if tuple(weights.shape) != (count,) or weights.dtype.kind not in kinds:
+    if tuple(tensor_shape(weights)) != (count,) or weights.dtype.kind not in kinds:
         what = "integers" if "i" in kinds else "floating-point numbers"
         raise RuntimeError(
             f"cov: {name} must be {what} of shape ({count},), one for each observation, not {weights.dtype.name} of "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import dtypes, namespace
+from .accepts import rank
 from .join import cat
 from .linalg import matmul
 from .named import Named
@@ -161,7 +162,7 @@ def _reciprocal_gaps(x: Any) -> Any:
 
 def check_matrices(name: str, x: Any, argument: str) -> None:
     """RuntimeError unless x holds matrices (…, m, n) of float32 or float64, which LAPACK knows."""
-    if len(x.shape) < 2:
+    if rank(x) < 2:
         raise RuntimeError(f"{name}: {argument} must hold matrices (…, m, n), got shape {tuple(x.shape)}")
     check_dtypes(name, x)
     if x.dtype == dtypes.float16:

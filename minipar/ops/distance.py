@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank
 from .index import getitem
 from .magnitude import abs_, sign
 from .norm import vector_norm
@@ -43,7 +44,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = _MODES[0]
     tensor([[5., 1.]])
     """
     check_dtypes("cdist", x1, x2)
-    if len(x1.shape) < 2 or len(x2.shape) < 2 or x1.shape[-1] != x2.shape[-1]:
+    if rank(x1) < 2 or rank(x2) < 2 or x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(
             f"cdist: x1 (…, P, M) and x2 (…, R, M) must have rows of one length, got shapes {tuple(x1.shape)} and "
             f"{tuple(x2.shape)}"

@@ -17,6 +17,7 @@ from ..backend import namespace, random
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
+from .accepts import tensor_shape
 from .op import Op, array_of, check_dtypes
 from .shape import normal_dim
 
@@ -111,7 +112,7 @@ def _dropped(
 ) -> Any:  # fmt: skip
     check_probability(p)
     parts = random.held_parts()
-    whole = x.shape
+    whole = tensor_shape(x)
     for part in parts:
         whole = part.whole(whole)
     if not training or p == 0 or not math.prod(whole):

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .accepts import rank
 from .linalg import matmul
 from .op import promoted
 from .reduce import sum
@@ -81,7 +82,7 @@ def _parsed(equation: str, operands: list[Any]) -> tuple[list[list[Any]], list[A
     parts = left.split(",")
     if len(parts) != len(operands) or not operands:
         raise RuntimeError(f"einsum: {equation!r} names {len(parts)} operands, got {len(operands)}")
-    inputs = [_axes(equation, part, len(x.shape)) for part, x in zip(parts, operands)]
+    inputs = [_axes(equation, part, rank(x)) for part, x in zip(parts, operands)]
     dots = sorted({label for labels in inputs for label in labels if isinstance(label, int)})
     if not arrow:
         named = [label for labels in inputs for label in labels if isinstance(label, str)]

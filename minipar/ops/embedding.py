@@ -8,7 +8,7 @@ from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
-from .accepts import looks_only
+from .accepts import looks_only, rank, tensor_dtype
 from .index import Indexed, PutItem
 from .op import array_of, check_devices
 
@@ -91,9 +91,9 @@ def check_numbers(name: str, input: Any, weight: Any) -> Any:
 def _numbers(name: str, input: Any, weight: Any) -> Any:
     """The row numbers as an array, if they may be numbers of rows of a table; nobody has looked at them."""
     numbers = array_of(input)
-    if len(weight.shape) != 2:
+    if rank(weight) != 2:
         raise RuntimeError(f"{name}: weight must have shape (rows, width), not {tuple(weight.shape)}")
-    if numbers.dtype.kind not in "iu":
+    if tensor_dtype(numbers).kind not in "iu":
         raise TypeError(f"{name}: input must hold integers, not {numbers.dtype.name}")
     return numbers
 

@@ -12,6 +12,7 @@ from .. import tape
 from ..backend import device as Device
 from ..backend import device_of, on_device
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_shape
 from .embedding import check_numbers, embedding, normal_padding, renormalize
 from .extremum import max
 from .index import PutItem, getitem
@@ -115,16 +116,16 @@ def _check(
         raise NotImplementedError(f"{name}: sparse=True is not supported: gradients are dense here")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError(f"{name}: scale_grad_by_freq cannot be used with mode 'max'")
-    rank = len(input.shape)
-    if rank not in (1, 2):
+    ndim = rank(input)
+    if ndim not in (1, 2):
         raise ValueError(f"{name}: input must have 1 or 2 dimensions, got shape {tuple(input.shape)}")
-    if rank == 2 and offsets is not None:
+    if ndim == 2 and offsets is not None:
         raise ValueError(f"{name}: offsets must be None where input has 2 dimensions: each row is a bag")
-    if rank == 1 and (offsets is None or len(offsets.shape) != 1):
+    if ndim == 1 and (offsets is None or len(offsets.shape) != 1):
         raise ValueError(f"{name}: offsets must be a 1-dimensional tensor where input is, got {_described(offsets)}")
     if per_sample_weights is None:
         return
-    if per_sample_weights.shape != input.shape:
+    if tensor_shape(per_sample_weights) != input.shape:
         raise ValueError(
             f"{name}: per_sample_weights must have input's shape {tuple(input.shape)}, "
             f"not {tuple(per_sample_weights.shape)}"

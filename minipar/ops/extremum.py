@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import tape
 from ..backend import namespace
+from .accepts import tensor_dtype
 from .extremes import maximum, minimum
 from .index import take_along
 from .named import Named
@@ -187,7 +188,7 @@ def _best(name: str, of_two: Any, x: Any, dim: Any, keepdim: bool) -> Any:
 
 def arg(which: str, x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The int64 index of the first maximum ("argmax") or minimum ("argmin") along `dim`, or of the flattened tensor."""
-    if x.dtype.kind == "b":
+    if tensor_dtype(x).kind == "b":
         raise RuntimeError(f"{which} is not defined for bool tensors; convert it first: x.int()")
     empty_error(which, x, tuple(range(len(x.shape))) if dim is None and len(x.shape) else dim)
     return Arg(which, dim, keepdim)(x)

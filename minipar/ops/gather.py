@@ -11,7 +11,7 @@ from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..tape import Value
-from .accepts import looks_only
+from .accepts import looks_only, no_tensor, rank, tensor_shape
 from .index import getitem, take_along
 from .op import array_of
 from .select import where
@@ -19,15 +19,15 @@ from .shape import expand, normal_dim, ravel, reshape
 from .spelling import numpy_names
 
 
-def check_tensor(name: str, argument: str, x: Any) -> None:
+def check_tensor(x: Any) -> None:
     """TypeError unless `x` is a tensor."""
     if not isinstance(x, Value):
-        raise TypeError(f"{name}: {argument} must be a tensor, not {type(x).__name__}")
+        raise no_tensor(x)
 
 
 def check_integers(name: str, index: Any) -> None:
     """TypeError unless `index` is a tensor, RuntimeError unless of int64 or int32."""
-    check_tensor(name, "index", index)
+    check_tensor(index)
     if index.array.size and index.array.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"{name}: index must be int64 or int32, not {index.array.dtype.name}")
 
@@ -49,7 +49,7 @@ def check_range(
 def check_along(name: str, input: Any, dim: int, index: Any, src: Any = None) -> int:
     """The axis as a number from 0, after checking an index that runs along it. RuntimeError for what does not fit."""
     check_integers(name, index)
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     shape = tuple(index.shape)
     for what, x in (("input", input), ("src", src)):
         if x is None or not math.prod(shape):
@@ -107,7 +107,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     check_integers("take_along_dim", indices)
     if dim is None:
         return take_along_dim(ravel(input), ravel(indices), 0)
-    if len(input.shape) != len(indices.shape):
+    if rank(input) != rank(indices):
         raise RuntimeError(
             f"take_along_dim: indices of shape {tuple(indices.shape)} must have as many axes as input of shape "
             f"{tuple(input.shape)}"
@@ -128,7 +128,7 @@ def take(input: Any, index: Any) -> Any:
     tensor([1, 4])
     """
     check_integers("take", index)
-    size = math.prod(input.shape)
+    size = math.prod(tensor_shape(input))
     check_range("take", index, size, f"{size} elements", IndexError, -size)
     return (
         getitem(ravel(input), (index,)) if len(index.shape) else reshape(getitem(ravel(input), (one_axis(index),)), ())
@@ -153,7 +153,7 @@ def check_select(name: str, input: Any, dim: int, index: Any) -> int:
     check_integers(name, index)
     if len(index.shape) > 1:
         raise IndexError(f"{name}: index must have one axis or none, not shape {tuple(index.shape)}")
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     size = input.shape[dim] if len(input.shape) else 1
     check_range(name, index, size, f"dim {dim} of size {size}", IndexError)
     return dim
@@ -175,7 +175,7 @@ def masked_select(input: Any, mask: Any) -> Any:
 
 def check_mask(name: str, mask: Any) -> None:
     """RuntimeError unless `mask` is a bool tensor."""
-    check_tensor(name, "mask", mask)
+    check_tensor(mask)
     if mask.array.dtype.kind != "b":
         raise RuntimeError(f"{name}: mask must be a bool tensor, not {mask.array.dtype.name}")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backend import dtypes, namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_dtype, tensor_shape
 from .index import getitem
 from .linalg import matmul
 from .magnitude import abs_
@@ -31,7 +32,7 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
     tensor([[[[-0.5,  0. ],
               [ 0.5,  0. ]]]])
     """
-    if theta.dtype.kind != "f":
+    if tensor_dtype(theta).kind != "f":
         raise ValueError(f"affine_grid: theta must be floating point, not {theta.dtype.name}")
     if len(size) != 4:
         raise NotImplementedError(f"affine_grid: size must be (N, C, H, W), not {tuple(size)}; volumes are unsupported")
@@ -89,12 +90,12 @@ def _check(input: Any, grid: Any, mode: str, padding_mode: str) -> None:
         raise ValueError(f"grid_sample: mode must be 'bilinear' or 'nearest', not {mode!r}")
     if padding_mode not in _PADDINGS:
         raise ValueError(f"grid_sample: padding_mode must be 'zeros', 'border' or 'reflection', not {padding_mode!r}")
-    if mode == "bicubic" or len(input.shape) == 5:
+    if mode == "bicubic" or rank(input) == 5:
         what = "mode='bicubic'" if mode == "bicubic" else "input of volumes (N, C, D, H, W)"
         raise NotImplementedError(f"grid_sample: {what} is not supported")
     check_dtypes("grid_sample", input, grid)
     check_devices("grid_sample", input, grid)
-    shapes = tuple(input.shape), tuple(grid.shape)
+    shapes = tuple(input.shape), tuple(tensor_shape(grid))
     if len(shapes[0]) != 4 or len(shapes[1]) != 4 or shapes[1][-1] != 2 or shapes[0][0] != shapes[1][0]:
         raise RuntimeError(f"grid_sample: input must be (N, C, H, W) and grid (N, H', W', 2), got {shapes}")
     if 0 in shapes[0][2:]:

@@ -7,7 +7,7 @@ from typing import Any
 from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.current_gpu import on_its_gpu
-from .accepts import needs_float
+from .accepts import needs_float, needs_tensors
 
 
 @on_its_gpu
@@ -20,6 +20,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     >>> minipar.bincount(minipar.tensor([0, 2, 2]), minlength=4)
     tensor([1, 0, 2, 0])
     """
+    needs_tensors(input)
     x = input.array
     if x.dtype.kind not in "iu" or x.ndim != 1:
         raise RuntimeError(f"bincount: input must be a 1-d tensor of integers, not {x.dtype.name} of shape {x.shape}")
@@ -46,9 +47,9 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     >>> minipar.histc(minipar.tensor([0.0, 0.4, 1.0, 7.0]), bins=2, min=0, max=1)
     tensor([2., 1.])
     """
+    needs_float("histc", input)
     x = input.array.reshape(-1)
     xp = namespace(x)
-    needs_float("histc", x)
     if bins <= 0:
         raise RuntimeError(f"histc: bins must be 1 or more, not {bins}")
     low, high = float(min), float(max)

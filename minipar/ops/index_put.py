@@ -10,6 +10,7 @@ from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
+from .accepts import tensor_dtype
 from .broadcast import broadcast_shapes
 from .gather import check_mask, check_select, check_tensor, one_axis
 from .index import PutItem, SetItem, check_index, getitem
@@ -72,8 +73,8 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"index_put: indices must be a tuple of tensors, not {type(indices).__name__}")
     at = tuple([slice(None) if i is None else i for i in indices])
-    check_tensor("index_put", "values", values)
-    if values.dtype != input.dtype:
+    check_tensor(values)
+    if values.dtype != tensor_dtype(input):
         raise RuntimeError(f"index_put: values must have input's dtype {input.dtype.name}, not {values.dtype.name}")
     check_index("index_put", at, input)
     if not accumulate:
@@ -102,7 +103,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     tensor([1., 0., 2.])
     """
     check_mask("masked_scatter", mask)
-    if source.dtype != input.dtype:
+    if tensor_dtype(source) != tensor_dtype(input):
         raise RuntimeError(
             f"masked_scatter: source must have input's dtype {input.dtype.name}, not {source.dtype.name}"
         )
@@ -123,7 +124,7 @@ def _at(dim: int, index: Any) -> tuple:
 
 def _checked(name: str, input: Any, dim: int, index: Any, source: Any) -> int:
     dim = check_select(name, input, dim, index)
-    check_tensor(name, "source", source)
+    check_tensor(source)
     if source.dtype != input.dtype:
         raise RuntimeError(f"{name}: source must have input's dtype {input.dtype.name}, not {source.dtype.name}")
     expected = tuple(input.shape[:dim]) + tuple(one_axis(index).shape) + tuple(input.shape[dim + 1 :])

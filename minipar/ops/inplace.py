@@ -13,6 +13,7 @@ from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import copied, on_gpu_of, on_its_gpu
 from ..tape import Value
+from .accepts import needs_tensors
 from .index import SetItem, assign
 from .op import cast
 from .shape import reshape
@@ -52,6 +53,7 @@ def in_place(x: Value, name: str, operation: Callable[[Any], Any]) -> Any:
 
 
 def _check_leaf(x: Value, name: str) -> None:
+    needs_tensors(x)
     base = base_of(x)
     if tape.mode.grad and base.tracked and base.node is None:
         raise RuntimeError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import dtypes
+from .accepts import rank
 from .join import cat, stack
 from .op import cast
 from .power import pow
@@ -43,14 +44,14 @@ def _strips(name: str, y: Any, x: Any, dx: float | None, dim: int) -> Any:
     """The area of each strip."""
     if x is not None and dx is not None:
         raise TypeError(f"{name}: x and dx are two ways to say how far apart the samples are; pass one")
-    dim = normal_dim(dim, len(y.shape))
+    dim = normal_dim(dim, rank(y))
     if not len(y.shape):
         raise RuntimeError(f"{name}: y must have an axis, got a 0-d tensor")
     gaps = max(y.shape[dim] - 1, 0)
     heights = narrow(y, dim, 0, gaps) + narrow(y, dim, y.shape[dim] - gaps, gaps)
     if x is None:
         return heights * ((1.0 if dx is None else dx) / 2)
-    along = 0 if len(x.shape) == 1 else dim - len(y.shape) + len(x.shape)
+    along = 0 if rank(x) == 1 else dim - rank(y) + rank(x)
     if not 0 <= along < len(x.shape) or x.shape[along] != y.shape[dim]:
         raise RuntimeError(
             f"{name}: x of shape {tuple(x.shape)} must have the {y.shape[dim]} samples of dim {dim} of y "
@@ -76,7 +77,7 @@ def gradient(input: Any, *, spacing: Any = None, dim: Any = None, edge_order: in
     """
     if edge_order not in (1, 2):
         raise RuntimeError(f"gradient: edge_order must be 1 or 2, not {edge_order}")
-    dims = normal_dims(range(len(input.shape)) if dim is None else dim, len(input.shape), "dim")
+    dims = normal_dims(range(rank(input)) if dim is None else dim, rank(input), "dim")
     spacing = 1 if spacing is None else spacing
     gaps = list(spacing) if isinstance(spacing, (tuple, list)) else [spacing] * len(dims)
     if len(gaps) != len(dims):
@@ -121,7 +122,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     tensor([[4, 2, 1],
             [9, 3, 1]])
     """
-    if len(x.shape) != 1:
+    if rank(x) != 1:
         raise RuntimeError(f"vander: x must have one axis, not shape {tuple(x.shape)}")
     columns = x.shape[0] if N is None else N
     if columns < 0:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .accepts import rank
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .op import check_dtypes
 from .resample import Resample, Taps
@@ -54,7 +55,7 @@ def interpolate(
     >>> F.interpolate(minipar.tensor([[[1.0, 3.0]]]), size=3, mode="linear", align_corners=True)
     tensor([[[1., 2., 3.]]])
     """
-    dims = len(input.shape) - 2
+    dims = rank(input) - 2
     _check_mode(mode, dims, tuple(input.shape), align_corners, antialias)
     spatial = tuple(input.shape[2:])
     output, scales = _output(spatial, size, scale_factor, recompute_scale_factor)

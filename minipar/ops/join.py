@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..tape import Value
+from .accepts import rank
 from .op import Op, promoted
 from .shape import narrow, normal_dim, reshape, unsqueeze
 from .spelling import numpy_names
@@ -145,7 +146,7 @@ def atleast_1d(*tensors: Any) -> Any:
     >>> minipar.atleast_1d(minipar.tensor(5))
     tensor([5])
     """
-    return _each(lambda t: t if len(t.shape) else reshape(t, (1,)), tensors)
+    return _each(lambda t: t if rank(t) else reshape(t, (1,)), tensors)
 
 
 def atleast_2d(*tensors: Any) -> Any:
@@ -154,7 +155,7 @@ def atleast_2d(*tensors: Any) -> Any:
     >>> minipar.atleast_2d(minipar.zeros(3)).shape
     (1, 3)
     """
-    return _each(lambda t: t if len(t.shape) >= 2 else unsqueeze(atleast_1d(t), 0), tensors)
+    return _each(lambda t: t if rank(t) >= 2 else unsqueeze(atleast_1d(t), 0), tensors)
 
 
 def atleast_3d(*tensors: Any) -> Any:
@@ -163,7 +164,7 @@ def atleast_3d(*tensors: Any) -> Any:
     >>> minipar.atleast_3d(minipar.zeros(3)).shape
     (1, 3, 1)
     """
-    return _each(lambda t: t if len(t.shape) >= 3 else unsqueeze(atleast_2d(t), -1), tensors)
+    return _each(lambda t: t if rank(t) >= 3 else unsqueeze(atleast_2d(t), -1), tensors)
 
 
 def block_diag(*tensors: Any) -> Any:

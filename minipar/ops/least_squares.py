@@ -9,6 +9,7 @@ from typing import Any
 from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_shape
 from .decompose import check_matrices, svdvals
 from .extremum import amax, amin
 from .join import stack
@@ -161,7 +162,7 @@ def lstsq(input: Any, b: Any, rcond: float | None = None, *, driver: str | None 
     check_dtypes("lstsq", input, b)
     if driver not in (None, "gelsy"):
         raise NotImplementedError(f"lstsq: driver={driver!r} is not supported; leave it out")
-    vectors = len(b.shape) == 1 or (len(b.shape) == len(input.shape) - 1 and tuple(b.shape) == tuple(input.shape[:-1]))
+    vectors = rank(b) == 1 or (rank(b) == rank(input) - 1 and tuple(b.shape) == tuple(input.shape[:-1]))
     columns = unsqueeze(b, -1) if vectors else b
     if columns.shape[-2] != input.shape[-2]:
         raise RuntimeError(
@@ -169,8 +170,8 @@ def lstsq(input: Any, b: Any, rcond: float | None = None, *, driver: str | None 
         )
     solution = matmul(pinv(input, rcond), columns)
     nothing = input.detach().new_empty(0)
-    rank = matrix_rank(input, rtol=rcond)
-    return LeastSquares(squeeze(solution, -1) if vectors else solution, nothing, rank, nothing)
+    solution = squeeze(solution, -1) if vectors else solution
+    return LeastSquares(solution, nothing, matrix_rank(input, rtol=rcond), nothing)
 
 
 def solve_triangular(input: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
@@ -187,7 +188,7 @@ def solve_triangular(input: Any, B: Any, *, upper: bool, left: bool = True, unit
     check_square("solve_triangular", input)
     check_dtypes("solve_triangular", input, B)
     side = -2 if left else -1
-    if len(B.shape) < 2 or B.shape[side] != input.shape[-1]:
+    if rank(B) < 2 or B.shape[side] != input.shape[-1]:
         raise RuntimeError(
             f"solve_triangular: B of shape {tuple(B.shape)} does not fit input of shape {tuple(input.shape)}"
         )
@@ -207,7 +208,7 @@ def tensorsolve(input: Any, other: Any, dims: Sequence[int] | None = None) -> An
     if dims is not None:
         last = [d % len(input.shape) for d in dims]
         input = permute(input, [*[d for d in range(len(input.shape)) if d not in last], *last])
-    shape = tuple(input.shape[len(other.shape) :])
+    shape = tuple(tensor_shape(input)[rank(other) :])
     rows = math.prod(other.shape)
     if math.prod(shape) != rows or math.prod(input.shape) != rows * rows:
         raise RuntimeError(
@@ -226,7 +227,7 @@ def tensorinv(input: Any, ind: int = 2) -> Any:
     """
     if ind <= 0:
         raise RuntimeError(f"tensorinv: ind must be positive, not {ind}")
-    first, last = tuple(input.shape[:ind]), tuple(input.shape[ind:])
+    first, last = tuple(tensor_shape(input)[:ind]), tuple(input.shape[ind:])
     rows = math.prod(first)
     if rows != math.prod(last):
         raise RuntimeError(f"tensorinv: axes {first} and {last} of input must have as many entries; ind={ind}")
@@ -242,7 +243,7 @@ def linalg_vander(x: Any, *, N: int | None = None) -> Any:
     tensor([[1, 2, 4],
             [1, 3, 9]])
     """
-    x = x if len(x.shape) else reshape(x, (1,))
+    x = x if rank(x) else reshape(x, (1,))
     columns = x.shape[-1] if N is None else N
     if columns <= 1:
         raise RuntimeError(f"vander: N must be 2 or more, not {columns}")

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..backend.dispatch import kernel
-from .accepts import needs_tensors
+from .accepts import needs_tensors, rank, tensor_shape
 from .op import Op, broadcast_error, check_devices, unbroadcast
 from .reduce import sum
 from .shape import expand, normal_dim, permute, reshape, transpose, unsqueeze
@@ -41,19 +41,20 @@ def matmul(input: Any, other: Any) -> Any:
     tensor([3., 3.])
     """
     a, b = input, other
-    if not len(a.shape) or not len(b.shape):
-        raise RuntimeError(f"matmul needs operands of 1 or more dimensions, got {tuple(a.shape)} and {tuple(b.shape)}")
-    inner = b.shape[0] if len(b.shape) == 1 else b.shape[-2]
-    if a.shape[-1] != inner:
+    left, right = tensor_shape(a), tensor_shape(b)
+    if not left or not right:
+        raise RuntimeError(f"matmul needs operands of 1 or more dimensions, got {tuple(left)} and {tuple(right)}")
+    row, column = len(left) == 1, len(right) == 1
+    inner = right[0] if column else right[-2]
+    if left[-1] != inner:
         raise RuntimeError(
-            f"matmul: the last axis of input must match {'the only' if len(b.shape) == 1 else 'the second-to-last'} "
-            f"axis of other, got shapes {tuple(a.shape)} and {tuple(b.shape)}"
+            f"matmul: the last axis of input must match {'the only' if column else 'the second-to-last'} "
+            f"axis of other, got shapes {tuple(left)} and {tuple(right)}"
         )
     if a.dtype != b.dtype:
         raise RuntimeError(f"matmul: both operands must have one dtype, got {a.dtype.name} and {b.dtype.name}")
-    if any(n != m and 1 not in (n, m) for n, m in zip(a.shape[-3::-1], b.shape[-3::-1])):
-        raise RuntimeError(broadcast_error("matmul", [tuple(a.shape[:-2]), tuple(b.shape[:-2])]))
-    row, column = len(a.shape) == 1, len(b.shape) == 1
+    if any(n != m and 1 not in (n, m) for n, m in zip(left[-3::-1], right[-3::-1])):
+        raise RuntimeError(broadcast_error("matmul", [tuple(left[:-2]), tuple(right[:-2])]))
     if not (row or column):
         return MatMul()(a, b)
     c = MatMul()(reshape(a, (1, inner)) if row else a, reshape(b, (inner, 1)) if column else b)
@@ -64,7 +65,7 @@ def matmul(input: Any, other: Any) -> Any:
 def _checked(name: str, **operands: tuple[Any, int]) -> None:
     """RuntimeError unless each operand, given as (tensor, dimensions), has so many dimensions."""
     for argument, (x, ndim) in operands.items():
-        if len(x.shape) != ndim:
+        if rank(x) != ndim:
             raise RuntimeError(f"{name}: {argument} must have {ndim} dimensions, got shape {tuple(x.shape)}")
 
 
@@ -126,7 +127,7 @@ def inner(input: Any, other: Any) -> Any:
     >>> minipar.inner(minipar.ones(2, 3), minipar.ones(4, 3)).shape
     (2, 4)
     """
-    if not len(input.shape) or not len(other.shape):
+    if not rank(input) or not rank(other):
         return input * other
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(f"inner: the last axes must be equal, got {tuple(input.shape)} and {tuple(other.shape)}")
@@ -153,11 +154,11 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Any:
     tensor([12., 12.])
     """
     if isinstance(dims, int):
-        if not 0 <= dims <= min(len(a.shape), len(b.shape)):
+        if not 0 <= dims <= min(rank(a), rank(b)):
             raise RuntimeError(f"tensordot: dims={dims} axes are not there in {tuple(a.shape)} and {tuple(b.shape)}")
         dims = (range(len(a.shape) - dims, len(a.shape)), range(dims))
-    of_a = [normal_dim(int(d), len(a.shape), "dims") for d in dims[0]]
-    of_b = [normal_dim(int(d), len(b.shape), "dims") for d in dims[1]]
+    of_a = [normal_dim(int(d), rank(a), "dims") for d in dims[0]]
+    of_b = [normal_dim(int(d), rank(b), "dims") for d in dims[1]]
     unlike = [(i, j) for i, j in zip(of_a, of_b) if a.shape[i] != b.shape[j]]
     if (
         len(of_a) != len(of_b)
@@ -258,7 +259,7 @@ def kron(input: Any, other: Any) -> Any:
     tensor([[1., 1., 0., 0.],
             [0., 0., 1., 1.]])
     """
-    needs_tensors("kron", input=input, other=other)
+    needs_tensors(input, other)
     ndim = max(len(input.shape), len(other.shape))
     of_a = (1,) * (ndim - len(input.shape)) + tuple(input.shape)
     of_b = (1,) * (ndim - len(other.shape)) + tuple(other.shape)
@@ -287,11 +288,11 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
     tensors = list(tensors)
     if len(tensors) < 2:
         raise RuntimeError(f"multi_dot: expected 2 or more tensors, got {len(tensors)}")
-    row, column = len(tensors[0].shape) == 1, len(tensors[-1].shape) == 1
+    row, column = rank(tensors[0]) == 1, rank(tensors[-1]) == 1
     tensors[0] = unsqueeze(tensors[0], 0) if row else tensors[0]
     tensors[-1] = unsqueeze(tensors[-1], 1) if column else tensors[-1]
     for i, x in enumerate(tensors):
-        if len(x.shape) != 2 or (i and x.shape[0] != tensors[i - 1].shape[1]):
+        if rank(x) != 2 or (i and x.shape[0] != tensors[i - 1].shape[1]):
             raise RuntimeError(f"multi_dot: tensor {i} does not fit: shapes {[tuple(t.shape) for t in tensors]}")
     sides = [tensors[0].shape[0], *[x.shape[1] for x in tensors]]
     best: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(len(tensors))}  # (work, where to cut)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backend.dispatch import kernel
 from ..tape import Value
+from .accepts import rank, tensor_shape
 from .activation_rectified import relu
 from .linalg import matmul
 from .op import Fat, array_of, check_dtypes
@@ -62,7 +63,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     tensor([[3.5],
             [3.5]])
     """
-    if len(weight.shape) == 1 and bias is None:
+    if rank(weight) == 1 and bias is None:
         return squeeze(linear(input, unsqueeze(weight, 0)), -1)
     return _linear(Linear(), input, weight, bias)
 
@@ -88,7 +89,7 @@ def _fit(x: Any, weight: Any, bias: Any) -> bool:
 
 
 def _check(input: Any, weight: Any, bias: Any) -> None:
-    shape, matrix = tuple(input.shape), tuple(weight.shape)
+    shape, matrix = tuple(tensor_shape(input)), tuple(weight.shape)
     if len(matrix) != 2:
         raise RuntimeError(f"linear: weight must have shape (out, in), not {matrix}")
     if not shape or shape[-1] != matrix[1]:
@@ -96,6 +97,6 @@ def _check(input: Any, weight: Any, bias: Any) -> None:
             f"linear: the last axis of input must have the {matrix[1]} features of weight {matrix}, "
             f"got input of shape {shape}"
         )
-    if bias is not None and tuple(bias.shape) != matrix[:1]:
+    if bias is not None and tuple(tensor_shape(bias)) != matrix[:1]:
         raise RuntimeError(f"linear: bias must have shape ({matrix[0]},), not {tuple(bias.shape)}")
     check_dtypes("linear", input, weight, bias)

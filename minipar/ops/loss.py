@@ -12,6 +12,7 @@ from typing import Any
 
 from ..backend.dtypes import quiet
 from ..tape import Value
+from .accepts import tensor_shape
 from .op import Op, check_dtypes, promoted
 from .reduce import added_up
 from .shape import expand
@@ -35,7 +36,7 @@ def check_arguments(name: str, reduction: str, size_average: Any = None, reduce:
 
 
 def check_same_shape(name: str, input: Any, target: Any, error: type[Exception] = RuntimeError) -> None:
-    if input.shape != target.shape:
+    if tensor_shape(input) != tensor_shape(target):
         raise error(
             f"{name}: input has shape {tuple(input.shape)}, target {tuple(target.shape)}; they must be equal "
             "(broadcasting here would silently average over wrong pairs)"

@@ -9,7 +9,7 @@ from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dispatch import kernel
 from ..tape import Value
-from .accepts import looks_only
+from .accepts import looks_only, tensor_dtype, tensor_shape
 from .index import take_along
 from .loss import Denominated, check_arguments, check_constant, reduced
 from .op import Fat, array_of, check_dtypes
@@ -125,7 +125,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"cross_entropy: label_smoothing must lie in [0, 1], not {label_smoothing}")
     numbers = array_of(target)
-    if numbers.dtype.kind == "f":
+    if tensor_dtype(numbers).kind == "f":
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     classes = checked_classes(name, tuple(input.shape), numbers, ignore_index, weight)
     rows = by_class(input)
@@ -199,7 +199,7 @@ def _class_count(shape: tuple[int, ...]) -> int:
 
 def checked_classes(name: str, shape: tuple[int, ...], numbers: Any, ignored: int, weight: Any) -> Classes:
     """The target, checked against an input of this shape."""
-    if numbers.dtype.kind not in "iu":
+    if tensor_dtype(numbers).kind not in "iu":
         raise RuntimeError(f"{name}: target must hold class numbers (int64), not {numbers.dtype.name}")
     if not shape or tuple(numbers.shape) != (shape[:1] + shape[2:] if len(shape) > 1 else ()):
         raise RuntimeError(
@@ -222,7 +222,7 @@ def _check_numbers(name: str, numbers: Any, ignored: int, count: int) -> None:
 
 
 def _check_class_weights(name: str, weight: Any, count: int) -> None:
-    if tuple(weight.shape) != (count,):
+    if tuple(tensor_shape(weight)) != (count,):
         raise RuntimeError(f"{name}: weight must have shape ({count},), not {tuple(weight.shape)}")
 
 

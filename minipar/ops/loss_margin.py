@@ -6,6 +6,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_shape
 from .activation_rectified import relu
 from .activation_smooth import logsigmoid
 from .extremes import clamp
@@ -37,7 +38,7 @@ def margin_ranking_loss(
     2.0
     """
     check_arguments("margin_ranking_loss", reduction, size_average, reduce)
-    if not len(input1.shape) == len(input2.shape) == len(target.shape):
+    if not rank(input1) == rank(input2) == rank(target):
         raise RuntimeError(
             "margin_ranking_loss: input1, input2 and target must have equally many axes, got shapes "
             f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
@@ -104,7 +105,7 @@ def multi_margin_loss(
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, not {p}")
     ndim = len(input.shape)
     rows = input if ndim == 2 else reshape(input, (1, -1))
-    if ndim > 2 or tuple(target.shape) not in (tuple(input.shape[:-1]), (len(rows),)):
+    if ndim > 2 or tuple(tensor_shape(target)) not in (tuple(input.shape[:-1]), (len(rows),)):
         raise RuntimeError(
             f"multi_margin_loss: input (N, C) needs target (N,), got input of shape {tuple(input.shape)} and target of "
             f"shape {tuple(target.shape)}"
@@ -139,7 +140,7 @@ def multilabel_margin_loss(
     check_arguments("multilabel_margin_loss", reduction, size_average, reduce)
     check_dtypes("multilabel_margin_loss", input)
     numbers = array_of(target)
-    if numbers.shape != input.shape or numbers.dtype.kind not in "iu" or numbers.ndim > 2:
+    if tensor_shape(numbers) != input.shape or numbers.dtype.kind not in "iu" or numbers.ndim > 2:
         raise RuntimeError(
             "multilabel_margin_loss: input (N, C) or (C,) needs a target of class numbers of its shape, got input of "
             f"shape {tuple(input.shape)} and {numbers.dtype.name} target of shape {tuple(numbers.shape)}"
@@ -197,8 +198,8 @@ def cosine_embedding_loss(
     """
     check_arguments("cosine_embedding_loss", reduction, size_average, reduce)
     check_dtypes("cosine_embedding_loss", input1)
-    axis = len(target.shape)
-    if axis > 1 or not len(input1.shape) == len(input2.shape) == axis + 1:
+    axis = rank(target)
+    if axis > 1 or not rank(input1) == rank(input2) == axis + 1:
         raise RuntimeError(
             "cosine_embedding_loss: inputs (N, D) need target (N,), inputs (D,) target (), got input1 "
             f"{tuple(input1.shape)}, input2 {tuple(input2.shape)}, target {tuple(target.shape)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from .accepts import rank
 from .extremes import clamp, minimum
 from .loss import check_arguments, reduced
 from .norm import pairwise_distance
@@ -72,7 +73,7 @@ def _triplet(
 ) -> Any:
     if margin <= 0:
         raise ValueError(f"{name}: margin must be positive, not {margin}")
-    if not len(anchor.shape) == len(positive.shape) == len(negative.shape):
+    if not rank(anchor) == rank(positive) == rank(negative):
         raise RuntimeError(
             f"{name}: anchor, positive and negative must have equally many axes, got shapes {tuple(anchor.shape)}, "
             f"{tuple(positive.shape)} and {tuple(negative.shape)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
-from .accepts import accepts
+from .accepts import accepts, tensor_dtype
 from .flat import Flat
 from .op import Elementwise
 from .select import nothing, where
@@ -91,7 +91,7 @@ def heaviside(input: Any, values: Any) -> Any:
     >>> minipar.heaviside(minipar.tensor([-2.0, 0.0, 3.0]), minipar.tensor(0.5)).tolist()
     [0.0, 0.5, 1.0]
     """
-    if input.dtype != values.dtype:
+    if tensor_dtype(input) != tensor_dtype(values):
         raise RuntimeError(
             f"heaviside: values must have the dtype of input, {input.dtype.name}, not {values.dtype.name}"
         )

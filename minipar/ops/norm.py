@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import dtypes
-from .accepts import needs_float
+from .accepts import needs_float, rank
 from .arithmetic import add
 from .axes import moveaxis
 from .broadcast import broadcast_tensors
@@ -115,7 +115,7 @@ def linalg_norm(
     >>> minipar.linalg.norm(minipar.tensor([3.0, 4.0]))
     tensor(5.)
     """
-    axes = len(input.shape) if dim is None else 1 if isinstance(dim, int) else len(dim)
+    axes = rank(input) if dim is None else 1 if isinstance(dim, int) else len(dim)
     if ord is None or (axes == 1 and not isinstance(ord, str)):
         return vector_norm(input, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
     if axes != 2:
@@ -171,7 +171,7 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     tensor([[0.6, 0.8],
             [0.3, 0.4]])
     """
-    if p <= 0 or maxnorm < 0 or len(input.shape) < 2:
+    if p <= 0 or maxnorm < 0 or rank(input) < 2:
         raise RuntimeError(
             f"renorm: p must be > 0, maxnorm >= 0 and input have two axes or more, got p={p}, maxnorm={maxnorm} and "
             f"shape {tuple(input.shape)}"

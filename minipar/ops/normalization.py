@@ -14,6 +14,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.dispatch import kernel
+from .accepts import rank, tensor_dtype, tensor_shape
 from .op import Fat, array_of, check_dtypes
 from .power import sqrt
 from .reduce import mean
@@ -163,7 +164,7 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
     tensor([1.2, 1.6, 0. , 0. ])
     """
     if eps is None:
-        eps = 2.0**-52 if input.dtype.itemsize == 8 else 2.0**-23
+        eps = 2.0**-52 if tensor_dtype(input).itemsize == 8 else 2.0**-23
     return _over_last("rms_norm", input, normalized_shape, weight, None, eps, centred=False)
 
 
@@ -173,7 +174,7 @@ def _over_last(
     array, normalized = array_of(x), tuple(normalized_shape)
     if not normalized:
         raise RuntimeError(f"{name}: normalized_shape must have 1 or more axes, got {normalized}")
-    if array.shape[-len(normalized) :] != normalized:
+    if tensor_shape(array)[-len(normalized) :] != normalized:
         raise RuntimeError(
             f"{name}: given normalized_shape={list(normalized)}, input must have shape (…, "
             f"{', '.join(map(str, normalized))}), got {tuple(x.shape)}"
@@ -194,7 +195,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     >>> F.group_norm(minipar.tensor([[1.0, 3.0, 5.0, 9.0]]), 2, eps=0)
     tensor([[-1.,  1., -1.,  1.]])
     """
-    if len(input.shape) < 2:
+    if rank(input) < 2:
         raise RuntimeError(f"group_norm: input must have shape (N, C, …), got {tuple(input.shape)}")
     channels = input.shape[1]
     if num_groups < 1 or channels % num_groups:
@@ -234,6 +235,6 @@ def check_several(name: str, x: Any, count: int) -> None:
 
 def check_parameters(name: str, x: Any, shape: tuple[int, ...], weight: Any, bias: Any) -> None:
     for what, given in (("weight", weight), ("bias", bias)):
-        if given is not None and array_of(given).shape != shape:
+        if given is not None and tensor_shape(array_of(given)) != shape:
             raise RuntimeError(f"{name}: {what} must have shape {shape}, not {tuple(given.shape)}")
     check_dtypes(name, x, weight, bias)

@@ -7,7 +7,7 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
-from .accepts import looks_only
+from .accepts import looks_only, tensor_dtype
 from .op import array_of
 
 
@@ -21,8 +21,8 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    if getattr(input, "dtype", None) != "int64":
-        raise RuntimeError(f"one_hot: input must hold int64 classes, not {getattr(input, 'dtype', type(input))}")
+    if tensor_dtype(input) != "int64":
+        raise RuntimeError(f"one_hot: input must hold int64 classes, not {input.dtype}")
     classes = array_of(input)
     xp = namespace(classes)
     if not classes.size and num_classes <= 0:

@@ -30,7 +30,7 @@ from .. import tape
 from ..backend import device_of, dtypes, namespace
 from ..backend.current_gpu import elsewhere, on_its_gpu
 from ..tape import Value, Version
-from .accepts import needs_float
+from .accepts import needs_float, no_tensor, tensor_dtype
 from .named import Named
 
 RELEASED: Any = ("released",)
@@ -415,7 +415,7 @@ def promoted(operands: Sequence[Any], integers_become_floats: bool = False) -> t
     else:
         like = next((x for x in operands if hasattr(x, "dtype")), None)
         if like is None:
-            raise TypeError(f"expected a tensor, got {', '.join(type(x).__name__ for x in operands)}")
+            raise no_tensor(operands[0])
     dtype = dtypes.result_type(*[x.array if isinstance(x, Value) else x for x in operands])
     if integers_become_floats and values and not dtypes.is_floating(dtype):
         dtype = dtypes.get_default_dtype()  # before a number is made one of them: -1 must not wrap to uint8's 255
@@ -438,7 +438,7 @@ def check_dtypes(name: str, x: Any, *others: Any) -> None:
     """RuntimeError unless x is floating point and the others (None is skipped) have its dtype."""
     needs_float(name, x)
     for other in others:
-        if other is not None and other.dtype != x.dtype:
+        if other is not None and tensor_dtype(other) != x.dtype:
             raise RuntimeError(
                 f"{name}: input is {x.dtype.name}, but got {other.dtype.name} too; convert one with .to()"
             )

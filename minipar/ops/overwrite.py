@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_shape
 from .gather import check_integers, check_range, check_select, check_tensor, one_axis
 from .index import PutItem, SetItem
 from .op import array_of, cast
@@ -25,7 +26,7 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     tensor([[1., 0.],
             [2., 0.]])
     """
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     size = input.shape[dim] if len(input.shape) else 0
     if not -size <= index < size:
         raise IndexError(f"select_scatter: index {index} is out of range for dim {dim} of shape {tuple(input.shape)}")
@@ -41,7 +42,7 @@ def slice_scatter(
     >>> minipar.zeros(5).slice_scatter(minipar.ones(2), 0, 1, 5, 2)
     tensor([0., 1., 0., 1., 0.])
     """
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     if step < 1:
         raise RuntimeError(f"slice_scatter: step must be positive, not {step}")
     part = slice(start, end, step)
@@ -70,7 +71,7 @@ def _places(input: Any) -> Any:
 
 
 def _replaced(name: str, input: Any, src: Any, at: tuple, shape: tuple[int, ...]) -> Any:
-    check_tensor(name, "src", src)
+    check_tensor(src)
     if tuple(src.shape) != tuple(shape):
         raise RuntimeError(
             f"{name}: src must have the shape of what it replaces, {tuple(shape)}, not {tuple(src.shape)}"
@@ -91,7 +92,7 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"index_reduce: reduce must be one of {', '.join(_REDUCTIONS)}, not {reduce!r}")
     dim = check_select("index_reduce", input, dim, index)
-    check_tensor("index_reduce", "source", source)
+    check_tensor(source)
     entries = one_axis(index)
     expected = (*input.shape[:dim], *entries.shape, *input.shape[dim + 1 :])
     if tuple(one_axis(source).shape) != expected:
@@ -114,8 +115,8 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
             [0., 6.]])
     """
     check_integers("put", index)
-    check_tensor("put", "source", source)
-    size = math.prod(input.shape)
+    check_tensor(source)
+    size = math.prod(tensor_shape(input))
     if source.dtype != input.dtype or math.prod(source.shape) != math.prod(index.shape):
         raise RuntimeError(
             f"put: source must have input's dtype {input.dtype.name} and an element for each of the "

@@ -8,6 +8,7 @@ from typing import Any
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
+from .accepts import rank
 from .index import PutItem, SetItem, getitem
 from .join import cat
 from .op import array_of
@@ -31,7 +32,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     tensor([[3., 2., 1., 2., 3., 2.]])
     """
     amounts = ints(pad, "pad")
-    ndim = len(input.shape)
+    ndim = rank(input)
     if len(amounts) % 2 or len(amounts) > 2 * ndim:
         raise RuntimeError(f"pad: pad must hold two numbers for each of at most {ndim} axes, got {amounts}")
     if mode not in _MODES:

@@ -8,7 +8,7 @@ from ..backend import dtypes, namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import quiet
 from ..tape import Value
-from .accepts import needs_tensors
+from .accepts import needs_tensors, tensor_dtype
 from .compare import lt
 from .op import Op, array_of, cast, promoted
 
@@ -77,7 +77,7 @@ def signbit(input: Any) -> Any:
     >>> minipar.signbit(minipar.tensor([-0.0, 1.0]))
     tensor([ True, False])
     """
-    needs_tensors("signbit", input=input)
+    needs_tensors(input)
     return Predicate("signbit")(input) if input.dtype.kind == "f" else lt(input, 0)
 
 
@@ -90,7 +90,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
     >>> minipar.isclose(minipar.tensor([1.0, 2.0]), minipar.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
-    if input.dtype != other.dtype:
+    if tensor_dtype(input) != tensor_dtype(other):
         raise RuntimeError(f"isclose: other must have the dtype of input, {input.dtype.name}, not {other.dtype.name}")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not tolerance >= 0:
@@ -120,7 +120,7 @@ def equal(input: Any, other: Any) -> bool:
     >>> minipar.equal(minipar.tensor([1, 2]), minipar.tensor([1, 2])), minipar.equal(minipar.ones(2), minipar.ones(3))
     (True, False)
     """
-    needs_tensors("equal", input=input, other=other)
+    needs_tensors(input, other)
     if tuple(input.shape) != tuple(other.shape):
         return False
     a, b = (array_of(x) for x in promoted((input, other)))
@@ -142,7 +142,7 @@ def is_floating_point(input: Any) -> bool:
     >>> minipar.is_floating_point(minipar.ones(2)), minipar.is_floating_point(minipar.tensor([1, 2]))
     (True, False)
     """
-    needs_tensors("is_floating_point", input=input)
+    needs_tensors(input)
     return dtypes.is_floating(input.dtype)
 
 
@@ -153,6 +153,7 @@ def is_nonzero(input: Any) -> bool:
     >>> minipar.is_nonzero(minipar.tensor([0.0]))
     False
     """
+    needs_tensors(input)
     array = array_of(input)
     if array.size != 1:
         raise RuntimeError(f"is_nonzero needs a tensor of one element, not of shape {tuple(array.shape)}")

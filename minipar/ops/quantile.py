@@ -9,7 +9,7 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
-from .accepts import needs_float
+from .accepts import needs_float, rank, tensor_dtype, tensor_shape
 from .extremum import Best, Located, picked
 from .gather import masked_select
 from .index import take_along
@@ -73,7 +73,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     Located(values=tensor([3]), indices=tensor([2]))
     """
     if dim is None:
-        return Best("median")(input) if math.prod(input.shape) else _nothing("median", input)
+        return Best("median")(input) if math.prod(tensor_shape(input)) else _nothing("median", input)
     return _chosen("median", lambda axis: ArgMedian(axis, skip_nan=False), input, dim, keepdim)
 
 
@@ -85,7 +85,7 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     tensor(1.)
     """
     if dim is None:
-        if not math.prod(input.shape):
+        if not math.prod(tensor_shape(input)):
             return _nothing("nanmedian", input)
         kept = masked_select(input, input == input)
         return Best("median")(kept if kept.shape[0] else input)
@@ -108,7 +108,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Located:
 
 
 def _chosen(name: str, op: Any, x: Any, dim: int, keepdim: bool) -> Located:
-    dim = normal_dim(dim, len(x.shape))
+    dim = normal_dim(dim, rank(x))
     empty_error(name, x, dim)
     return picked(x, op(dim)(x), dim, keepdim)
 
@@ -163,7 +163,7 @@ def _shares(name: str, x: Any, q: Any, how: str) -> Any:
     """q with one axis, after checking the arguments."""
     if how not in INTERPOLATIONS:
         raise RuntimeError(f"{name}: interpolation must be one of {', '.join(INTERPOLATIONS)}, not {how!r}")
-    if x.dtype.name not in ("float32", "float64"):
+    if tensor_dtype(x).name not in ("float32", "float64"):
         raise RuntimeError(f"{name}: input must be float32 or float64, not {x.dtype.name}")
     if isinstance(q, tape.Value) and (q.array.dtype != x.dtype or q.array.ndim > 1):
         raise RuntimeError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..backend.dispatch import kernel
 from ..tape import Value
+from .accepts import tensor_dtype
 from .join import cat, stack
 from .op import Fat, check_dtypes
 from .shape import unsqueeze
@@ -91,10 +92,10 @@ def check_walk(name: str, batch_sizes: Sequence[int] | None, batch_first: bool, 
     array = x.array if isinstance(x, Value) else x
     if not (array.shape[1 if batch_first else 0] if batch_sizes is None else len(batch_sizes)):
         raise RuntimeError(f"{name}: expected sequences of 1 or more steps, got input of shape {tuple(x.shape)}")
-    real = array.dtype
+    real = tensor_dtype(array)
     well = real.kind == "f"
     for other in others:
-        if other is not None and (other.array if isinstance(other, Value) else other).dtype != real:
+        if other is not None and tensor_dtype(other) != real:
             well = False
     if not well:
         check_dtypes(name, x, *others)

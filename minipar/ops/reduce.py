@@ -11,7 +11,7 @@ from typing import Any
 
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
-from .accepts import needs_float
+from .accepts import needs_float, rank, tensor_dtype, tensor_shape
 from .division import div
 from .op import Op, cast
 from .select import where
@@ -157,7 +157,7 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     tensor([4., 6.])
     """
     x = converted(input, dtype)
-    return converted(Sum(reduced_dims(dim, len(x.shape)), keepdim)(x), dtype)
+    return converted(Sum(reduced_dims(dim, rank(x)), keepdim)(x), dtype)
 
 
 @numpy_names
@@ -174,7 +174,7 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
 
 
 def _without_nan(x: Any) -> Any:
-    return where(x != x, 0.0, x) if x.dtype.kind == "f" else x
+    return where(x != x, 0.0, x) if tensor_dtype(x).kind == "f" else x
 
 
 @numpy_names
@@ -212,7 +212,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
     """
     x = converted(input, dtype)
     if dim is None:
-        y = Prod(0, False)(reshape(x, (-1,) if math.prod(x.shape) else (0,)))
+        y = Prod(0, False)(reshape(x, (-1,) if math.prod(tensor_shape(x)) else (0,)))
         return converted(reshape(y, [1] * len(x.shape)) if keepdim else y, dtype)
     if not isinstance(dim, int):
         raise TypeError(f"prod: dim must be one int or None, not {dim!r}")
@@ -242,7 +242,7 @@ def any(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
 
 def _asked_dims(x: Any, dim: Dims) -> tuple[int, ...]:
     nothing_named = dim is not None and not isinstance(dim, int) and not len(dim)
-    return () if nothing_named else reduced_dims(dim, len(x.shape))
+    return () if nothing_named else reduced_dims(dim, rank(x))
 
 
 @numpy_names
@@ -264,7 +264,7 @@ def logsumexp(input: Any, dim: int | Sequence[int], keepdim: bool = False) -> An
     """
     if dim is None:
         raise TypeError("logsumexp: dim must be an int or several, not None")
-    x = input if input.dtype.kind == "f" else cast(input, dtypes.get_default_dtype())
+    x = input if tensor_dtype(input).kind == "f" else cast(input, dtypes.get_default_dtype())
     return LogSumExp(reduced_dims(dim, len(x.shape)), keepdim)(x)
 
 
@@ -276,9 +276,9 @@ def count_of(x: Any, dims: tuple[int, ...]) -> int:
 def empty_error(name: str, x: Any, dim: Dims) -> None:
     """IndexError for an empty axis, RuntimeError for all of an empty tensor: what has no identity has no value."""
     if dim is None or (not isinstance(dim, int) and not len(dim)):
-        if not math.prod(x.shape):
+        if not math.prod(tensor_shape(x)):
             raise RuntimeError(
                 f"{name} of an empty tensor has no value: shape {tuple(x.shape)}; pass a dim of size > 0"
             )
-    elif not count_of(x, reduced_dims(dim, len(x.shape))):
+    elif not count_of(x, reduced_dims(dim, rank(x))):
         raise IndexError(f"{name} of an empty axis has no value: shape {tuple(x.shape)}, dim {dim}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import needs_tensors, rank
 from .index import getitem
 from .op import Op, array_of
 from .shape import expand, ints, normal_dim, normal_dims, ravel, reshape, transpose, unsqueeze
@@ -81,7 +82,7 @@ def tile(input: Any, dims: Sequence[int]) -> Any:
             [2, 2]])
     """
     dims = ints(dims, "dims")
-    return repeat(input, (1,) * (len(input.shape) - len(dims)) + dims)
+    return repeat(input, (1,) * (rank(input) - len(dims)) + dims)
 
 
 @numpy_names
@@ -99,11 +100,12 @@ def repeat_interleave(
     >>> minipar.repeat_interleave(minipar.tensor([1, 0, 2]))
     tensor([0, 2, 2])
     """
+    needs_tensors(input)
     if repeats is None:
         return repeat_interleave(input.new_tensor(range(len(input))), input, output_size=output_size)
     if dim is None:
         input, dim = ravel(input), 0
-    if not len(input.shape):
+    if not rank(input):
         input = reshape(input, (1,))
     dim = normal_dim(dim, len(input.shape))
     length = input.shape[dim]
@@ -156,7 +158,7 @@ def flip(input: Any, dims: int | Sequence[int]) -> Any:
     tensor([[2, 1],
             [4, 3]])
     """
-    dims = normal_dims(dims, len(input.shape))
+    dims = normal_dims(dims, rank(input))
     return Flip(tuple(dims) if len(input.shape) else ())(input)
 
 
@@ -167,7 +169,7 @@ def fliplr(input: Any) -> Any:
     tensor([[2, 1],
             [4, 3]])
     """
-    if len(input.shape) < 2:
+    if rank(input) < 2:
         raise RuntimeError(f"fliplr: input must have at least two axes, not shape {tuple(input.shape)}")
     return flip(input, 1)
 
@@ -178,7 +180,7 @@ def flipud(input: Any) -> Any:
     >>> minipar.flipud(minipar.tensor([1, 2, 3]))
     tensor([3, 2, 1])
     """
-    if not len(input.shape):
+    if not rank(input):
         raise RuntimeError("flipud: input must have at least one axis, not be 0-d")
     return flip(input, 0)
 
@@ -190,7 +192,7 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
     tensor([[2, 4],
             [1, 3]])
     """
-    if len(dims) != 2 or len(input.shape) < 2:
+    if len(dims) != 2 or rank(input) < 2:
         raise RuntimeError(f"rot90: dims must name two axes of shape {tuple(input.shape)}, got {tuple(dims)}")
     a, b = normal_dims(dims, len(input.shape))
     if k % 4 == 2:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend import dtypes, namespace
 from ..backend.dtypes import quiet
-from .accepts import needs_float
+from .accepts import needs_float, rank
 from .compare import ne
 from .exponential import exp, log
 from .extremum import Located, picked
@@ -168,7 +168,7 @@ def _part(dim: int, start: int, length: int) -> tuple[slice, ...]:
 
 def _scanned(op: Callable[[int], Op], x: Any, dim: int) -> Any:
     """op(axis) of x; a 0-d tensor counts as one of one element."""
-    dim = normal_dim(dim, len(x.shape))
+    dim = normal_dim(dim, rank(x))
     return op(dim)(x) if len(x.shape) else reshape(op(0)(reshape(x, (1,))), ())
 
 
@@ -239,7 +239,7 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     >>> minipar.diff(minipar.tensor([1, 3, 6]))
     tensor([2, 3])
     """
-    if not len(input.shape):
+    if not rank(input):
         raise RuntimeError("diff: input must have an axis, got a 0-d tensor")
     if n < 0:
         raise RuntimeError(f"diff: n must be 0 or more, not {n}")

@@ -15,6 +15,7 @@ from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
 from ..tape import Value
+from .accepts import tensor_dtype
 from .division import div
 from .gather import check_along, check_integers, check_tensor, one_axis
 from .index import AddAlong, PutAlong, SetItem, along, getitem, take_along
@@ -180,7 +181,7 @@ def _neutral(reduce: str, dtype: Any) -> Any:
 
 
 def _checked(name: str, input: Any, dim: int, index: Any, src: Any) -> int:
-    check_tensor(name, "src", src)
+    check_tensor(src)
     check_devices(name, input, src)
     dim = check_along(name, input, dim, index, src)
     if src.dtype != input.dtype:
@@ -199,5 +200,5 @@ def _part(src: Any, index: Any) -> Any:
 def _everywhere(input: Any, index: Any, value: Any) -> Any:
     """A number (or a 0-d tensor) for every place of `index`, in input's dtype."""
     if not isinstance(value, Value):
-        value = tape.new_value(scalar_like(value, array_of(input), input.dtype))
+        value = tape.new_value(scalar_like(value, array_of(input), tensor_dtype(input)))
     return expand(cast(value, input.dtype), index.shape)

@@ -9,6 +9,7 @@ import numpy as np
 from .. import tape
 from ..backend import dtypes, namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank
 from .op import array_of, promoted
 from .predicates import is_tensor
 
@@ -85,7 +86,7 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
     >>> minipar.bucketize(minipar.tensor([0.5, 1.0, 9.0]), minipar.tensor([1.0, 2.0]))
     tensor([0, 0, 2])
     """
-    if len(boundaries.shape) != 1:
+    if rank(boundaries) != 1:
         raise RuntimeError(f"bucketize: boundaries must have one axis, not shape {tuple(boundaries.shape)}")
     if is_tensor(input):
         boundaries, input = promoted((boundaries, input))

@@ -12,7 +12,7 @@ from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import result_type, scalar_like
 from ..tape import Value
-from .accepts import needs_tensors
+from .accepts import needs_tensors, tensor_dtype
 from .op import Op, array_of, broadcast_error, promoted, unbroadcast
 
 
@@ -48,7 +48,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         return _nonzero(condition)
     if input is None or other is None:
         raise TypeError("where: give both input and other, or neither")
-    if condition.dtype.kind != "b":
+    if tensor_dtype(condition).kind != "b":
         if condition.dtype != np.uint8:
             raise RuntimeError(f"where: condition must be a bool tensor, not {condition.dtype.name}; compare it first")
         condition = condition != 0
@@ -76,7 +76,7 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
     >>> minipar.nan_to_num(minipar.tensor([float("nan"), float("inf"), 2.0]), posinf=9.0)
     tensor([0., 9., 2.])
     """
-    needs_tensors("nan_to_num", input=input)
+    needs_tensors(input)
     if input.dtype.kind != "f":
         return where(input == input, input, input)
     largest = float(np.finfo(input.dtype).max)

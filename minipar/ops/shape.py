@@ -14,6 +14,7 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..tape import Value
+from .accepts import rank, tensor_shape
 from .op import Op, unbroadcast
 from .spelling import numpy_names
 
@@ -162,7 +163,7 @@ def reshape(input: Any, shape: Sequence[int]) -> Any:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    return Reshape(_completed(input.shape, shape, "reshape"))(input)
+    return Reshape(_completed(tensor_shape(input), shape, "reshape"))(input)
 
 
 def view(input: Any, shape: Sequence[int]) -> Any:
@@ -231,7 +232,7 @@ def ravel(input: Any) -> Any:
     >>> minipar.ravel(minipar.tensor([[1, 2], [3, 4]]))
     tensor([1, 2, 3, 4])
     """
-    flat = reshape(input, (-1,) if math.prod(input.shape) else (0,))
+    flat = reshape(input, (-1,) if math.prod(tensor_shape(input)) else (0,))
     return flat.contiguous() if hasattr(flat, "contiguous") else flat
 
 
@@ -243,8 +244,8 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
     ((3,), (3, 1))
     """
     if dim is None:
-        return Reshape(tuple([n for n in input.shape if n != 1]))(input)
-    dims = normal_dims(dim, len(input.shape), "dim")
+        return Reshape(tuple([n for n in tensor_shape(input) if n != 1]))(input)
+    dims = normal_dims(dim, rank(input), "dim")
     return Reshape(tuple([n for i, n in enumerate(input.shape) if n != 1 or i not in dims]))(input)
 
 
@@ -255,7 +256,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
     >>> minipar.unsqueeze(minipar.zeros(3), -1).shape
     (3, 1)
     """
-    at = normal_dim(dim, len(input.shape) + 1)
+    at = normal_dim(dim, rank(input) + 1)
     return Reshape((*input.shape[:at], 1, *input.shape[at:]))(input)
 
 
@@ -265,14 +266,14 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     >>> minipar.flatten(minipar.zeros(2, 3, 4), 1).shape
     (2, 12)
     """
-    ndim = len(input.shape)
+    shape = tensor_shape(input)
+    ndim = len(shape)
     start, end = normal_dim(start_dim, ndim, "start_dim"), normal_dim(end_dim, ndim, "end_dim")
     if start > end:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     if ndim and start == end:
         return input
-    middle = math.prod(input.shape[start : end + 1])
-    return Reshape((*input.shape[:start], middle, *input.shape[end + 1 :]))(input)
+    return Reshape((*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))(input)
 
 
 @numpy_names
@@ -282,7 +283,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     >>> minipar.unflatten(minipar.zeros(2, 12), 1, (3, -1)).shape
     (2, 3, 4)
     """
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     sizes = ints(sizes, "sizes")
     if not sizes:
         raise RuntimeError("unflatten: sizes must not be empty")
@@ -301,7 +302,7 @@ def permute(input: Any, dims: Sequence[int]) -> Any:
     >>> minipar.permute(minipar.zeros(2, 3, 4), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    ndim = len(input.shape)
+    ndim = rank(input)
     order = tuple([normal_dim(dim, ndim, "dims") for dim in ints(dims, "dims")])
     if len(order) != ndim or len(set(order)) != ndim:
         raise RuntimeError(f"permute: dims must name each of the {ndim} axes once, got {tuple(dims)}")
@@ -315,7 +316,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     tensor([[1, 3],
             [2, 4]])
     """
-    order = list(range(len(input.shape)))
+    order = list(range(rank(input)))
     a, b = normal_dim(dim0, len(order), "dim0"), normal_dim(dim1, len(order), "dim1")
     if order:
         order[a], order[b] = order[b], order[a]
@@ -335,7 +336,7 @@ def expand(input: Any, size: Sequence[int]) -> Any:
             [2, 2, 2]])
     """
     size = ints(size, "size")
-    source = input.shape
+    source = tensor_shape(input)
     lead = len(size) - len(source)
     full = [source[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(size)]
     if lead < 0 or any(n < 0 or (i >= lead and source[i - lead] not in (1, n)) for i, n in enumerate(full)):
@@ -356,7 +357,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """
     from .index import GetItem
 
-    ndim = len(input.shape)
+    ndim = rank(input)
     if hasattr(start, "dtype") and (start.shape or start.dtype.kind not in "iu"):
         raise RuntimeError("narrow: start must be a whole number or a 0-d tensor of one")
     dim, start, length = normal_dim(dim, ndim), index(start), index(length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .accepts import rank
 from .shape import permute, reshape
 
 
@@ -52,7 +53,7 @@ def channel_shuffle(input: Any, groups: int) -> Any:
     >>> F.channel_shuffle(minipar.arange(4.0).reshape(1, 4, 1), 2).flatten()
     tensor([0., 2., 1., 3.])
     """
-    if len(input.shape) < 3:
+    if rank(input) < 3:
         raise RuntimeError(f"channel_shuffle: input must have shape (N, C, *), not {tuple(input.shape)}")
     n, channels, *rest = input.shape
     groups = _factor("channel_shuffle", "groups", groups)
@@ -63,7 +64,7 @@ def channel_shuffle(input: Any, groups: int) -> Any:
 
 
 def _image(name: str, input: Any) -> tuple[int, ...]:
-    if len(input.shape) < 3:
+    if rank(input) < 3:
         raise RuntimeError(f"{name}: input must have shape (…, C, H, W), not {tuple(input.shape)}")
     return tuple(input.shape)
 

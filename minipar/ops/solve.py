@@ -11,6 +11,7 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import rank, tensor_shape
 from .exponential import log
 from .linalg import matmul
 from .op import Op, array_of, check_dtypes, unbroadcast
@@ -96,7 +97,7 @@ class Cholesky(Op):
 
 def check_square(name: str, x: Any, argument: str = "input") -> None:
     """RuntimeError unless x holds floating-point square matrices (…, n, n)."""
-    if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
+    if rank(x) < 2 or x.shape[-1] != x.shape[-2]:
         raise RuntimeError(f"{name}: {argument} must hold square matrices (…, n, n), got shape {tuple(x.shape)}")
     check_dtypes(name, x)
 
@@ -151,7 +152,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     """
     check_square("solve", A, "A")
     check_dtypes("solve", A, B)
-    vectors = len(B.shape) == 1 or tuple(B.shape) == tuple(A.shape[:-1])
+    vectors = rank(B) == 1 or tuple(B.shape) == tuple(A.shape[:-1])
     b = unsqueeze(B, -1) if vectors else B
     rows = b.shape[-2 if left or vectors else -1]
     if rows != A.shape[-1]:
@@ -263,7 +264,7 @@ def trace(input: Any) -> Any:
     >>> minipar.trace(minipar.ones(3, 3))
     tensor(3.)
     """
-    if len(input.shape) != 2:
+    if rank(input) != 2:
         raise RuntimeError(f"trace: input must be a matrix, got shape {tuple(input.shape)}")
     return sum(diagonal(input))
 
@@ -285,7 +286,7 @@ def linalg_cross(input: Any, other: Any, dim: int = -1) -> Any:
     >>> minipar.linalg.cross(minipar.tensor([1.0, 0.0, 0.0]), minipar.tensor([0.0, 1.0, 0.0]))
     tensor([0., 0., 1.])
     """
-    at = normal_dim(dim, len(input.shape)), normal_dim(dim, len(other.shape))
+    at = normal_dim(dim, rank(input)), normal_dim(dim, rank(other))
     if len(input.shape) != len(other.shape) or input.shape[at[0]] != 3 or other.shape[at[1]] != 3:
         raise RuntimeError(
             f"cross: input and other need as many axes and 3 entries along dim {dim}, got shapes {tuple(input.shape)} "
@@ -304,7 +305,7 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     tensor([0., 0., 1.])
     """
     if dim is None:
-        if 3 not in input.shape:
+        if 3 not in tensor_shape(input):
             raise RuntimeError(f"cross: input must have an axis of 3 entries, got shape {tuple(input.shape)}")
         dim = tuple(input.shape).index(3)
     return linalg_cross(input, other, dim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import namespace
+from .accepts import rank
 from .extremum import Located, picked
 from .index import take_along
 from .op import Op
@@ -43,7 +44,7 @@ def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = 
     >>> minipar.sort(minipar.tensor([3.0, 1.0, 2.0]), descending=True)
     Located(values=tensor([3., 2., 1.]), indices=tensor([0, 2, 1]))
     """
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     at = order(input, dim, descending)
     return Located(take_along(input, at, dim), at) if len(input.shape) else picked(input, at, dim, True)
 
@@ -55,7 +56,7 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool
     >>> minipar.argsort(minipar.tensor([3.0, 1.0, 2.0]))
     tensor([1, 2, 0])
     """
-    return order(input, normal_dim(dim, len(input.shape)), descending)
+    return order(input, normal_dim(dim, rank(input)), descending)
 
 
 def msort(input: Any) -> Any:
@@ -77,7 +78,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     >>> minipar.topk(minipar.tensor([3.0, 1.0, 2.0]), 2)
     Located(values=tensor([3., 2.]), indices=tensor([0, 2]))
     """
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     size = input.shape[dim] if len(input.shape) else 1
     if not 0 <= k <= size:
         raise RuntimeError(f"topk: k must be in [0, {size}], the size of dim {dim}, not {k}")
@@ -97,7 +98,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Locate
     >>> minipar.kthvalue(minipar.tensor([3.0, 1.0, 2.0]), 2)
     Located(values=tensor(2.), indices=tensor(2))
     """
-    dim = normal_dim(dim, len(input.shape))
+    dim = normal_dim(dim, rank(input))
     empty_error("kthvalue", input, dim)
     size = input.shape[dim] if len(input.shape) else 1
     if not 1 <= k <= size:

@@ -8,6 +8,7 @@ from operator import index
 from typing import Any
 
 from ..backend import namespace
+from .accepts import rank
 from .index import GetItem, PutItem
 from .join import cat, stack
 from .op import array_of
@@ -99,7 +100,7 @@ class Windows(View):
 
 
 def _axis(name: str, x: Any, dim: int) -> int:
-    if not len(x.shape):
+    if not rank(x):
         raise RuntimeError(f"{name}: a 0-d tensor has no dim to be taken apart along")
     return normal_dim(dim, len(x.shape))
 
@@ -186,7 +187,7 @@ def hsplit(input: Any, indices_or_sections: Any) -> tuple:
     >>> minipar.hsplit(minipar.arange(4), 2)
     (tensor([0, 1]), tensor([2, 3]))
     """
-    return _even_split("hsplit", input, indices_or_sections, 1 if len(input.shape) > 1 else 0, 1)
+    return _even_split("hsplit", input, indices_or_sections, 1 if rank(input) > 1 else 0, 1)
 
 
 def vsplit(input: Any, indices_or_sections: Any) -> tuple:
@@ -208,7 +209,7 @@ def dsplit(input: Any, indices_or_sections: Any) -> tuple:
 
 
 def _even_split(name: str, x: Any, given: Any, dim: int, least: int) -> tuple:
-    if len(x.shape) < least:
+    if rank(x) < least:
         raise RuntimeError(f"{name}: input must have at least {least} axes, not shape {tuple(x.shape)}")
     if isinstance(given, int) and (given <= 0 or x.shape[dim] % given):
         raise RuntimeError(f"{name}: {given} sections do not divide the {x.shape[dim]} of dim {dim} evenly")
@@ -222,7 +223,7 @@ def unbind(input: Any, dim: int = 0) -> tuple:
     >>> minipar.unbind(minipar.tensor([[1, 2], [3, 4]]))
     (tensor([1, 2]), tensor([3, 4]))
     """
-    if not len(input.shape):
+    if not rank(input):
         raise IndexError("unbind: a 0-d tensor has no dim to be taken apart along")
     dim = normal_dim(dim, len(input.shape))
     return Unbind(dim, input.shape[dim])(input) if input.shape[dim] else ()
@@ -238,7 +239,7 @@ def select(input: Any, dim: int, index: int) -> Any:
     >>> minipar.select(minipar.tensor([[1, 2], [3, 4]]), 1, 0)
     tensor([1, 3])
     """
-    if not len(input.shape):
+    if not rank(input):
         raise IndexError("select: a 0-d tensor has no dim to select from")
     dim = normal_dim(dim, len(input.shape))
     size = input.shape[dim]

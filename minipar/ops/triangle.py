@@ -9,6 +9,7 @@ import numpy as np
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
+from .accepts import rank
 from .op import Op, array_of, zero_of
 from .select import where
 from .shape import View, normal_dim, ravel
@@ -56,7 +57,7 @@ def _diagonal(array: Any, offset: int, dim1: int, dim2: int) -> Any:
 
 @on_its_gpu
 def _planes(name: str, x: Any, diagonal: int) -> Any:
-    if len(x.shape) < 2:
+    if rank(x) < 2:
         raise RuntimeError(f"{name}: input must have at least two axes, not shape {tuple(x.shape)}")
     if not hasattr(diagonal, "__index__"):
         raise TypeError(f"{name}: diagonal must be an int, not {type(diagonal).__name__}")
@@ -89,7 +90,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     >>> minipar.diagonal(minipar.tensor([[1, 2], [3, 4]]))
     tensor([1, 4])
     """
-    first, second = normal_dim(dim1, len(input.shape), "dim1"), normal_dim(dim2, len(input.shape), "dim2")
+    first, second = normal_dim(dim1, rank(input), "dim1"), normal_dim(dim2, rank(input), "dim2")
     if len(input.shape) < 2:
         raise IndexError(f"diagonal: input must have at least two axes, not shape {tuple(input.shape)}")
     if first == second:
@@ -113,7 +114,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     tensor([[1, 0],
             [0, 2]])
     """
-    if not len(input.shape):
+    if not rank(input):
         raise RuntimeError("diag_embed: input must have at least one axis, not be 0-d")
     ndim = len(input.shape) + 1
     first, second = normal_dim(dim1, ndim, "dim1"), normal_dim(dim2, ndim, "dim2")
@@ -136,7 +137,7 @@ def diag(input: Any, diagonal: int = 0) -> Any:
     >>> minipar.diag(minipar.tensor([[1, 2], [3, 4]]), 1)
     tensor([2])
     """
-    if len(input.shape) == 1:
+    if rank(input) == 1:
         return diag_embed(input, diagonal)
     if len(input.shape) == 2:
         return Diagonal(diagonal, 0, 1)(input).clone()

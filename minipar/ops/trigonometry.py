@@ -240,7 +240,7 @@ def deg2rad(input: Any) -> Any:
     >>> minipar.deg2rad(minipar.tensor([180, -90]))
     tensor([ 3.1416, -1.5708])
     """
-    needs_tensors("deg2rad", input=input)
+    needs_tensors(input)
     return input * (math.pi / 180)
 
 
@@ -250,5 +250,5 @@ def rad2deg(input: Any) -> Any:
     >>> minipar.rad2deg(minipar.tensor([1.0, -2.0]))
     tensor([  57.2958, -114.5916])
     """
-    needs_tensors("rad2deg", input=input)
+    needs_tensors(input)
     return input * (180 / math.pi)

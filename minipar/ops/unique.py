@@ -7,6 +7,7 @@ from typing import Any
 from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import needs_tensors
 from .shape import normal_dim
 
 
@@ -37,6 +38,7 @@ def unique_consecutive(
 
 @on_its_gpu
 def _unique(input: Any, return_inverse: bool, return_counts: bool, dim: int | None, consecutive: bool) -> Any:
+    needs_tensors(input)
     x = input.array
     xp = namespace(x)
     axis = None if dim is None else normal_dim(dim, x.ndim)

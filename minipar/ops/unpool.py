@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
+from .accepts import tensor_shape
 from .index import SetItem
 from .op import array_of, check_dtypes
 from .shape import reshape
@@ -71,10 +72,10 @@ def _unpooled(
     name: str, dims: int, x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
 ) -> Any:
     check_dtypes(name, x)
-    if len(x.shape) not in (dims + 1, dims + 2) or tuple(indices.shape) != tuple(x.shape):
+    if len(x.shape) not in (dims + 1, dims + 2) or tuple(tensor_shape(indices)) != tuple(x.shape):
         raise RuntimeError(
             f"{name}: input and indices must have one shape of {dims + 1} or {dims + 2} axes, got {tuple(x.shape)} and "
-            f"{tuple(indices.shape)}"
+            f"{tuple(tensor_shape(indices))}"
         )
     if indices.dtype.kind != "i":
         raise RuntimeError(f"{name}: indices must be integers, not {indices.dtype.name}")

@@ -39,7 +39,12 @@ FUNCTIONS = [
     row("nn.functional.linear", lambda m: m.nn.functional.linear(m.ones(2, 3), m.ones(2, 4)), r"\(2, 4\)", r"\(2, 3\)"),
     row("nn.functional.linear", lambda m: m.nn.functional.linear(m.ones(3), m.ones(3, 3, 3)), "weight", r"\(out, in\)"),
     row("nn.functional.softsign", lambda m: m.nn.functional.softsign("x"), "softsign", "not str", error=TypeError),
-    row("nn.functional.tanhshrink", lambda m: m.nn.functional.tanhshrink("x"), "tensor, got str", error=TypeError),
+    row(
+        "nn.functional.tanhshrink",
+        lambda m: m.nn.functional.tanhshrink("x"),
+        "input must be a tensor, not str",
+        error=TypeError,
+    ),
     row("result_type", lambda m: m.result_type("x"), "tensor", "not str", error=TypeError),
     row("result_type", lambda m: m.result_type(), "at least one", error=TypeError),
     row("linalg.diagonal", lambda m: m.linalg.diagonal(m.ones(3)), "dim1", "-2", error=IndexError),

@@ -31,7 +31,7 @@ MODULES = [
             "what is no tensor",
             lambda m, name=name, sizes=sizes, given=given: getattr(m.nn, name)(*sizes)(*given),
             TypeError,
-            (f"{name}: expected a Tensor, got {kind}", "minipar.tensor"),
+            (f"{name}: ", f"a tensor, not {kind}", "minipar.tensor"),
         )
         for name, sizes, given, kind in (
             ("Linear", (2, 2), ([1.0, 2.0],), "list"),
@@ -45,7 +45,7 @@ MODULES = [
         "what is no tensor, of a layer with a hook",
         lambda m: hooked(m.nn.Linear(2, 2))([1.0, 2.0]),
         TypeError,
-        ("Linear: expected a Tensor, got list",),
+        ("Linear: input must be a tensor, not list",),
     ),
     Refusal(
         "nn.functional.bilinear",

@@ -135,8 +135,8 @@ PARTS = [
 NUMBERS = [
     refused("polygamma", "order", lambda m, x: m.polygamma(-1, x), RuntimeError, "n must be 0", "-1"),
     refused("mvlgamma", "dimension", lambda m, x: m.mvlgamma(x, 0), RuntimeError, "p must be 1", "0"),
-    refused("lgamma", "no tensor", lambda m, x: m.lgamma("x"), TypeError, "expected a tensor", "str"),
-    refused("digamma", "no tensor", lambda m, x: m.digamma("x"), TypeError, "expected a tensor", "str"),
+    refused("lgamma", "no tensor", lambda m, x: m.lgamma("x"), TypeError, "input must be a tensor", "str"),
+    refused("digamma", "no tensor", lambda m, x: m.digamma("x"), TypeError, "input must be a tensor", "str"),
     refused("frexp", "integers", lambda m, x: m.frexp(x.long()), NotImplementedError, "frexp", "int64"),
     refused("nextafter", "integers", lambda m, x: m.nextafter(x.long(), x.long()), NotImplementedError, "int64"),
     refused("cdist", "rows", lambda m, x: m.cdist(x, x.mT), RuntimeError, "x1", "x2", r"\(3, 2\)"),

@@ -7,6 +7,7 @@ from warnings import warn
 
 from ...ops import activation_rectified, activation_smooth
 from ...ops import softmax as along
+from ...ops.accepts import rank
 from ...ops.activation_hard import (
     hardshrink,
     hardsigmoid,
@@ -123,4 +124,4 @@ def _axis(name: str, input: Tensor, dim: int | None, stacklevel: int) -> int:
     if dim is not None:
         return dim
     warn(f"{name}: choosing an axis by the number of axes is deprecated; pass dim=", stacklevel=stacklevel)
-    return 0 if input.ndim in (0, 1, 3) else 1
+    return 0 if rank(input) in (0, 1, 3) else 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ops import dropout as ops
+from ...ops.accepts import needs_tensors, rank
 from ...ops.inplace import in_place
 from ...ops.shape import squeeze, unsqueeze
 from ...tensor import Tensor
@@ -17,6 +18,7 @@ __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "f
 def _applied(
     name: str, input: Tensor, p: float, training: bool, inplace: bool, function: Callable[[Any], Any]
 ) -> Tensor:
+    needs_tensors(input)
     changes = training and p and input.numel()  # what changes nothing is allowed on a leaf, too
     return in_place(input, f"{name}_", function) if inplace and changes else function(input)
 
@@ -69,7 +71,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     True
     """
     ops.check_probability(p)
-    if input.ndim not in (2, 3):
+    if rank(input) not in (2, 3):
         raise RuntimeError(f"dropout1d: input must have shape (N, C, L) or (C, L), got {tuple(input.shape)}")
     return _channelwise("dropout1d", input, p, training, inplace, batched=input.ndim == 3)
 
@@ -84,7 +86,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     True
     """
     ops.check_probability(p)
-    if input.ndim not in (3, 4):
+    if rank(input) not in (3, 4):
         warnings.warn(
             f"dropout2d: Received a {input.ndim}-D input to dropout2d, which is deprecated; "
             "pass (N, C, H, W), or use dropout1d or dropout3d",
@@ -107,7 +109,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     True
     """
     ops.check_probability(p)
-    if input.ndim not in (4, 5):
+    if rank(input) not in (4, 5):
         warnings.warn(
             f"dropout3d: Received a {input.ndim}-D input to dropout3d, which is deprecated; "
             "pass (N, C, D, H, W) or (C, D, H, W), or use dropout1d or dropout2d",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...ops.accepts import rank
 from ...ops.batch_norm import batch_norm, instance_norm
 from ...ops.normalization import group_norm, layer_norm, rms_norm
 from ...ops.op import check_dtypes
@@ -24,7 +25,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     >>> F.local_response_norm(minipar.ones(1, 3, 1), 3, alpha=9.0, beta=1.0).flatten().tolist()
     [0.1428571492433548, 0.10000000149011612, 0.1428571492433548]
     """
-    if input.ndim < 3:
+    if rank(input) < 3:
         raise ValueError(f"local_response_norm: input must have 3 or more axes (N, C, L, …), got {tuple(input.shape)}")
     if size < 1:
         raise RuntimeError(f"local_response_norm: size must be at least 1, not {size}")

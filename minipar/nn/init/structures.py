@@ -20,7 +20,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     >>> nn.init.constant_(minipar.empty(2), 0.5)
     tensor([0.5, 0.5])
     """
-    needs_tensors("constant_", tensor=tensor)
+    needs_tensors(tensor)
     with set_grad_mode(False):
         return tensor.fill_(val)
 
