@@ -198,8 +198,8 @@ def cosine_embedding_loss(
     """
     check_arguments("cosine_embedding_loss", reduction, size_average, reduce)
     check_dtypes("cosine_embedding_loss", input1)
-    axis = rank(target)
-    if axis > 1 or not rank(input1) == rank(input2) == axis + 1:
+    axis, of_inputs = rank(target), (rank(input1), rank(input2))
+    if axis > 1 or of_inputs != (axis + 1, axis + 1):
         raise RuntimeError(
             "cosine_embedding_loss: inputs (N, D) need target (N,), inputs (D,) target (), got input1 "
             f"{tuple(input1.shape)}, input2 {tuple(input2.shape)}, target {tuple(target.shape)}"
