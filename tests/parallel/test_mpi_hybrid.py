@@ -205,6 +205,20 @@ def test_hosts_in_the_order_of_their_ranks():
     assert HybridCommunicator.own_algorithms == ("mpi", "hierarchical")
 
 
+LEAVING_AT_ONCE = """
+from minipar import parallel
+
+parallel.init(timeout=20).barrier()
+"""
+
+
+@needs_mpi
+def test_no_message_is_under_way_when_mpi_ends(tmp_path):
+    """Who finishes first asks the others whether they still come. By UCX, which tells of what nobody has taken in."""
+    ended = run_job(tmp_path, 4, LEAVING_AT_ONCE, MPIR_CVAR_NOLOCAL="1", UCX_TLS="tcp,self")
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+
+
 # -- a network ---------------------------------------------------------------------------------------------------------
 
 ENTER = """#!/bin/sh

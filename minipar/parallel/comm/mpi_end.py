@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 from .board import Activity
 from .errors import PeerFailedError
 from .host_memory import drop_names
-from .mpi_messages import ANSWER, QUESTION
+from .mpi_messages import ANSWER, LAST, QUESTION
 from .parent_death import die_with_the_parent
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Ending:
         self._job = job
         self._process = os.getpid()
         self._asked: dict[int, float] = {}  # ranks of other hosts: when they were asked whether they still come by
+        self._has_said_last = False
 
     def comes_with_the_program(self) -> None:
         """Have the end of this program, good or bad, end the job in the right way."""
@@ -125,19 +126,40 @@ class Ending:
                 self._say_who_is_missing(world.timeout)
                 self.abort()
         since = time.monotonic()
-        while not self._job.finished() >= set(world._members):  # no message may be under way when MPI ends
+        while not self._is_quiet():
             world._look_around()
             if time.monotonic() - since > min(world.timeout, _FAREWELL_LIMIT):
                 self._say_who_is_missing(time.monotonic() - since)
                 self.abort()
 
+    def _is_quiet(self) -> bool:
+        """Whether no message is under way any more, as is right when MPI ends (UCX speaks of each that is).
+
+        A rank says its last to those of other hosts when all have finished, and have answered what it asked; it leaves
+        when it has heard theirs.
+        """
+        port, inbox = self._job.of_all._port, self._job.of_all._port.inbox
+        if not self._has_said_last:
+            answered = all(inbox.has((rank, ANSWER, 0)) for rank in self._asked)
+            if not answered or not self._job.finished() >= set(self._job.of_all._members):
+                return False
+            self._has_said_last = True
+            for rank, _ in self._others():
+                port.tell(rank, LAST)
+        return all(inbox.has((rank, LAST, 0)) for rank, _ in self._others())
+
+    def _others(self) -> list[tuple[int, int]]:
+        """The ranks of other hosts: in the communicator of all that are left, and in the job."""
+        members = enumerate(self._job.of_all._members)
+        return [(rank, member) for rank, member in members if member not in self._job.seen]
+
     def _are_silent(self) -> bool:
         """Ask the ranks of other hosts from time to time. Those that make calls answer (mpi_messages.py)."""
         world, now = self._job.of_all, time.monotonic()
-        there = set(world._members) - self._job.seen - self._job.finished()
-        for rank, member in enumerate(world._members):
+        finished = self._job.finished()
+        for rank, member in self._others():
             answers = world._port.inbox
-            if member not in there or now - self._asked.get(rank, 0.0) < world.timeout / 10:
+            if member in finished or now - self._asked.get(rank, 0.0) < world.timeout / 10:
                 continue
             if rank in self._asked and not answers.has((rank, ANSWER, 0)):
                 if now - self._asked[rank] > world.timeout:
@@ -151,7 +173,8 @@ class Ending:
 
     def _say_who_is_missing(self, timeout: float) -> None:
         job, doing = self._job, []
-        for rank in sorted(set(job.of_all._members) - job.finished()):
+        silent = {member for rank, member in self._others() if not job.of_all._port.inbox.has((rank, LAST, 0))}
+        for rank in sorted(set(job.of_all._members) - job.finished() or silent):
             doing.append(f"rank {rank} is {job.board.doing(rank) if rank in job.seen else 'on another host'}")
         waited = f"rank {job.rank} has finished, and has waited {timeout:g} s for the others"
         _say(f"minipar: {waited}: {'; '.join(doing)}\n")

@@ -20,7 +20,8 @@ from .work import Steps
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-QUESTION, ANSWER = -10, -11  # tags of messages without data: a rank that looks around answers at once
+# Tags of messages without data: a rank that looks around answers at once, and asks nobody after it has said the last.
+QUESTION, ANSWER, LAST = -10, -11, -12
 _HEADER, _DATA = 0, 1  # MPI's tags; the user's, which may be larger than MPI allows, is in the header
 _SMALL = 4096  # bytes of data that travel with their header
 _LENGTH = 4  # bytes that tell how long the header is
