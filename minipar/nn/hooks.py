@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import NoneType
 from typing import Any, NamedTuple
 
+from ..ops.accepts import not_a_tensor
 from ..tensor import RemovableHandle
 from .backward_hooks import BackwardHooks
 
@@ -46,8 +47,7 @@ class ForwardHook(NamedTuple):
 def _refuse_no_tensor(name: str, error: AttributeError, args: tuple) -> None:
     """TypeError if what was asked in vain for an attribute is an argument which has to be a tensor, and is a list."""
     if isinstance(error.obj, (list, tuple, int, float, NoneType)) and any(error.obj is value for value in args):
-        given = "None" if error.obj is None else type(error.obj).__name__
-        raise TypeError(f"{name}: expected a tensor, not {given}; minipar.tensor(…) makes one of numbers") from error
+        raise not_a_tensor(f"{name}: expected", error.obj) from error
 
 
 class Hooked:

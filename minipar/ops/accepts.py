@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from inspect import CO_VARARGS
 from types import FrameType
 from typing import Any
 
@@ -56,22 +57,37 @@ def tensor_dtype(x: Any) -> Any:
         raise no_tensor(x) from None
 
 
-def no_tensor(x: Any) -> TypeError:
+def no_tensor(x: Any, argument: str = "") -> TypeError:
     """The error for x where a tensor belongs. It names the function that the user called, and the argument.
 
-    Both are looked up now, in the frames of the functions that x came through: who checks need not be told.
+    Both are looked up now, in the frames of the functions that x came through: who checks need not be told. `argument`
+    is the name where x came from; another one may have been given the same object.
     """
-    named = "expected"
+    named, inside = "expected", argument
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith("minipar."):
-        function = frame.f_code
-        for parameter in function.co_varnames[: function.co_argcount + function.co_kwonlyargcount]:
-            if frame.f_locals.get(parameter, frame) is x and not function.co_name.startswith(("_", "<")):
-                module = frame.f_locals.get("self") if function.co_name == "forward" else None
-                name = type(module).__name__ if module is not None else function.co_name
-                named = f"{name}: {parameter} must be"
-                break
+        function = frame.f_code.co_name
+        places = _places_of(x, frame)
+        if places and frame.f_globals is not globals() and not function.startswith(("_", "<")):
+            inside = next((name for name in (argument, inside) if name in places), places[0])
+            module = frame.f_locals.get("self") if function == "forward" else None
+            name = type(module).__name__ if module is not None else function.removeprefix("linalg_")
+            named = f"{name}: {inside} must be"
         frame = frame.f_back
+    return not_a_tensor(named, x)
+
+
+def _places_of(x: Any, frame: FrameType) -> list[str]:
+    """The parameters that hold x, or where in a sequence of them it is."""
+    code, given = frame.f_code, frame.f_locals
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & CO_VARARGS)]
+    itself = [name for name in names if given.get(name, frame) is x]
+    sequences = [name for name in names if isinstance(given.get(name), (list, tuple)) and name != "args"]
+    return itself or [f"{name}[{i}]" for name in sequences for i, one in enumerate(given[name]) if one is x]
+
+
+def not_a_tensor(named: str, x: Any) -> TypeError:
+    """The same error with its beginning given: "relu: input must be"."""
     kind = "None" if x is None else type(x).__name__
     return TypeError(f"{named} a tensor, not {kind}; minipar.tensor(…) makes one of numbers")
 

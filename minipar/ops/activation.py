@@ -47,8 +47,8 @@ def in_place_form(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function that is spelled with an underscore: the same with inplace=True."""
 
     @wraps(function)
-    def form(input: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(input, *args, inplace=True, **kwargs)
+    def form(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, inplace=True, **kwargs)
 
     form.__name__ = form.__qualname__ = f"{function.__name__}_"
     form.__doc__ = f"`{function.__name__}` in place: changes input, and returns it."

@@ -121,7 +121,7 @@ def _check(
         raise ValueError(f"{name}: input must have 1 or 2 dimensions, got shape {tuple(input.shape)}")
     if ndim == 2 and offsets is not None:
         raise ValueError(f"{name}: offsets must be None where input has 2 dimensions: each row is a bag")
-    if ndim == 1 and (offsets is None or len(offsets.shape) != 1):
+    if ndim == 1 and (offsets is None or rank(offsets) != 1):
         raise ValueError(f"{name}: offsets must be a 1-dimensional tensor where input is, got {_described(offsets)}")
     if per_sample_weights is None:
         return

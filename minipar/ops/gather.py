@@ -19,15 +19,15 @@ from .shape import expand, normal_dim, ravel, reshape
 from .spelling import numpy_names
 
 
-def check_tensor(x: Any) -> None:
+def check_tensor(x: Any, argument: str) -> None:
     """TypeError unless `x` is a tensor."""
     if not isinstance(x, Value):
-        raise no_tensor(x)
+        raise no_tensor(x, argument)
 
 
 def check_integers(name: str, index: Any) -> None:
     """TypeError unless `index` is a tensor, RuntimeError unless of int64 or int32."""
-    check_tensor(index)
+    check_tensor(index, "index")
     if index.array.size and index.array.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"{name}: index must be int64 or int32, not {index.array.dtype.name}")
 
@@ -175,7 +175,7 @@ def masked_select(input: Any, mask: Any) -> Any:
 
 def check_mask(name: str, mask: Any) -> None:
     """RuntimeError unless `mask` is a bool tensor."""
-    check_tensor(mask)
+    check_tensor(mask, "mask")
     if mask.array.dtype.kind != "b":
         raise RuntimeError(f"{name}: mask must be a bool tensor, not {mask.array.dtype.name}")
 

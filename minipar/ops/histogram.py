@@ -30,6 +30,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
         raise RuntimeError(f"bincount: input must not be negative, got {int(x.min())}")
     if weights is None:
         return tape.new_value(namespace(x).bincount(x.astype("int64"), minlength=minlength))
+    needs_tensors(weights)
     w = weights.array
     if w.shape != x.shape:
         raise RuntimeError(f"bincount: weights must have input's shape {x.shape}, not {w.shape}")

@@ -10,7 +10,7 @@ from .. import tape
 from ..backend import namespace
 from ..backend.current_gpu import on_its_gpu
 from ..backend.dtypes import scalar_like
-from .accepts import tensor_dtype
+from .accepts import needs_tensors, tensor_dtype
 from .broadcast import broadcast_shapes
 from .gather import check_mask, check_select, check_tensor, one_axis
 from .index import PutItem, SetItem, check_index, getitem
@@ -73,7 +73,7 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"index_put: indices must be a tuple of tensors, not {type(indices).__name__}")
     at = tuple([slice(None) if i is None else i for i in indices])
-    check_tensor(values)
+    check_tensor(values, "values")
     if values.dtype != tensor_dtype(input):
         raise RuntimeError(f"index_put: values must have input's dtype {input.dtype.name}, not {values.dtype.name}")
     check_index("index_put", at, input)
@@ -89,6 +89,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     >>> x.masked_fill(x < 0, 0.0)
     tensor([1., 0.])
     """
+    needs_tensors(input)
     check_mask("masked_fill", mask)
     return where(mask, _number("masked_fill", input, value), input)
 
@@ -124,7 +125,7 @@ def _at(dim: int, index: Any) -> tuple:
 
 def _checked(name: str, input: Any, dim: int, index: Any, source: Any) -> int:
     dim = check_select(name, input, dim, index)
-    check_tensor(source)
+    check_tensor(source, "source")
     if source.dtype != input.dtype:
         raise RuntimeError(f"{name}: source must have input's dtype {input.dtype.name}, not {source.dtype.name}")
     expected = tuple(input.shape[:dim]) + tuple(one_axis(index).shape) + tuple(input.shape[dim + 1 :])

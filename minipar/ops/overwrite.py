@@ -71,7 +71,7 @@ def _places(input: Any) -> Any:
 
 
 def _replaced(name: str, input: Any, src: Any, at: tuple, shape: tuple[int, ...]) -> Any:
-    check_tensor(src)
+    check_tensor(src, "src")
     if tuple(src.shape) != tuple(shape):
         raise RuntimeError(
             f"{name}: src must have the shape of what it replaces, {tuple(shape)}, not {tuple(src.shape)}"
@@ -92,7 +92,7 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"index_reduce: reduce must be one of {', '.join(_REDUCTIONS)}, not {reduce!r}")
     dim = check_select("index_reduce", input, dim, index)
-    check_tensor(source)
+    check_tensor(source, "source")
     entries = one_axis(index)
     expected = (*input.shape[:dim], *entries.shape, *input.shape[dim + 1 :])
     if tuple(one_axis(source).shape) != expected:
@@ -115,7 +115,7 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
             [0., 6.]])
     """
     check_integers("put", index)
-    check_tensor(source)
+    check_tensor(source, "source")
     size = math.prod(tensor_shape(input))
     if source.dtype != input.dtype or math.prod(source.shape) != math.prod(index.shape):
         raise RuntimeError(

@@ -181,7 +181,7 @@ def _neutral(reduce: str, dtype: Any) -> Any:
 
 
 def _checked(name: str, input: Any, dim: int, index: Any, src: Any) -> int:
-    check_tensor(src)
+    check_tensor(src, "src")
     check_devices(name, input, src)
     dim = check_along(name, input, dim, index, src)
     if src.dtype != input.dtype:

@@ -214,7 +214,7 @@ def view_as(input: Any, other: Any) -> Any:
     >>> minipar.arange(4).view_as(minipar.zeros(2, 2)).shape
     (2, 2)
     """
-    return view(input, other.shape)
+    return view(input, tensor_shape(other))
 
 
 def reshape_as(input: Any, other: Any) -> Any:
@@ -223,7 +223,7 @@ def reshape_as(input: Any, other: Any) -> Any:
     >>> minipar.arange(4).reshape_as(minipar.zeros(2, 2)).shape
     (2, 2)
     """
-    return reshape(input, other.shape)
+    return reshape(input, tensor_shape(other))
 
 
 def ravel(input: Any) -> Any:

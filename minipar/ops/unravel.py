@@ -23,7 +23,7 @@ def unravel_index(indices: Any, shape: int | Sequence[int]) -> tuple:
     >>> minipar.unravel_index(minipar.tensor([1, 5]), (2, 3))
     (tensor([0, 1]), tensor([1, 2]))
     """
-    check_tensor(indices)
+    check_tensor(indices, "indices")
     numbers = array_of(indices)
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"unravel_index: indices must be integers, not {numbers.dtype.name}")

@@ -16,6 +16,7 @@ from ..ops import index_put as writing
 from ..ops import repeat as repeating
 from ..ops import scatter as scattering
 from ..ops import split as splitting
+from ..ops.accepts import tensor_shape
 from .described import Described
 
 
@@ -110,7 +111,7 @@ class Arranged(Described):
         >>> minipar.ones(1, 3).expand_as(minipar.ones(2, 3)).shape
         (2, 3)
         """
-        return shape.expand(self, other.shape)
+        return shape.expand(self, tensor_shape(other))
 
     # ── the order of axes ─────────────────────────────────────────────────────────────────────────────────────────────
 

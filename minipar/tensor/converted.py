@@ -10,6 +10,7 @@ from ..backend import device as Device
 from ..backend import dtypes
 from ..backend.memory import only_row_major
 from ..ops import op, shape
+from ..ops.accepts import tensor_dtype
 from ..ops.device import Move
 from .described import Described
 
@@ -91,7 +92,7 @@ class Converted(Described):
         >>> minipar.tensor([1]).type_as(minipar.ones(2))
         tensor([1.])
         """
-        return self.type(other.dtype)
+        return self.type(tensor_dtype(other))
 
     def float(self) -> Any:
         """`x.to(minipar.float32)`.

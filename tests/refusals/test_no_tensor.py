@@ -24,7 +24,13 @@ ASK_FOR_OTHERS = {"load", "save", "seed", "set_default_dtype", "set_rng_state"}
 
 def functions() -> dict[str, Callable[..., Any]]:
     """The public functions of tensors, by room and name."""
-    rooms = {"": minipar, "functional.": F, "linalg.": minipar.linalg, "special.": minipar.special}
+    rooms = {
+        "": minipar,
+        "functional.": F,
+        "linalg.": minipar.linalg,
+        "special.": minipar.special,
+        "init.": nn.init,
+    }
     found = {room + name: getattr(module, name) for room, module in rooms.items() for name in dir(module)}
     return {
         name: function
@@ -62,6 +68,22 @@ def test_a_function_is_not_asked_for_what_only_tensors_have(name: str) -> None:
             refused(function, *[wrong if i == at else minipar.ones(2, 2) for i in range(count)])
 
 
+METHODS = [name for name, method in inspect.getmembers(minipar.Tensor, inspect.isfunction) if name[0] != "_"]
+OF_THE_TAPE = {"accumulate", "edge", "receive", "share_version"}  # called by operations, with what these have made
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", sorted({*METHODS} - OF_THE_TAPE))
+def test_a_method_looks_at_its_arguments(name: str) -> None:
+    count = required(getattr(minipar.Tensor, name)) - 1
+    for wrong in NO_TENSORS if count else ():
+        refused(getattr(minipar.ones(2, 2), name), *[wrong] * count)
+        for at in range(count):
+            refused(
+                getattr(minipar.ones(2, 2), name), *[wrong if i == at else minipar.ones(2, 2) for i in range(count)]
+            )
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", [case for case in TABLE if case not in RECURRENT], ids=str)
 def test_every_operand_is_looked_at(case: Case) -> None:
@@ -86,6 +108,13 @@ def test_every_operand_is_looked_at(case: Case) -> None:
         (lambda x: x.matmul([1.0, 2.0]), "matmul: other must be a tensor, not list"),
         (lambda x: nn.MSELoss()(x, [1.0]), "MSELoss: target must be a tensor, not list"),
         (lambda x: nn.Linear(2, 2)(3), "Linear: input must be a tensor, not int"),
+        (lambda x: F.relu_([1.0]), "relu: input must be a tensor, not list"),
+        (lambda x: minipar.linalg.det([1.0]), "det: A must be a tensor, not list"),
+        (lambda x: minipar.gather(x, 0, 0), "gather: index must be a tensor, not int"),
+        (lambda x: x.scatter_add(0, minipar.zeros(1, 1).long(), 0), "scatter_add: src must be a tensor, not int"),
+        (lambda x: F.group_norm(x, 1, 1), "group_norm: weight must be a tensor, not int"),
+        (lambda x: minipar.meshgrid(x[0], 2), "meshgrid: tensors[1] must be a tensor, not int"),
+        (lambda x: minipar.linalg.multi_dot([x, "a"]), "multi_dot: tensors[1] must be a tensor, not str"),
     ],
 )
 def test_the_error_names_what_the_user_called(call: Callable[[Any], Any], said: str) -> None:

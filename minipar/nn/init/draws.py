@@ -11,6 +11,7 @@ import numpy as np
 from ...backend import device_of, on_device
 from ...backend.dtypes import is_floating
 from ...backend.random import Generator, chosen
+from ...ops.accepts import tensor_dtype, tensor_shape
 from ...tape import set_grad_mode
 from ...tensor import Tensor, wrap
 
@@ -32,7 +33,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     """
     if a > b:
         raise RuntimeError(f"uniform_ draws from [a, b), but a={a} > b={b}")
-    draw = chosen(generator).uniform(tensor.shape, tensor.dtype)
+    draw = chosen(generator).uniform(tensor_shape(tensor), tensor.dtype)
     return fill(tensor, (draw * (b - a) + a).astype(tensor.dtype))
 
 
@@ -44,7 +45,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     """
     if not std >= 0:
         raise RuntimeError(f"normal_ needs a std of at least 0, not {std}")
-    draw = chosen(generator).normal(tensor.shape, tensor.dtype)
+    draw = chosen(generator).normal(tensor_shape(tensor), tensor.dtype)
     return fill(tensor, (draw * std + mean).astype(tensor.dtype))
 
 
@@ -66,7 +67,7 @@ def trunc_normal_(
     >>> bool((abs(w) <= 0.5).all())
     True
     """
-    if not is_floating(tensor.dtype):
+    if not is_floating(tensor_dtype(tensor)):
         raise TypeError(f"trunc_normal_ needs a tensor of a floating-point dtype, not {tensor.dtype.name}")
     if a > b:
         raise RuntimeError(f"trunc_normal_ keeps to [a, b], but a={a} > b={b}")

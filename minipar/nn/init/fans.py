@@ -6,6 +6,7 @@ import math
 import warnings
 
 from ...backend.random import Generator
+from ...ops.accepts import rank, tensor_shape
 from ...tensor import Tensor
 from .draws import normal_, uniform_
 
@@ -16,7 +17,7 @@ def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
     >>> nn.init.fan_in_and_out(minipar.empty(8, 3, 5, 5))
     (75, 200)
     """
-    if tensor.ndim < 2:
+    if rank(tensor) < 2:
         raise ValueError(f"fan in and fan out need a weight of 2 or more dimensions, got shape {tensor.shape}")
     window = math.prod(tensor.shape[2:])
     return tensor.shape[1] * window, tensor.shape[0] * window
@@ -112,7 +113,7 @@ def kaiming_normal_(
 
 
 def _is_empty(tensor: Tensor) -> bool:
-    if 0 in tensor.shape:
+    if 0 in tensor_shape(tensor):
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return True
     return False

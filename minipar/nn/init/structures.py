@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.random import Generator, chosen
-from ...ops.accepts import needs_tensors
+from ...ops.accepts import needs_tensors, rank
 from ...tape import set_grad_mode
 from ...tensor import Tensor
 from .draws import fill, normal_
@@ -84,7 +84,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     >>> bool(np.allclose(w @ w.T, np.eye(2)))
     True
     """
-    if tensor.ndim < 2:
+    if rank(tensor) < 2:
         raise ValueError(f"orthogonal_ needs a tensor of 2 or more dimensions, got shape {tuple(tensor.shape)}")
     if tensor.numel() == 0:
         return tensor
@@ -115,7 +115,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 
 
 def _check_dimensions(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
-    if tensor.ndim not in allowed:
+    if rank(tensor) not in allowed:
         wanted = ", ".join(map(str, allowed))
         raise ValueError(
             f"{name}: only tensors with {wanted} dimensions are supported, not shape {tuple(tensor.shape)}"

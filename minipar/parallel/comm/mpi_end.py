@@ -128,6 +128,7 @@ class Ending:
         since = time.monotonic()
         while not self._is_quiet():
             world._look_around()
+            time.sleep(_POLL)
             if time.monotonic() - since > min(world.timeout, _FAREWELL_LIMIT):
                 self._say_who_is_missing(time.monotonic() - since)
                 self.abort()
@@ -138,7 +139,8 @@ class Ending:
         A rank says its last to those of other hosts when all have finished, and have answered what it asked; it leaves
         when it has heard theirs.
         """
-        port, inbox = self._job.of_all._port, self._job.of_all._port.inbox
+        port = self._job.of_all._port
+        inbox = port.inbox
         if not self._has_said_last:
             answered = all(inbox.has((rank, ANSWER, 0)) for rank in self._asked)
             if not answered or not self._job.finished() >= set(self._job.of_all._members):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "minipar[mpi]"'
 _BETWEEN_ANSWERS = 0.05  # seconds
 _QUESTIONS = 4  # or farewells, that may have come meanwhile
-_FAREWELL = -9  # the tag of the last message of a rank
+_FAREWELL = -9  # the tag of what a rank says when it has made its last call
 
 
 def load(timeout: float = math.inf) -> ModuleType:
