@@ -72,10 +72,11 @@ def _unpooled(
     name: str, dims: int, x: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
 ) -> Any:
     check_dtypes(name, x)
-    if len(x.shape) not in (dims + 1, dims + 2) or tuple(tensor_shape(indices)) != tuple(x.shape):
+    shape, of_indices = tuple(x.shape), tuple(tensor_shape(indices))
+    if len(shape) not in (dims + 1, dims + 2) or of_indices != shape:
         raise RuntimeError(
-            f"{name}: input and indices must have one shape of {dims + 1} or {dims + 2} axes, got {tuple(x.shape)} and "
-            f"{tuple(tensor_shape(indices))}"
+            f"{name}: input and indices must have one shape of {dims + 1} or {dims + 2} axes, got {shape} and "
+            f"{of_indices}"
         )
     if indices.dtype.kind != "i":
         raise RuntimeError(f"{name}: indices must be integers, not {indices.dtype.name}")

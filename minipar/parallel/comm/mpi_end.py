@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
@@ -41,7 +42,6 @@ class Ending:
         self._job = job
         self._process = os.getpid()
         self._asked: dict[int, float] = {}  # ranks of other hosts: when they were asked whether they still come by
-        self._has_said_last = False
 
     def comes_with_the_program(self) -> None:
         """Have the end of this program, good or bad, end the job in the right way."""
@@ -125,30 +125,30 @@ class Ending:
             if time.monotonic() - since > world.timeout or self._are_silent():
                 self._say_who_is_missing(world.timeout)
                 self.abort()
-        since = time.monotonic()
-        while not self._is_quiet():
+        self._wait_for_messages()
+
+    def _wait_for_messages(self) -> None:
+        """None may be under way when MPI ends (UCX tells of each that is).
+
+        A rank says its last to those of other hosts when all have finished, and have answered what it asked; it leaves
+        when it has heard theirs.
+        """
+        port, members = self._job.of_all._port, set(self._job.of_all._members)
+        asked, others = list(self._asked), [rank for rank, _ in self._others()]
+        self._wait_until(lambda: self._job.finished() >= members and port.have_all_said(ANSWER, asked))
+        for rank in others:
+            port.tell(rank, LAST)
+        self._wait_until(lambda: port.have_all_said(LAST, others))
+
+    def _wait_until(self, is_so: Callable[[], bool]) -> None:
+        """… taking in messages meanwhile; ends the job if it takes too long."""
+        world, since = self._job.of_all, time.monotonic()
+        while not is_so():
             world._look_around()
             time.sleep(_POLL)
             if time.monotonic() - since > min(world.timeout, _FAREWELL_LIMIT):
                 self._say_who_is_missing(time.monotonic() - since)
                 self.abort()
-
-    def _is_quiet(self) -> bool:
-        """Whether no message is under way any more, as is right when MPI ends (UCX speaks of each that is).
-
-        A rank says its last to those of other hosts when all have finished, and have answered what it asked; it leaves
-        when it has heard theirs.
-        """
-        port = self._job.of_all._port
-        inbox = port.inbox
-        if not self._has_said_last:
-            answered = all(inbox.has((rank, ANSWER, 0)) for rank in self._asked)
-            if not answered or not self._job.finished() >= set(self._job.of_all._members):
-                return False
-            self._has_said_last = True
-            for rank, _ in self._others():
-                port.tell(rank, LAST)
-        return all(inbox.has((rank, LAST, 0)) for rank, _ in self._others())
 
     def _others(self) -> list[tuple[int, int]]:
         """The ranks of other hosts: in the communicator of all that are left, and in the job."""
@@ -175,7 +175,7 @@ class Ending:
 
     def _say_who_is_missing(self, timeout: float) -> None:
         job, doing = self._job, []
-        silent = {member for rank, member in self._others() if not job.of_all._port.inbox.has((rank, LAST, 0))}
+        silent = {member for rank, member in self._others() if not job.of_all._port.have_all_said(LAST, [rank])}
         for rank in sorted(set(job.of_all._members) - job.finished() or silent):
             doing.append(f"rank {rank} is {job.board.doing(rank) if rank in job.seen else 'on another host'}")
         waited = f"rank {job.rank} has finished, and has waited {timeout:g} s for the others"

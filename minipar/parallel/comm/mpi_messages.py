@@ -65,6 +65,10 @@ class Port:
         """Send a message without data, and do not wait."""
         next(self.send(np.empty(0), dest, tag), None)
 
+    def have_all_said(self, tag: int, ranks: list[int]) -> bool:
+        """Whether what was told with this tag has come from each of them."""
+        return all(self.inbox.has((rank, tag, 0)) for rank in ranks)
+
     @property
     def is_receiving(self) -> bool:
         """Whether a message has come in part."""
